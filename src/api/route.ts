@@ -1,0 +1,33 @@
+/**
+ * What a route is: data. One table per noun in `routes/`, all 108 operations declared; a row without a handler
+ * answers 501 with the operation's name.
+ */
+
+/** `[1, 51]`. */
+export type ApiVersion = readonly [major: number, minor: number];
+
+/** The newest version that is implemented truthfully, and the oldest that is accepted. */
+export const API_VERSION: ApiVersion = [1, 51];
+export const MIN_API_VERSION: ApiVersion = [1, 24];
+
+export type HttpMethod = "GET" | "HEAD" | "POST" | "PUT" | "DELETE";
+
+export interface Route {
+  /** The operationId of Docker's OpenAPI description, e.g. `ContainerCreate`. */
+  readonly operation: string;
+  readonly method: HttpMethod;
+  /** `/containers/{id}/json`; `{name:.*}` matches slashes as well (image references). */
+  readonly path: string;
+  /** Least API version. */
+  readonly since?: ApiVersion;
+  readonly body: "none" | "json" | "bytes";
+  /** `json`: one document · `stream`: flushed as it comes · `hijack`: the socket leaves HTTP. */
+  readonly reply: "json" | "stream" | "hijack";
+  /** Client went away: `cancel` aborts the call's signal, `detach` lets it finish (create, start, remove). */
+  readonly onDisconnect: "cancel" | "detach";
+}
+
+/** Negative, zero, positive as `a` is older than, the same as, newer than `b`. */
+export function compareVersions(a: ApiVersion, b: ApiVersion): number {
+  return a[0] - b[0] || a[1] - b[1];
+}

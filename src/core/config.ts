@@ -1,0 +1,69 @@
+/** The engine's configuration, validated once at start (`roles/daemon/`); each module gets the part that it needs. */
+import type { LogLevel } from "../base/log.ts";
+
+/** Where this engine's state lies. Several engines run on one host, each with its own. */
+export interface EnginePaths {
+  /** Durable state, 0710: `gantry.db`, `content/`, `layers/`, `containers/<id>/`, `volumes/<name>/_data`, `tmp/` (0700). */
+  readonly dataRoot: string;
+  /** Gone after a reboot, 0700: `rootfs/<id>`, `tasks/<id>`, `runtime/`, `netns/<id>`, `exits/`. */
+  readonly execRoot: string;
+  /**
+   * Eight hex digits from the real path of the data root: part of the name of everything in the kernel that is
+   * shared by the whole host (nft table, links, cgroups), so that boot reclaims its own and nobody else's.
+   */
+  readonly instance: string;
+}
+
+export interface NetworkConfig {
+  /** Name of the default bridge link; `none` disables it. */
+  readonly bridge: string;
+  /** Address of the default bridge, `172.17.0.1/16`; undefined: the first free pool. */
+  readonly bip: string | undefined;
+  readonly addressPools: readonly { readonly base: string; readonly size: number }[];
+  /** undefined: the uplink's. */
+  readonly mtu: number | undefined;
+  /** Default host address of published ports. */
+  readonly publishAddress: string;
+  readonly dns: readonly string[];
+  readonly dnsOptions: readonly string[];
+  readonly dnsSearch: readonly string[];
+}
+
+export interface RegistryConfig {
+  /** `host[:port]` or CIDR, spoken to over http or unverified https. 127.0.0.0/8, ::1 and localhost always are. */
+  readonly insecureRegistries: readonly string[];
+  readonly mirrors: readonly string[];
+}
+
+export interface ContainerDefaults {
+  readonly init: boolean;
+  readonly initPath: string | undefined;
+  readonly runtime: string;
+  /** Name → path of the executable and its arguments. */
+  readonly runtimes: Readonly<Record<string, { readonly path: string; readonly args: readonly string[] }>>;
+  readonly ulimits: readonly { readonly Name: string; readonly Soft: number; readonly Hard: number }[];
+  readonly logDriver: string;
+  readonly logOptions: Readonly<Record<string, string>>;
+  readonly shmSize: number;
+  /** `host` or `private`; undefined: by the host's cgroup version, as Docker does. */
+  readonly cgroupNamespace: "host" | "private" | undefined;
+}
+
+export interface EngineConfig {
+  readonly paths: EnginePaths;
+  readonly hosts: readonly string[];
+  readonly group: string;
+  readonly pidfile: string | undefined;
+  readonly tls:
+    | { readonly verify: boolean; readonly ca?: string; readonly cert: string; readonly key: string }
+    | undefined;
+  readonly insecureTcp: boolean;
+  readonly labels: readonly string[];
+  readonly logLevel: LogLevel;
+  /** Seconds that a daemon shutdown gives to requests in flight. */
+  readonly shutdownTimeout: number;
+  readonly maxConcurrentDownloads: number;
+  readonly network: NetworkConfig;
+  readonly registry: RegistryConfig;
+  readonly containers: ContainerDefaults;
+}

@@ -1,0 +1,60 @@
+/**
+ * Port: content-addressed blobs (manifests, configs, compressed layers), kept as they were pulled.
+ * A blob is visible only after its size and digest were verified and it is durable on disk
+ * (temp file → hash → fsync → rename → fsync of the directory).
+ */
+import type { Digest } from "./ids.ts";
+
+export interface BlobInfo {
+  readonly digest: Digest;
+  /** Bytes. */
+  readonly size: number;
+}
+
+/** A descriptor of the OCI image spec, as far as the engine reads it. */
+export interface Descriptor {
+  readonly mediaType: string;
+  readonly digest: Digest;
+  readonly size: number;
+  readonly urls?: readonly string[];
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly platform?: Platform;
+  readonly artifactType?: string;
+}
+
+export interface Platform {
+  readonly os: string;
+  readonly architecture: string;
+  readonly variant?: string;
+  readonly "os.version"?: string;
+  readonly "os.features"?: readonly string[];
+}
+
+/**
+ * An upload under way. It survives a crash: `ContentStore.ingest` of the same digest continues at `offset`.
+ * Dispose without commit keeps the bytes for a later resume; `abort` throws them away.
+ */
+export interface Ingest extends AsyncDisposable {
+  /** Bytes already there. */
+  readonly offset: number;
+  write(chunk: Uint8Array): Promise<void>;
+  /** Starts over at zero: the registry does not do ranges. */
+  truncate(): Promise<void>;
+  /** @throws InvalidParameterError if size or digest differ; the bytes are thrown away then */
+  commit(): Promise<BlobInfo>;
+  abort(): Promise<void>;
+}
+
+export interface ContentStore {
+  stat(digest: Digest): Promise<BlobInfo | undefined>;
+  /** The file of a blob: for helper processes that read it themselves. @throws NotFoundError */
+  path(digest: Digest): string;
+  /** Whole, for documents. @throws NotFoundError; InvalidParameterError if larger than `limit` bytes or corrupt */
+  read(digest: Digest, limit: number): Promise<Uint8Array>;
+  /** Stores a document that is in memory. Idempotent. */
+  put(bytes: Uint8Array): Promise<BlobInfo>;
+  /** One writer per digest; a second caller waits for the first. */
+  ingest(expected: BlobInfo, options: { signal: AbortSignal }): Promise<Ingest>;
+  delete(digest: Digest): Promise<boolean>;
+  list(): AsyncIterable<BlobInfo>;
+}

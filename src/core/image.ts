@@ -1,0 +1,65 @@
+/** Images as the engine knows them, and what a container needs from the image store. */
+import type { Descriptor } from "./content.ts";
+import type { Digest } from "./ids.ts";
+
+/** The OCI image configuration, as far as the engine reads it. @see image-spec config.md */
+export interface ImageConfig {
+  readonly created?: string;
+  readonly author?: string;
+  readonly architecture: string;
+  readonly os: string;
+  readonly variant?: string;
+  readonly "os.version"?: string;
+  readonly config?: ImageDefaults;
+  readonly rootfs: { readonly type: string; readonly diff_ids: readonly Digest[] };
+  readonly history?: readonly {
+    created?: string;
+    created_by?: string;
+    comment?: string;
+    empty_layer?: boolean;
+    author?: string;
+  }[];
+}
+
+/** The `config` member: what `docker run` takes where no flag is given. */
+export interface ImageDefaults {
+  readonly User?: string;
+  readonly ExposedPorts?: Readonly<Record<string, object>>;
+  readonly Env?: readonly string[];
+  readonly Entrypoint?: readonly string[] | null;
+  readonly Cmd?: readonly string[] | null;
+  readonly Volumes?: Readonly<Record<string, object>> | null;
+  readonly WorkingDir?: string;
+  readonly Labels?: Readonly<Record<string, string>> | null;
+  readonly StopSignal?: string;
+  readonly Shell?: readonly string[];
+  readonly Healthcheck?: {
+    Test?: string[];
+    Interval?: number;
+    Timeout?: number;
+    StartPeriod?: number;
+    StartInterval?: number;
+    Retries?: number;
+  };
+  readonly OnBuild?: readonly string[];
+  readonly ArgsEscaped?: boolean;
+}
+
+export interface ResolvedImage {
+  /** The image id that Docker shows: the digest of the configuration. */
+  readonly id: Digest;
+  readonly manifest?: Descriptor;
+  readonly config: ImageConfig;
+  /** Chain ids of its layers, lowest first. */
+  readonly layers: readonly Digest[];
+}
+
+export interface ContainerImages {
+  /**
+   * By reference, id or unique id prefix, for a platform (`linux/amd64`) or the host's.
+   * @throws NotFoundError "No such image: <reference with tag>"
+   */
+  resolve(reference: string, platform?: string): ResolvedImage;
+  /** The containers that use an image, for `rmi` conflicts: set once by the daemon's composition root. */
+  usedBy(find: (imageId: Digest) => readonly { id: string; running: boolean; name: string }[]): void;
+}

@@ -1,0 +1,106 @@
+/**
+ * Port: running processes. A *task* is a container's init process with its monitor; an *exec* is one more process
+ * in a task. Both outlive the daemon: their monitor holds stdio, writes the log and the exit code.
+ * Everything on the host is found by the task's id alone.
+ */
+import type { RuntimeProcess, RuntimeSpec } from "./runtime-spec.ts";
+
+export interface TaskExit {
+  /** 0–255; 128 + n when a signal ended it. */
+  readonly exitCode: number;
+  /** When the process ended, ms since the epoch (the exit file's own time: true also when the daemon was down). */
+  readonly exitedAt: number;
+  readonly oomKilled: boolean;
+}
+
+/** A live connection to a process's stdio. */
+export interface StdioConnection extends Disposable {
+  /** Output as it comes; ends when the process closed it and all was read. Back-pressure stops only this reader. */
+  readonly output: AsyncIterable<StdioChunk>;
+  /** Bytes to stdin. Resolves when taken. Ignored after the process ended. */
+  write(bytes: Uint8Array): Promise<void>;
+  /** EOF on stdin: the client half-closed. */
+  endInput(): void;
+}
+
+export interface StdioChunk {
+  readonly stream: "stdout" | "stderr";
+  readonly bytes: Uint8Array;
+}
+
+export interface TerminalSize {
+  /** Characters. */
+  readonly height: number;
+  readonly width: number;
+}
+
+export interface Task extends AsyncDisposable {
+  readonly id: string;
+  /** Process id of the container's init in the daemon's pid namespace. */
+  readonly pid: number;
+  /** Field 22 of /proc/pid/stat: with the pid it names a process for all time. */
+  readonly pidStartTime: number;
+  /** Lets the created init run the program. @throws EngineError with the runtime's own text ("executable file not found in $PATH") */
+  start(): Promise<void>;
+  /** Signals init, or with `all` every process of the container. Gone already is fine. */
+  kill(signal: number, options?: { all?: boolean }): Promise<void>;
+  pause(): Promise<void>;
+  resume(): Promise<void>;
+  resize(size: TerminalSize): Promise<void>;
+  /** Connects to stdio. Before `start()` nothing can be missed. */
+  attach(): Promise<StdioConnection>;
+  /** Settles once, also for a task that was recovered after its end. Never rejects. */
+  readonly exited: Promise<TaskExit>;
+  exec(id: string, process: RuntimeProcess, options: ExecOptions): Promise<ExecTask>;
+  /** Ids of all processes inside, for `top`. */
+  processIds(): Promise<number[]>;
+  /** Releases all that is left on the host: runtime state, cgroup, monitor, bundle. Kills what still runs. Idempotent. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+export interface ExecOptions {
+  readonly tty: boolean;
+  readonly stdin: boolean;
+  readonly size?: TerminalSize;
+  /** Called with the connection before the process runs, so that no output is missed. Absent: detached. */
+  readonly onAttach?: (stdio: StdioConnection) => void;
+}
+
+export interface ExecTask {
+  readonly id: string;
+  readonly pid: number;
+  resize(size: TerminalSize): Promise<void>;
+  kill(signal: number): Promise<void>;
+  readonly exited: Promise<TaskExit>;
+}
+
+export interface CreateTaskOptions {
+  readonly id: string;
+  readonly spec: RuntimeSpec;
+  readonly tty: boolean;
+  /** Keep stdin open (`-i`); otherwise it is /dev/null. */
+  readonly stdin: boolean;
+  /** Stdin closes with the first attached client (`StdinOnce`). */
+  readonly stdinOnce: boolean;
+  /** The file that the monitor appends output to, or undefined for the log driver `none`. */
+  readonly logPath: string | undefined;
+  /** Which configured runtime (`HostConfig.Runtime`); undefined: the default one. */
+  readonly runtime: string | undefined;
+  readonly signal: AbortSignal;
+}
+
+export interface Runtime {
+  /** Creates the container and its monitor up to the point where `start()` runs the program. On error nothing is left. */
+  create(options: CreateTaskOptions): Promise<Task>;
+  /**
+   * Boot: the tasks of these ids as they are now, running or ended (their `exited` settles at once), keyed by id.
+   * Ids without any trace on the host are absent. Every other task found under this engine's exec root is destroyed.
+   */
+  recover(ids: ReadonlySet<string>): Promise<Map<string, Task>>;
+  /** For `/info` and `/version`: name → path and version. */
+  describe(): Promise<{
+    defaultRuntime: string;
+    runtimes: Record<string, { path: string; version: string }>;
+    monitor: string;
+  }>;
+}

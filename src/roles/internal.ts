@@ -1,0 +1,8 @@
+/** Helper processes of the engine, by name. Each is loaded alone; bulk bytes and hostile paths are theirs. */
+const helpers: Readonly<Record<string, () => Promise<{ main(args: readonly string[]): Promise<void> }>>> = {};
+
+export async function main([name = "", ...args]: readonly string[]): Promise<void> {
+  const load = helpers[name];
+  if (!load) throw new Error(`unknown helper ${JSON.stringify(name)}`);
+  await (await load()).main(args);
+}
