@@ -2,15 +2,13 @@
  * What a handler sees of one request, and how it answers. A handler decodes, makes one engine call, encodes;
  * errors are thrown and become Docker's JSON error body in `dispatch.ts`.
  */
+import type { Decoder } from "../api/decode.ts";
 import type { ApiVersion } from "../api/route.ts";
 
 export type Handler = (call: Call) => Promise<void> | void;
 
 /** Handlers of one noun, keyed by operation. */
 export type Handlers = Readonly<Record<string, Handler>>;
-
-/** Turns parsed JSON into a typed value as Go's encoding/json would. @throws InvalidParameterError */
-export type Decoder<T> = (value: unknown, path?: string) => T;
 
 export interface Call {
   readonly operation: string;

@@ -1,0 +1,216 @@
+/**
+ * Turns parsed JSON into typed values as Go's encoding/json would, because that is what Docker's clients were
+ * written against: keys match whatever their case, null and absence are the same, unknown keys are ignored, a wrong
+ * type is an error in Go's words. Pure: reading bodies and HTTP statuses are the server's.
+ *
+ * A decoder called with null or undefined gives the type's zero value; the fields of a `struct` stay absent instead,
+ * since all fields of Docker's types are optional and an absent pointer (`Init`) means something else than false.
+ */
+
+/** Bytes that are not JSON, or JSON of the wrong shape (400). */
+export class DecodeError extends Error {
+  override readonly name = "DecodeError";
+}
+
+/** Where a value stands: the innermost Go struct, and the path of field names from the outermost one. */
+export interface Place {
+  readonly struct: string;
+  readonly path: string;
+}
+
+export interface Decoder<T> {
+  /** @throws DecodeError */
+  (value: unknown, place?: Place): T;
+  /** How Go would print the type: part of the error's text. */
+  readonly goType?: string;
+}
+
+export type Decoded<D> = D extends Decoder<infer T> ? T : never;
+
+/** @throws DecodeError on anything but one JSON document */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (error) {
+    throw new DecodeError(`invalid character or unexpected end in JSON: ${String(error)}`, { cause: error });
+  }
+}
+
+export const string: Decoder<string> = scalar("string", "", (value) =>
+  typeof value === "string" ? value : undefined,
+);
+
+export const bool: Decoder<boolean> = scalar("bool", false, (value) =>
+  typeof value === "boolean" ? value : undefined,
+);
+
+export const float64: Decoder<number> = scalar("float64", 0, (value) =>
+  typeof value === "number" && Number.isFinite(value) ? value : undefined,
+);
+
+export const int64: Decoder<number> = integer("int64", -(2 ** 63), 2 ** 63);
+export const int: Decoder<number> = integer("int", -(2 ** 63), 2 ** 63);
+export const uint64: Decoder<number> = integer("uint64", 0, 2 ** 64);
+export const uint32: Decoder<number> = integer("uint32", 0, 2 ** 32 - 1);
+export const uint16: Decoder<number> = integer("uint16", 0, 2 ** 16 - 1);
+
+/** `time.Duration`: nanoseconds. */
+export const duration: Decoder<number> = integer("time.Duration", -(2 ** 63), 2 ** 63);
+
+/** Whatever it is, as it is; null when absent. */
+export const anything: Decoder<unknown> = typed("interface {}", (value) => value ?? null);
+
+/** `[]byte`: base64 in JSON. */
+export const bytes: Decoder<Uint8Array> = typed("[]uint8", (value, place) => {
+  const text = value === null || value === undefined ? "" : value;
+  if (typeof text !== "string") throw mismatch(value, "[]uint8", place);
+  if (!/^[A-Za-z0-9+/\r\n]*={0,2}[\r\n]*$/.test(text)) throw new DecodeError("illegal base64 data");
+  return new Uint8Array(Buffer.from(text, "base64"));
+});
+
+/** Null elements become the element's zero value. */
+export function array<T>(element: Decoder<T>): Decoder<T[]> {
+  const goType = `[]${element.goType ?? "interface {}"}`;
+  return typed(goType, (value, place) => {
+    if (value === null || value === undefined) return [];
+    if (!Array.isArray(value)) throw mismatch(value, goType, place);
+    return value.map((item: unknown) => element(item, place));
+  });
+}
+
+/** An array of fixed length, filled up with zero values; what exceeds it is dropped, as in Go. */
+export function tuple<T>(element: Decoder<T>, length: number): Decoder<T[]> {
+  const goType = `[${length}]${element.goType ?? "interface {}"}`;
+  return typed(goType, (value, place) => {
+    if (value !== null && value !== undefined && !Array.isArray(value)) throw mismatch(value, goType, place);
+    const items: unknown[] = Array.isArray(value) ? value : [];
+    return Array.from({ length }, (_, index) => element(items[index], place));
+  });
+}
+
+/** Keys are kept as they are, `__proto__` as well. */
+export function map<T>(element: Decoder<T>): Decoder<Record<string, T>> {
+  const goType = `map[string]${element.goType ?? "interface {}"}`;
+  return typed(goType, (value, place) => {
+    if (value === null || value === undefined) return {};
+    if (!isObject(value)) throw mismatch(value, goType, place);
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, element(item, place)]));
+  });
+}
+
+/** Null stays null instead of becoming the zero value: `PortBindings: {"80/tcp": null}`. */
+export function nullable<T>(of: Decoder<T>): Decoder<T | null> {
+  return typed(of.goType ?? "interface {}", (value, place) =>
+    value === null || value === undefined ? null : of(value, place),
+  );
+}
+
+/** One of the given words; the message lists them. Empty and absent are `absent`. */
+export function word<const W extends string>(words: readonly W[], absent: W): Decoder<W> {
+  return typed("string", (value, place) => {
+    const text = string(value, place);
+    const found = text === "" ? absent : words.find((candidate) => candidate === text);
+    if (found === undefined) {
+      const where = place ? `${place.path}: ` : "";
+      throw new DecodeError(`${where}must be one of ${words.join(", ")}: ${JSON.stringify(text)}`);
+    }
+    return found;
+  });
+}
+
+/** `Cmd` and `Entrypoint`: an array of strings, or one string that stands for an array of one. */
+export const stringOrArray: Decoder<string[]> = typed("strslice.StrSlice", (value, place) => {
+  if (Array.isArray(value)) return array(string)(value, place);
+  if (value === null || value === undefined) return [];
+  // Docker's own unmarshaller loses the place: its message says "Go value".
+  return [string(value)];
+});
+
+export type Fields<T> = { readonly [K in keyof T]: Decoder<T[K]> };
+
+/**
+ * A Go struct. Keys match exactly or else whatever their case, later ones win; absent and null fields are left out.
+ * @param name the Go type's name, for error messages
+ */
+export function struct<T extends object>(name: string, fields: Fields<T>): Decoder<Partial<T>> {
+  const names = Object.keys(fields) as (keyof T & string)[];
+  const byLowerCase = new Map(names.map((field) => [field.toLowerCase(), field]));
+  const goType = name;
+  return typed(goType, (value, place) => {
+    const result: Partial<T> = {};
+    if (value === null || value === undefined) return result;
+    if (!isObject(value)) throw mismatch(value, goType, place);
+    for (const [key, item] of Object.entries(value)) {
+      if (item === null) continue;
+      const field = Object.hasOwn(fields, key)
+        ? (key as keyof T & string)
+        : byLowerCase.get(key.toLowerCase());
+      if (field === undefined) continue;
+      const path = place ? `${place.path}.${field}` : field;
+      result[field] = fields[field](item, { struct: lastWord(name), path });
+    }
+    return result;
+  });
+}
+
+/** Several decoders on the same object, as with embedded Go structs: what each of them knows, in one value. */
+export function both<A extends object, B extends object>(a: Decoder<A>, b: Decoder<B>): Decoder<A & B> {
+  return typed(a.goType ?? "struct", (value, place) => ({ ...a(value, place), ...b(value, place) }));
+}
+
+/** Changes the decoded value; what the function throws as DecodeError is the client's fault. */
+export function mapped<A, B>(of: Decoder<A>, change: (value: A) => B): Decoder<B> {
+  return typed(of.goType ?? "interface {}", (value, place) => change(of(value, place)));
+}
+
+function typed<T>(goType: string, decode: (value: unknown, place?: Place) => T): Decoder<T> {
+  return Object.assign((value: unknown, place?: Place) => decode(value, place), { goType });
+}
+
+function scalar<T>(goType: string, zero: T, accept: (value: unknown) => T | undefined): Decoder<T> {
+  return typed(goType, (value, place) => {
+    if (value === null || value === undefined) return zero;
+    const accepted = accept(value);
+    if (accepted === undefined) throw mismatch(value, goType, place);
+    return accepted;
+  });
+}
+
+/**
+ * Beyond 2^53 a number loses its last digits, which no quantity of the API has a use for. It never leaves the range
+ * though: 2^63, rounded up from Go's MaxInt64, would be unreadable for the client that gets it back.
+ */
+function integer(goType: string, least: number, most: number): Decoder<number> {
+  const largest = most > Number.MAX_SAFE_INTEGER ? most - most / 2 ** 53 : most;
+  return typed(goType, (value, place) => {
+    if (value === null || value === undefined) return 0;
+    if (typeof value !== "number") throw mismatch(value, goType, place);
+    if (!Number.isInteger(value) || value < least || value > most) {
+      throw mismatch(value, goType, place, `number ${value}`);
+    }
+    return Math.min(value, largest) + 0;
+  });
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function mismatch(
+  value: unknown,
+  goType: string,
+  place: Place | undefined,
+  kind = kindOf(value),
+): DecodeError {
+  const target = place ? `struct field ${place.struct}.${place.path}` : "value";
+  return new DecodeError(`json: cannot unmarshal ${kind} into Go ${target} of type ${goType}`);
+}
+
+function kindOf(value: unknown): string {
+  if (Array.isArray(value)) return "array";
+  return typeof value === "boolean" ? "bool" : typeof value;
+}
+
+function lastWord(goName: string): string {
+  return goName.slice(goName.lastIndexOf(".") + 1);
+}
