@@ -1,4 +1,4 @@
-/** The facts that the engine publishes, in Docker's vocabulary, and the port to publish and read them. */
+/** The facts that the engine publishes, in Docker's vocabulary, and the port to publish them. Reading is `engine/events`. */
 
 export type EventType =
   | "container"
@@ -24,6 +24,7 @@ export interface EngineEvent {
 }
 
 export interface EventSink {
+  /** Never blocks and never throws: who publishes is in the middle of something. */
   publish(event: Pick<EngineEvent, "type" | "action" | "actor">): void;
 }
 
