@@ -7,7 +7,7 @@
 import { dlopen, FFIType, type Pointer, ptr, read } from "bun:ffi";
 import { constants } from "node:os";
 
-const { i32, i64, u32, u64, pointer, cstring } = { ...FFIType, pointer: FFIType.ptr };
+const { i32, i64, i64_fast, u32, u64, pointer, cstring } = { ...FFIType, pointer: FFIType.ptr };
 
 /** Symbols are added here by whoever needs one. A pointer that may be null is passed as `null`. */
 export const { symbols: libc } = dlopen("libc.so.6", {
@@ -28,6 +28,27 @@ export const { symbols: libc } = dlopen("libc.so.6", {
   mkfifo: { args: [pointer, u32], returns: i32 },
   chroot: { args: [pointer], returns: i32 },
   prctl: { args: [i32, u64, u64, u64, u64], returns: i32 },
+  open: { args: [pointer, i32, u32], returns: i32 },
+  read: { args: [i32, pointer, u64], returns: i64_fast },
+  write: { args: [i32, pointer, u64], returns: i64_fast },
+  pipe2: { args: [pointer, i32], returns: i32 },
+  fcntl: { args: [i32, i32, i64], returns: i32 },
+  mkdir: { args: [pointer, u32], returns: i32 },
+  rmdir: { args: [pointer], returns: i32 },
+  unlink: { args: [pointer], returns: i32 },
+  link: { args: [pointer, pointer], returns: i32 },
+  symlink: { args: [pointer, pointer], returns: i32 },
+  mknod: { args: [pointer, u32, u64], returns: i32 },
+  chmod: { args: [pointer, u32], returns: i32 },
+  lchown: { args: [pointer, u32, u32], returns: i32 },
+  fchmod: { args: [i32, u32], returns: i32 },
+  fchown: { args: [i32, u32, u32], returns: i32 },
+  futimens: { args: [i32, pointer], returns: i32 },
+  utimensat: { args: [i32, pointer, pointer, i32], returns: i32 },
+  lsetxattr: { args: [pointer, pointer, pointer, u64, i32], returns: i32 },
+  lgetxattr: { args: [pointer, pointer, pointer, u64], returns: i64_fast },
+  umask: { args: [u32], returns: u32 },
+  sync_file_range: { args: [i32, i64, i64, u32], returns: i32 },
 });
 export type { Pointer };
 export { cstring as cstringType };

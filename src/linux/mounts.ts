@@ -1,4 +1,5 @@
 /** mount(2) and umount2(2). Flags are the kernel's; helpers name the combinations that are in use. */
+import { readFileSync } from "node:fs";
 import { check, cString, LinuxError, lastErrno, libc } from "./libc.ts";
 
 export const MS = {
@@ -52,4 +53,17 @@ export function unmount(target: string, options: { lazy?: boolean } = {}): boole
 /** Bind-mounts a path on another one. */
 export function bindMount(source: string, target: string, options: { recursive?: boolean } = {}): void {
   mount({ source, target, flags: MS.BIND | (options.recursive ? MS.REC : 0) });
+}
+
+/** Every mount point of this process's mount namespace, in the order of mounting; a stacked one comes once for each. */
+export function mountPoints(): string[] {
+  const points: string[] = [];
+  for (const line of readFileSync("/proc/self/mountinfo", "utf8").split("\n")) {
+    const point = line.split(" ", 5)[4];
+    if (point)
+      points.push(
+        point.replace(/\\([0-7]{3})/g, (_, octal) => String.fromCharCode(Number.parseInt(octal, 8))),
+      );
+  }
+  return points;
 }

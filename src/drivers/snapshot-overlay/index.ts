@@ -1,0 +1,357 @@
+/**
+ * Snapshots on overlayfs: one directory for each layer, stacked by the kernel.
+ *
+ *     <dataRoot>/layers/<hex of chain id>/diff     the layer's own tree
+ *     <dataRoot>/layers/<hex of chain id>/parent   link to `../<hex of the parent>`; absent at the bottom
+ *     <dataRoot>/layers/.staging-*, .removed-*     being made, being deleted: thrown away at boot
+ *     <dataRoot>/snapshots/<key>/diff, work        the writable top of one container
+ *     <dataRoot>/snapshots/<key>/top               link to its highest layer; absent without layers
+ *     <execRoot>/rootfs/<key>                      where it is mounted
+ *
+ * What a directory needs to know is kept in links, not files: they are part of the same journal as the directories
+ * themselves, so no crash leaves one without the other.
+ *
+ * Calls that return at once (mkdir, mount) are made synchronously; walking and deleting trees is not.
+ */
+import { randomBytes } from "node:crypto";
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  renameSync,
+  rmdirSync,
+  statSync,
+  symlinkSync,
+} from "node:fs";
+import { open, rm } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { log } from "../../base/log.ts";
+import type { EnginePaths } from "../../core/config.ts";
+import { hexOf } from "../../core/digests.ts";
+import { ConflictError, NotFoundError, SystemError } from "../../core/errors.ts";
+import type { Digest } from "../../core/ids.ts";
+import type { LayerStaging, MountedRoot, Snapshotter, SnapshotUsage } from "../../core/snapshots.ts";
+import { bindMount, MS, mount, mountPoints, unmount } from "../../linux/mounts.ts";
+import { SyncGroup } from "./sync-group.ts";
+import { treeUsage } from "./tree-usage.ts";
+
+/** mount(2) takes one page of options; longer lists of layers are named by file descriptor. */
+const LONGEST_OPTIONS = 4000;
+/** Whatever the host's module defaults are: no file of a layer refers to another place. */
+const FIXED_OPTIONS = "index=off,metacopy=off,redirect_dir=nofollow";
+
+export class OverlaySnapshotter implements Snapshotter, AsyncDisposable {
+  readonly name = "overlay2";
+  readonly #layers: string;
+  readonly #snapshots: string;
+  readonly #mountPoints: string;
+  /** How many `MountedRoot`s are held of each key. */
+  readonly #held = new Map<string, number>();
+  readonly #sync = new SyncGroup();
+
+  private constructor(paths: Pick<EnginePaths, "dataRoot" | "execRoot">) {
+    this.#layers = join(paths.dataRoot, "layers");
+    this.#snapshots = join(paths.dataRoot, "snapshots");
+    this.#mountPoints = join(paths.execRoot, "rootfs");
+  }
+
+  /** Makes the directories, and the place of the mount points private: no other mount namespace gets a copy of a root. */
+  static open(paths: Pick<EnginePaths, "dataRoot" | "execRoot">): OverlaySnapshotter {
+    const snapshotter = new OverlaySnapshotter(paths);
+    for (const directory of [snapshotter.#layers, snapshotter.#snapshots, snapshotter.#mountPoints]) {
+      mkdirSync(directory, { recursive: true, mode: 0o710 });
+    }
+    snapshotter.#ownPropagation();
+    return snapshotter;
+  }
+
+  #ownPropagation(): void {
+    if (!mountPoints().includes(this.#mountPoints)) bindMount(this.#mountPoints, this.#mountPoints);
+    mount({ source: "none", target: this.#mountPoints, flags: MS.PRIVATE });
+  }
+
+  async has(chainId: Digest): Promise<boolean> {
+    return existsSync(this.#layer(chainId));
+  }
+
+  async stageLayer(chainId: Digest, parent: Digest | undefined): Promise<LayerStaging> {
+    const staging = join(
+      this.#layers,
+      `.staging-${hexOf(chainId).slice(0, 12)}-${randomBytes(6).toString("hex")}`,
+    );
+    const path = join(staging, "diff");
+    mkdirSync(staging, { mode: 0o710 });
+    mkdirSync(path, { mode: 0o755 });
+    if (parent !== undefined) symlinkSync(`../${hexOf(parent)}`, join(staging, "parent"));
+    let committed = false;
+    return {
+      path,
+      commit: async () => {
+        await this.#sync.wait(staging);
+        committed = renameUnlessThere(staging, this.#layer(chainId));
+        await fsyncDirectory(this.#layers);
+      },
+      [Symbol.asyncDispose]: async () => {
+        if (!committed) await rm(staging, { recursive: true, force: true });
+      },
+    };
+  }
+
+  async removeLayer(chainId: Digest): Promise<void> {
+    await this.#discard(this.#layer(chainId), this.#layers);
+  }
+
+  async layerUsage(chainId: Digest): Promise<SnapshotUsage> {
+    const layer = this.#layer(chainId);
+    if (!existsSync(layer)) throw new NotFoundError(`layer does not exist: ${chainId}`, { subject: chainId });
+    return await treeUsage(join(layer, "diff"));
+  }
+
+  async prepare(key: string, layers: readonly Digest[]): Promise<void> {
+    const directory = this.#snapshot(key);
+    const top = layers.at(-1);
+    const root = top === undefined ? undefined : this.#rootOf(top);
+    try {
+      mkdirSync(directory, { mode: 0o710 });
+    } catch (error) {
+      if (!hasCode(error, "EEXIST")) throw error;
+      throw new ConflictError(`snapshot ${key} already exists`, { subject: key, cause: error });
+    }
+    // The root directory of the container is the upper one's: it looks as the highest layer says.
+    mkdirSync(join(directory, "diff"));
+    chmodSync(join(directory, "diff"), root ? root.mode & 0o7777 : 0o755);
+    if (root && (root.uid !== 0 || root.gid !== 0)) chownSync(join(directory, "diff"), root.uid, root.gid);
+    mkdirSync(join(directory, "work"), { mode: 0o700 });
+    if (top === undefined) mkdirSync(join(directory, "empty"), { mode: 0o755 });
+    else symlinkSync(`../../layers/${hexOf(top)}`, join(directory, "top"));
+  }
+
+  #rootOf(chainId: Digest): { mode: number; uid: number; gid: number } {
+    const found = statSync(join(this.#layer(chainId), "diff"), { throwIfNoEntry: false });
+    if (!found) throw new NotFoundError(`layer does not exist: ${chainId}`, { subject: chainId });
+    return found;
+  }
+
+  async mount(key: string): Promise<MountedRoot> {
+    const path = this.#mountPoint(key);
+    if (!this.#held.has(key) && !this.#isMounted(key)) this.#mountOverlay(key, path);
+    this.#held.set(key, (this.#held.get(key) ?? 0) + 1);
+    let held = true;
+    return {
+      path,
+      [Symbol.asyncDispose]: async () => {
+        if (!held) return;
+        held = false;
+        this.#release(key);
+      },
+    };
+  }
+
+  #mountOverlay(key: string, path: string): void {
+    const directory = this.#snapshot(key);
+    if (!existsSync(directory)) throw new NotFoundError(`snapshot ${key} does not exist`, { subject: key });
+    const lower = this.#lowerDirectories(directory);
+    mkdirSync(path, { recursive: true, mode: 0o755 });
+    try {
+      mountLayers({ lower, upper: join(directory, "diff"), work: join(directory, "work"), target: path });
+    } catch (error) {
+      rmdirSync(path);
+      throw new SystemError(`error creating overlay mount to ${path}: ${(error as Error).message}`, {
+        subject: key,
+        cause: error,
+      });
+    }
+  }
+
+  /** Highest first, as overlayfs wants them. */
+  #lowerDirectories(directory: string): string[] {
+    const directories: string[] = [];
+    let link = findLink(join(directory, "top"));
+    while (link !== undefined) {
+      const layer = join(this.#layers, basename(link));
+      directories.push(join(layer, "diff"));
+      link = findLink(join(layer, "parent"));
+    }
+    return directories.length > 0 ? directories : [join(directory, "empty")];
+  }
+
+  #release(key: string): void {
+    const left = (this.#held.get(key) ?? 1) - 1;
+    if (left > 0) {
+      this.#held.set(key, left);
+      return;
+    }
+    this.#held.delete(key);
+    this.#unmount(key);
+  }
+
+  /** An overlay is a device of its own: its root differs from the directory around it. */
+  #isMounted(key: string): boolean {
+    const found = statSync(this.#mountPoint(key), { throwIfNoEntry: false });
+    return found !== undefined && found.dev !== statSync(this.#mountPoints).dev;
+  }
+
+  #unmount(key: string): void {
+    const path = this.#mountPoint(key);
+    while (unmount(path, { lazy: true }));
+    try {
+      rmdirSync(path);
+    } catch (error) {
+      if (!hasCode(error, "ENOENT")) throw error;
+    }
+  }
+
+  describe(
+    key: string,
+    layers: readonly Digest[],
+  ): Readonly<Record<"LowerDir" | "MergedDir" | "UpperDir" | "WorkDir", string>> {
+    const directory = this.#snapshot(key);
+    return {
+      LowerDir: layers
+        .map((layer) => join(this.#layer(layer), "diff"))
+        .reverse()
+        .join(":"),
+      MergedDir: this.#mountPoint(key),
+      UpperDir: join(directory, "diff"),
+      WorkDir: join(directory, "work"),
+    };
+  }
+
+  async usage(key: string): Promise<SnapshotUsage> {
+    const directory = this.#snapshot(key);
+    if (!existsSync(directory)) throw new NotFoundError(`snapshot ${key} does not exist`, { subject: key });
+    return await treeUsage(join(directory, "diff"));
+  }
+
+  async remove(key: string): Promise<void> {
+    this.#held.delete(key);
+    if (existsSync(this.#mountPoint(key))) this.#unmount(key);
+    await this.#discard(this.#snapshot(key), this.#snapshots);
+  }
+
+  /** Takes the name away at once, then deletes. What a crash leaves is found by its name at boot. */
+  async #discard(path: string, parent: string): Promise<void> {
+    const removed = join(parent, `.removed-${randomBytes(8).toString("hex")}`);
+    try {
+      renameSync(path, removed);
+    } catch (error) {
+      if (hasCode(error, "ENOENT")) return;
+      throw error;
+    }
+    await rm(removed, { recursive: true, force: true });
+  }
+
+  async reconcile(owned: {
+    keys: ReadonlySet<string>;
+    mounted: ReadonlySet<string>;
+    layers: ReadonlySet<Digest>;
+  }): Promise<void> {
+    for (const key of readdirSync(this.#mountPoints)) {
+      if (!owned.mounted.has(key)) this.#unmount(key);
+    }
+    const layers = new Set([...owned.layers].map(hexOf));
+    await Promise.all([
+      this.#removeUnowned(this.#snapshots, owned.keys),
+      this.#removeUnowned(this.#layers, layers),
+    ]);
+  }
+
+  async #removeUnowned(directory: string, owned: ReadonlySet<string>): Promise<void> {
+    for (const name of readdirSync(directory)) {
+      if (owned.has(name)) continue;
+      log("info", "removing what no one owns", { directory, name });
+      await rm(join(directory, name), { recursive: true, force: true });
+    }
+  }
+
+  /** The daemon ends. Roots that are mounted stay, they belong to running containers. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (readdirSync(this.#mountPoints).length === 0) unmount(this.#mountPoints);
+  }
+
+  #layer(chainId: Digest): string {
+    return join(this.#layers, hexOf(chainId));
+  }
+
+  #snapshot(key: string): string {
+    return join(this.#snapshots, checkedKey(key));
+  }
+
+  #mountPoint(key: string): string {
+    return join(this.#mountPoints, checkedKey(key));
+  }
+}
+
+/** Mounts by path, so that /proc/mounts is readable; by descriptor where paths are too long or have special characters. */
+function mountLayers(overlay: {
+  lower: readonly string[];
+  upper: string;
+  work: string;
+  target: string;
+}): void {
+  const { lower, upper, work, target } = overlay;
+  const plain = overlayOptions(lower, upper, work);
+  const special = [...lower, upper, work].some((path) => /[:,\\]/.test(path));
+  if (plain.length <= LONGEST_OPTIONS && !special) {
+    mount({ source: "overlay", target, type: "overlay", data: plain });
+    return;
+  }
+  const opened: number[] = [];
+  const byDescriptor = (path: string) => {
+    const descriptor = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
+    opened.push(descriptor);
+    return `/proc/self/fd/${descriptor}`;
+  };
+  try {
+    const data = overlayOptions(lower.map(byDescriptor), byDescriptor(upper), byDescriptor(work));
+    mount({ source: "overlay", target, type: "overlay", data });
+  } finally {
+    for (const descriptor of opened) closeSync(descriptor);
+  }
+}
+
+function overlayOptions(lower: readonly string[], upper: string, work: string): string {
+  return `lowerdir=${lower.join(":")},upperdir=${upper},workdir=${work},${FIXED_OPTIONS}`;
+}
+
+/** False if the target is there already: another caller committed the same layer first. */
+function renameUnlessThere(from: string, to: string): boolean {
+  try {
+    renameSync(from, to);
+    return true;
+  } catch (error) {
+    if (hasCode(error, "ENOTEMPTY") || hasCode(error, "EEXIST")) return false;
+    throw error;
+  }
+}
+
+async function fsyncDirectory(path: string): Promise<void> {
+  await using directory = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
+  await directory.sync();
+}
+
+function findLink(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch (error) {
+    if (hasCode(error, "ENOENT")) return undefined;
+    throw error;
+  }
+}
+
+/** A key becomes a file name: it must be one. */
+function checkedKey(key: string): string {
+  if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(key))
+    throw new SystemError(`not a snapshot key: ${JSON.stringify(key)}`);
+  return key;
+}
+
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && "code" in error && error.code === code;
+}
