@@ -48,6 +48,8 @@ export interface ContainerMount {
   readonly noCopy?: boolean;
   readonly subpath?: string;
   readonly nonRecursive?: boolean;
+  /** Read-only, but not the mounts below it. */
+  readonly readOnlyNonRecursive?: boolean;
   readonly createMountpoint?: boolean;
   /** From `--mount`: tmpfs size in bytes and mode; from `--tmpfs`: raw options. */
   readonly tmpfs?: { readonly size?: number; readonly mode?: number; readonly options?: string };
