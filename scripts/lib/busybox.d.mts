@@ -1,0 +1,2 @@
+export function makeBusyboxRoot(root: string): void;
+export function tarOf(root: string): Buffer;

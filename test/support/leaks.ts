@@ -1,0 +1,132 @@
+/**
+ * What an engine can leave behind in the kernel, as sorted lists of words, and the difference of two such lists.
+ *
+ *     bun test/support/leaks.ts snapshot > before.json
+ *     bun test/support/leaks.ts compare before.json        prints what is new, exit 1 if there is anything
+ */
+import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { join } from "node:path";
+
+/** Kind of resource → what there is of it. */
+export type Snapshot = Record<string, string[]>;
+
+export function snapshot(): Snapshot {
+  return {
+    mount: mounts(),
+    "named namespace": ["/run/netns", "/var/run/docker/netns"].flatMap(listing),
+    link: listing("/sys/class/net"),
+    "nft table": nftTables(),
+    cgroup: cgroups(),
+    process: processes(),
+    "loop device": loopDevices(),
+    directory: listing("/tmp").filter((path) => path.startsWith("/tmp/gantry-")),
+  };
+}
+
+/** What is in `after` and was not in `before`, as lines `kind: what`. */
+export function newSince(before: Snapshot, after: Snapshot): string[] {
+  return Object.entries(after).flatMap(([kind, items]) => {
+    const known = new Set(before[kind]);
+    return items.filter((item) => !known.has(item)).map((item) => `${kind}: ${item}`);
+  });
+}
+
+/** What there is now that names one of the words (a data root, an instance, a bridge), as lines `kind: what`. */
+export function remainsOf(words: readonly string[]): string[] {
+  return newSince({}, snapshot()).filter((line) => words.some((word) => line.includes(word)));
+}
+
+/** Open files of a process by what they are, numbers taken out: `socket` → 3, `/var/lib/…/gantry.db` → 1. */
+export function openFiles(pid: number): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const fd of listing(`/proc/${pid}/fd`)) {
+    const target = quietly(() => readlinkSync(fd));
+    if (target === undefined) continue;
+    const kind = target.replace(/:\[\d+\]$/, "");
+    counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  }
+  return counts;
+}
+
+function mounts(): string[] {
+  return readFileSync("/proc/self/mountinfo", "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => {
+      const [before = "", after = ""] = line.split(" - ");
+      return `${before.split(" ")[4]} (${after.split(" ")[0]})`;
+    })
+    .sort();
+}
+
+function nftTables(): string[] {
+  const listed = Bun.spawnSync(["nft", "list", "tables"], { stderr: "ignore" });
+  return listed.success ? listed.stdout.toString().trim().split("\n").filter(Boolean).sort() : [];
+}
+
+function cgroups(root = "/sys/fs/cgroup"): string[] {
+  return (quietly(() => readdirSync(root, { withFileTypes: true })) ?? [])
+    .filter((entry) => entry.isDirectory())
+    .flatMap((entry) => [join(root, entry.name), ...cgroups(join(root, entry.name))])
+    .sort();
+}
+
+/** `pid program arguments`, without kernel threads and this process's own children. */
+function processes(): string[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
+    .flatMap((pid) => {
+      const line = quietly(() => readFileSync(`/proc/${pid}/cmdline`, "utf8"))
+        ?.replaceAll("\0", " ")
+        .trim();
+      const parent = quietly(() => readFileSync(`/proc/${pid}/stat`, "utf8"))
+        ?.split(") ")[1]
+        ?.split(" ")[1];
+      return line && parent !== String(process.pid) ? [`${pid} ${line.slice(0, 300)}`] : [];
+    })
+    .sort();
+}
+
+function loopDevices(): string[] {
+  return listing("/sys/block").flatMap((path) => {
+    const file = join(path, "loop/backing_file");
+    return existsSync(file) ? [`${path} ${quietly(() => readFileSync(file, "utf8"))?.trim() ?? ""}`] : [];
+  });
+}
+
+function listing(directory: string): string[] {
+  return (quietly(() => readdirSync(directory)) ?? []).map((name) => join(directory, name)).sort();
+}
+
+/** Things of /proc vanish while they are looked at. */
+function quietly<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch {
+    return undefined;
+  }
+}
+
+if (import.meta.main) {
+  const [command, file] = process.argv.slice(2);
+  if (command === "snapshot") {
+    process.stdout.write(JSON.stringify(snapshot()));
+  } else if (command === "compare" && file !== undefined) {
+    const before = JSON.parse(readFileSync(file, "utf8")) as Snapshot;
+    const left = await settled(() => newSince(before, snapshot()));
+    for (const line of left) console.log(line);
+    process.exit(left.length === 0 ? 0 : 1);
+  } else {
+    console.error("usage: leaks.ts snapshot | leaks.ts compare FILE");
+    process.exit(2);
+  }
+}
+
+/** The kernel reclaims namespaces and links a moment after their last user: up to 5 s are given. */
+async function settled(look: () => string[]): Promise<string[]> {
+  for (let attempt = 0; attempt < 25; attempt++) {
+    if (look().length === 0) return [];
+    await Bun.sleep(200);
+  }
+  return look();
+}
