@@ -51,10 +51,15 @@ export interface ContentStore {
   path(digest: Digest): string;
   /** Whole, for documents. @throws NotFoundError; InvalidParameterError if larger than `limit` bytes or corrupt */
   read(digest: Digest, limit: number): Promise<Uint8Array>;
+  /** Reads a blob to its end. @throws NotFoundError; InvalidParameterError if its bytes are not what its name says */
+  verify(digest: Digest, options: { signal: AbortSignal }): Promise<void>;
   /** Stores a document that is in memory. Idempotent. */
   put(bytes: Uint8Array): Promise<BlobInfo>;
   /** One writer per digest; a second caller waits for the first. */
   ingest(expected: BlobInfo, options: { signal: AbortSignal }): Promise<Ingest>;
   delete(digest: Digest): Promise<boolean>;
-  list(): AsyncIterable<BlobInfo>;
+  /** Every whole blob, with the time it was committed in ms since the epoch. */
+  list(): AsyncIterable<BlobInfo & { readonly modifiedAt: number }>;
+  /** Throws away uploads that were last written before that time (ms since the epoch), and says how many bytes they had. */
+  expireIngests(before: number): Promise<number>;
 }
