@@ -16,7 +16,7 @@ export interface Route {
   /** The operationId of Docker's OpenAPI description, e.g. `ContainerCreate`. */
   readonly operation: string;
   readonly method: HttpMethod;
-  /** `/containers/{id}/json`; `{name:.*}` matches slashes as well (image references). */
+  /** `/containers/{id}/json`; `{name:.*}` matches slashes as well (image references), but not nothing. */
   readonly path: string;
   /** Least API version. */
   readonly since?: ApiVersion;
@@ -30,4 +30,36 @@ export interface Route {
 /** Negative, zero, positive as `a` is older than, the same as, newer than `b`. */
 export function compareVersions(a: ApiVersion, b: ApiVersion): number {
   return a[0] - b[0] || a[1] - b[1];
+}
+
+type Traits = Partial<Pick<Route, "since" | "body" | "reply" | "onDisconnect">>;
+
+/** Rows of the tables. Reading is given up when the client goes away; changes run to their end. */
+export function get(operation: string, path: string, traits: Traits = {}): Route {
+  return { operation, method: "GET", path, body: "none", reply: "json", onDisconnect: "cancel", ...traits };
+}
+
+export function head(operation: string, path: string, traits: Traits = {}): Route {
+  return { operation, method: "HEAD", path, body: "none", reply: "json", onDisconnect: "cancel", ...traits };
+}
+
+export function post(operation: string, path: string, traits: Traits = {}): Route {
+  return { operation, method: "POST", path, body: "none", reply: "json", onDisconnect: "detach", ...traits };
+}
+
+export function put(operation: string, path: string, traits: Traits = {}): Route {
+  return { operation, method: "PUT", path, body: "none", reply: "json", onDisconnect: "detach", ...traits };
+}
+
+/** Named for what it makes: `delete` is a word of the language. */
+export function deletion(operation: string, path: string, traits: Traits = {}): Route {
+  return {
+    operation,
+    method: "DELETE",
+    path,
+    body: "none",
+    reply: "json",
+    onDisconnect: "detach",
+    ...traits,
+  };
 }

@@ -1,0 +1,36 @@
+import { deletion, get, post, type Route } from "../route.ts";
+
+const stream = { reply: "stream", onDisconnect: "cancel" } as const;
+
+export const swarmRoutes: readonly Route[] = [
+  get("SwarmInspect", "/swarm"),
+  post("SwarmInit", "/swarm/init", { body: "json" }),
+  post("SwarmJoin", "/swarm/join", { body: "json" }),
+  post("SwarmLeave", "/swarm/leave"),
+  post("SwarmUpdate", "/swarm/update", { body: "json" }),
+  get("SwarmUnlockkey", "/swarm/unlockkey"),
+  post("SwarmUnlock", "/swarm/unlock", { body: "json" }),
+  get("NodeList", "/nodes"),
+  get("NodeInspect", "/nodes/{id}"),
+  deletion("NodeDelete", "/nodes/{id}"),
+  post("NodeUpdate", "/nodes/{id}/update", { body: "json" }),
+  get("ServiceList", "/services"),
+  post("ServiceCreate", "/services/create", { body: "json" }),
+  get("ServiceInspect", "/services/{id}"),
+  deletion("ServiceDelete", "/services/{id}"),
+  post("ServiceUpdate", "/services/{id}/update", { body: "json" }),
+  get("ServiceLogs", "/services/{id}/logs", stream),
+  get("TaskList", "/tasks"),
+  get("TaskInspect", "/tasks/{id}"),
+  get("TaskLogs", "/tasks/{id}/logs", stream),
+  get("SecretList", "/secrets"),
+  post("SecretCreate", "/secrets/create", { body: "json" }),
+  get("SecretInspect", "/secrets/{id}"),
+  deletion("SecretDelete", "/secrets/{id}"),
+  post("SecretUpdate", "/secrets/{id}/update", { body: "json" }),
+  get("ConfigList", "/configs"),
+  post("ConfigCreate", "/configs/create", { body: "json" }),
+  get("ConfigInspect", "/configs/{id}"),
+  deletion("ConfigDelete", "/configs/{id}"),
+  post("ConfigUpdate", "/configs/{id}/update", { body: "json" }),
+];

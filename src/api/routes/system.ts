@@ -1,0 +1,11 @@
+import { get, head, post, type Route } from "../route.ts";
+
+export const systemRoutes: readonly Route[] = [
+  get("SystemPing", "/_ping"),
+  head("SystemPingHead", "/_ping"),
+  get("SystemVersion", "/version"),
+  get("SystemInfo", "/info"),
+  get("SystemDataUsage", "/system/df"),
+  get("SystemEvents", "/events", { reply: "stream" }),
+  post("SystemAuth", "/auth", { body: "json", onDisconnect: "cancel" }),
+];

@@ -1,0 +1,133 @@
+/**
+ * The head of an HTTP/1.1 message: parsed strictly, written plainly. Pure.
+ *
+ * Strict on purpose: whatever could be read in two ways (two lengths, a length beside chunks, folded lines, spaces
+ * before a colon) is refused, so that nobody in front of us can be made to see other requests than we do.
+ * @see RFC 9112
+ */
+
+export interface RequestHead {
+  readonly method: string;
+  /** Path and query as sent: `/v1.51/info?x=1`. */
+  readonly target: string;
+  readonly version: "1.0" | "1.1";
+  readonly headers: RequestHeaders;
+  readonly framing: Framing;
+  /** The connection may carry another request after this one. */
+  readonly keepAlive: boolean;
+  readonly expectsContinue: boolean;
+  /** The protocol that the client asks to change to (`tcp`, `h2c`, `websocket`). */
+  readonly upgrade: string | undefined;
+}
+
+/** Keyed by lower-case name, in order of arrival. */
+export type RequestHeaders = ReadonlyMap<string, readonly string[]>;
+
+export type Framing =
+  | { readonly kind: "none" }
+  | { readonly kind: "length"; readonly length: number }
+  | { readonly kind: "chunked" };
+
+/** Not HTTP as we read it: answered with this status, and the connection is closed. */
+export class ProtocolError extends Error {
+  override readonly name = "ProtocolError";
+  readonly status: number;
+
+  constructor(status: number, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
+
+const REQUEST_LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) ([\x21-\x7e\x80-\xff]+) HTTP\/(\d\.\d)$/;
+const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: exactly these must not come through
+const BAD_VALUE = /[\x00-\x08\x0a-\x1f\x7f]/;
+
+/** @param bytes everything up to, not including, the empty line. @throws ProtocolError */
+export function parseRequestHead(bytes: Buffer): RequestHead {
+  const lines = bytes.latin1Slice().split("\r\n");
+  const line = REQUEST_LINE.exec(lines[0] ?? "");
+  if (!line) throw new ProtocolError(400, "malformed request line");
+  const [, method = "", rawTarget = "", version] = line;
+  if (version !== "1.1" && version !== "1.0") throw new ProtocolError(505, "unsupported HTTP version");
+  const headers = parseHeaders(lines);
+  const hosts = headers.get("host");
+  if (version === "1.1" && hosts?.length !== 1) {
+    throw new ProtocolError(400, hosts ? "too many Host headers" : "missing required Host header");
+  }
+  const connection = tokens(headers.get("connection"));
+  const expect = headers.get("expect")?.[0]?.toLowerCase();
+  if (expect !== undefined && expect !== "100-continue") throw new ProtocolError(417, "unknown expectation");
+  return {
+    method,
+    target: toOriginForm(rawTarget),
+    version,
+    headers,
+    framing: framingOf(headers, version),
+    keepAlive: version === "1.1" ? !connection.includes("close") : connection.includes("keep-alive"),
+    expectsContinue: expect !== undefined && version === "1.1",
+    upgrade: connection.includes("upgrade") ? headers.get("upgrade")?.[0]?.toLowerCase() : undefined,
+  };
+}
+
+function parseHeaders(lines: readonly string[]): Map<string, string[]> {
+  const headers = new Map<string, string[]>();
+  for (let index = 1; index < lines.length; index++) {
+    const line = lines[index] ?? "";
+    const colon = line.indexOf(":");
+    const name = line.slice(0, Math.max(colon, 0));
+    if (!HEADER_NAME.test(name)) throw new ProtocolError(400, "malformed header line");
+    const value = line.slice(colon + 1).replace(/^[ \t]+|[ \t]+$/g, "");
+    if (BAD_VALUE.test(value)) throw new ProtocolError(400, `invalid value of header ${name}`);
+    const key = name.toLowerCase();
+    const values = headers.get(key);
+    if (values) values.push(value);
+    else headers.set(key, [value]);
+  }
+  return headers;
+}
+
+function framingOf(headers: RequestHeaders, version: string): Framing {
+  const codings = headers.get("transfer-encoding");
+  const lengths = headers.get("content-length");
+  if (codings) {
+    if (lengths) throw new ProtocolError(400, "both Content-Length and Transfer-Encoding");
+    if (version !== "1.1" || codings.length !== 1 || codings[0]?.toLowerCase() !== "chunked") {
+      throw new ProtocolError(501, "unsupported transfer encoding");
+    }
+    return { kind: "chunked" };
+  }
+  if (!lengths) return { kind: "none" };
+  const length = Number(lengths[0]);
+  if (lengths.length !== 1 || !/^\d+$/.test(lengths[0] ?? "") || !Number.isSafeInteger(length)) {
+    throw new ProtocolError(400, "bad Content-Length");
+  }
+  return length === 0 ? { kind: "none" } : { kind: "length", length };
+}
+
+/** A proxy's absolute form names us anyway: `http://host/path` → `/path`. */
+function toOriginForm(target: string): string {
+  if (target.startsWith("/") || target === "*") return target;
+  const absolute = /^https?:\/\/[^/?#]*([/?].*)?$/i.exec(target);
+  if (!absolute) throw new ProtocolError(400, "malformed request target");
+  const rest = absolute[1] ?? "/";
+  return rest.startsWith("?") ? `/${rest}` : rest;
+}
+
+function tokens(values: readonly string[] | undefined): readonly string[] {
+  return values ? values.flatMap((value) => value.split(",").map((token) => token.trim().toLowerCase())) : [];
+}
+
+export type ReplyHeaders = readonly (readonly [name: string, value: string])[];
+
+/** Header values that came from elsewhere (a path, an error) lose their line breaks. */
+export function formatHead(status: number, reason: string, headers: ReplyHeaders): string {
+  let text = `HTTP/1.1 ${status} ${reason}\r\n`;
+  for (const [name, value] of headers) text += `${name}: ${clean(value)}\r\n`;
+  return `${text}\r\n`;
+}
+
+function clean(value: string): string {
+  return BAD_VALUE.test(value) ? value.replace(new RegExp(BAD_VALUE, "g"), " ") : value;
+}
