@@ -27,12 +27,29 @@ export interface Call {
   decode<T>(decoder: Decoder<T>): Promise<T>;
 
   json(value: unknown, status?: number): void;
+  /** 204, unless another status is given. */
   empty(status?: number): void;
+  /** `text/plain`. */
+  text(value: string, status?: number): void;
   /** Sends headers at once. Write errors mean that the client is gone: the stream then swallows writes and `signal` aborts. */
-  stream(options?: { status?: number; contentType?: string; headers?: Record<string, string> }): ReplyStream;
-  /** Leaves HTTP: 101 with `Upgrade`, else 200, in Docker's wording. */
+  stream(options?: StreamOptions): ReplyStream;
+  /**
+   * Leaves HTTP: 101 with `Upgrade`, else 200, in Docker's wording; a WebSocket on its own route. The connection
+   * lives until the handler returns, so a handler awaits the end of what it carries. A JSON body is decoded before.
+   */
   hijack(options: { contentType: string }): HijackedConnection;
   setHeader(name: string, value: string): void;
+}
+
+export interface StreamOptions {
+  readonly status?: number;
+  readonly contentType?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  /**
+   * What an error of the handler does to a stream that has begun: `progress` tells it in-band as Docker's progress
+   * streams do (`{"errorDetail":{"message":…},"error":…}`); otherwise the connection breaks off.
+   */
+  readonly errors?: "progress" | "abort";
 }
 
 export interface Query {

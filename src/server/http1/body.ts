@@ -90,7 +90,7 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
       if (end >= 0) {
         if (end > limit || line[end - 1] !== 13) throw new ProtocolError(400, "malformed chunk");
         if (end + 1 < line.length) this.#source.unread(line.subarray(end + 1));
-        return line.latin1Slice(0, end - 1);
+        return line.toString("latin1", 0, end - 1);
       }
       if (line.length > limit) throw new ProtocolError(400, "malformed chunk");
     }

@@ -67,9 +67,7 @@ export class Connection {
         if (!head) break;
         if (!(await this.#serveOne(head, handler))) return;
       }
-      this.#socket.end();
-      // What is gone is gone; a client that never closes its half is not waited for.
-      this.#socket.destroySoon();
+      this.#leave();
     } catch (error) {
       if (error instanceof ProtocolError) this.#refuse(error);
       else {
@@ -163,8 +161,13 @@ export class Connection {
       ["Connection", "close"],
       ["Content-Length", String(Buffer.byteLength(body))],
     ]);
-    this.#socket.end(head + body);
-    setTimeout(() => this.#socket.destroy(), this.#limits.lingerTimeout).unref();
+    this.#socket.write(head + body);
+    this.#leave();
+  }
+
+  #leave(): void {
+    this.#reader.discard();
+    linger(this.#socket, this.#limits.lingerTimeout);
   }
 }
 
@@ -175,8 +178,8 @@ export class Exchange {
   readonly #socket: Socket;
   readonly #reader: SocketReader;
   readonly #writer: SocketWriter;
-  #abort: AbortController | undefined;
-  #clientEnded = false;
+  /** Called when the client closed its connection, or its half of it, before the reply was complete. */
+  onDisconnect: (() => void) | undefined;
   #state: "open" | "replying" | "done" | "raw" = "open";
   #keepAlive: boolean;
 
@@ -191,15 +194,6 @@ export class Exchange {
       head.framing,
       head.expectsContinue ? () => void this.#continue() : undefined,
     );
-  }
-
-  /** Aborted when the client closed its connection, or its half of it, before the reply was complete. */
-  get disconnected(): AbortSignal {
-    if (!this.#abort) {
-      this.#abort = new AbortController();
-      if (this.#clientEnded) this.#abort.abort(new ClientGone());
-    }
-    return this.#abort.signal;
   }
 
   /** Nothing of the reply was sent yet. */
@@ -217,8 +211,7 @@ export class Exchange {
 
   clientEnded(): void {
     if (this.#state === "raw" || this.#state === "done") return;
-    this.#clientEnded = true;
-    this.#abort?.abort(new ClientGone());
+    this.onDisconnect?.();
   }
 
   /** A whole reply. `body` is left out for HEAD, 204 and 304, its length is told. */
@@ -279,7 +272,8 @@ export class Exchange {
       end: () => writer.end(),
       closed: writer.closed,
       [Symbol.dispose]: () => {
-        if (!socket.destroyed) socket.destroySoon();
+        reader.discard();
+        linger(socket, DEFAULT_LIMITS.lingerTimeout);
       },
     };
   }
@@ -313,7 +307,7 @@ export interface StreamedReply {
   destroy(): void;
 }
 
-/** The reason of `Exchange.disconnected`. */
+/** The reason by which calls end whose client went away. */
 export class ClientGone extends Error {
   override readonly name = "AbortError";
 
@@ -330,6 +324,7 @@ class SocketReader implements ByteSource {
   #queued = 0;
   #ended = false;
   #paused = false;
+  #discarding = false;
   #wake: (() => void) | undefined;
 
   /** @param onEnd the client closed its half, or all */
@@ -357,12 +352,21 @@ class SocketReader implements ByteSource {
     return bytes;
   }
 
+  /** Nobody will read any more: what still comes is thrown away, so that the sender's end is seen. */
+  discard(): void {
+    this.#discarding = true;
+    this.#chunks = [];
+    this.#queued = 0;
+    if (!this.#ended) this.#socket.resume();
+  }
+
   unread(bytes: Buffer): void {
     this.#chunks.unshift(bytes);
     this.#queued += bytes.length;
   }
 
   #take(bytes: Buffer): void {
+    if (this.#discarding) return;
     this.#chunks.push(bytes);
     this.#queued += bytes.length;
     if (this.#queued >= READ_AHEAD && !this.#paused) {
@@ -432,6 +436,20 @@ class SocketWriter {
 
 const DONE = Promise.resolve();
 
+/**
+ * Sends our end and waits for the client's: closing with unread bytes would reset the connection, and the client
+ * might lose the last of what we sent.
+ */
+function linger(socket: Socket, timeout: number): void {
+  if (socket.destroyed) return;
+  const timer = setTimeout(() => socket.destroy(), timeout);
+  timer.unref();
+  socket.once("end", () => socket.destroySoon());
+  socket.once("close", () => clearTimeout(timer));
+  if (socket.readableEnded) socket.destroySoon();
+  else if (!socket.writableEnded) socket.end();
+}
+
 function toChunk(bytes: Uint8Array): Buffer {
   return Buffer.concat([Buffer.from(`${bytes.length.toString(16)}\r\n`, "latin1"), bytes, CRLF]);
 }
@@ -448,7 +466,10 @@ function skipEmptyLines(bytes: Buffer): Buffer {
 function rejectEarly(bytes: Buffer): void {
   const first = bytes[0] ?? 0;
   if (first < 65 || first > 90) {
-    throw new ProtocolError(400, first === 22 ? "Client sent an HTTPS request to an HTTP server." : "not HTTP");
+    throw new ProtocolError(
+      400,
+      first === 22 ? "Client sent an HTTPS request to an HTTP server." : "not HTTP",
+    );
   }
 }
 

@@ -46,7 +46,7 @@ const BAD_VALUE = /[\x00-\x08\x0a-\x1f\x7f]/;
 
 /** @param bytes everything up to, not including, the empty line. @throws ProtocolError */
 export function parseRequestHead(bytes: Buffer): RequestHead {
-  const lines = bytes.latin1Slice().split("\r\n");
+  const lines = bytes.toString("latin1").split("\r\n");
   const line = REQUEST_LINE.exec(lines[0] ?? "");
   if (!line) throw new ProtocolError(400, "malformed request line");
   const [, method = "", rawTarget = "", version] = line;

@@ -1,0 +1,199 @@
+/**
+ * From an HTTP exchange to a handler and back: finds the row, checks the version, calls, turns errors into replies.
+ * Every call under way is known here, so that a shutdown can wait for what must finish and end what would not.
+ */
+import { API_VERSION, type ApiVersion, compareVersions, MIN_API_VERSION, type Route } from "../api/route.ts";
+import { log } from "../base/log.ts";
+import { InvalidParameterError, NotFoundError, NotImplementedError } from "../core/errors.ts";
+import type { Handlers } from "./call.ts";
+import { type BodyLimits, HttpCall } from "./http-call.ts";
+import { toHttpError } from "./http-errors.ts";
+import type { Exchange } from "./http1/connection.ts";
+import type { ReplyHeaders } from "./http1/head.ts";
+import type { Identity } from "./identity.ts";
+import { type Match, Router } from "./router.ts";
+
+/** Says who may not call over this endpoint. @throws ForbiddenError */
+export type AdmissionCheck = (exchange: Exchange) => void;
+
+export interface DispatcherOptions {
+  readonly routes: readonly Route[];
+  readonly handlers: Handlers;
+  readonly identity: Identity;
+  readonly limits?: BodyLimits;
+}
+
+export class Dispatcher {
+  readonly #router: Router;
+  readonly #handlers: Handlers;
+  readonly #headers: ReplyHeaders;
+  readonly #limits: BodyLimits | undefined;
+  readonly #calls = new Set<HttpCall>();
+  #idle: PromiseWithResolvers<void> | undefined;
+  #stopping = false;
+
+  constructor({ routes, handlers, identity, limits }: DispatcherOptions) {
+    this.#router = new Router(routes);
+    this.#handlers = handlers;
+    this.#limits = limits;
+    this.#headers = [
+      ["Api-Version", API_VERSION.join(".")],
+      ["Builder-Version", identity.builderVersion],
+      ["Docker-Experimental", String(identity.experimental)],
+      ["Ostype", "linux"],
+      ["Server", `Docker/${identity.version} (linux)`],
+      ["Swarm", identity.swarm],
+    ];
+  }
+
+  /** Never rejects: whatever a request does, the daemon goes on. */
+  async handle(exchange: Exchange, admit?: AdmissionCheck): Promise<void> {
+    const { method, target } = exchange.head;
+    const question = target.indexOf("?");
+    const query = question < 0 ? "" : target.slice(question + 1);
+    let call = this.#unrouted(exchange, query);
+    try {
+      admit?.(exchange);
+      if (method === "OPTIONS") return await this.#answer(call, () => call.empty(200));
+      const path = parsePath(question < 0 ? target : target.slice(0, question));
+      const { match, version } = this.#route(method, path);
+      call = this.#call(exchange, match.route, { version, params: match.params, query });
+      const handler = this.#handlers[match.route.operation];
+      if (!handler) throw notBuilt(match.route);
+      await this.#answer(call, () => handler(call));
+    } catch (error) {
+      await this.#fail(call, error);
+    }
+  }
+
+  /** Waits until no call is left, at most that many milliseconds. Streams are ended at once, changes may finish. */
+  async drain(deadline: number): Promise<void> {
+    this.#stopping = true;
+    for (const call of this.#calls) {
+      if (call.route.onDisconnect === "cancel") call.abort(new Stopping());
+    }
+    if (this.#calls.size === 0) return;
+    this.#idle = Promise.withResolvers<void>();
+    const timer = setTimeout(() => this.#idle?.resolve(), deadline);
+    await this.#idle.promise;
+    clearTimeout(timer);
+    for (const call of this.#calls) {
+      log("warn", "request was cut off by the shutdown", { operation: call.operation });
+      call.abort(new Stopping());
+    }
+  }
+
+  get callsInFlight(): number {
+    return this.#calls.size;
+  }
+
+  async #answer(call: HttpCall, work: () => Promise<void> | void): Promise<void> {
+    this.#calls.add(call);
+    if (this.#stopping && call.route.onDisconnect === "cancel") call.abort(new Stopping());
+    try {
+      await work();
+      await call.finish();
+    } finally {
+      this.#calls.delete(call);
+      if (this.#calls.size === 0) this.#idle?.resolve();
+    }
+  }
+
+  /** Also this may fail, on a socket in a strange state: then the connection ends. */
+  async #fail(call: HttpCall, error: unknown): Promise<void> {
+    try {
+      await call.fail(
+        call.aborted ? { status: 503, message: "request was aborted" } : toHttpError(error, call.operation),
+      );
+    } catch (second) {
+      log("error", "cannot report an error", { operation: call.operation, error: second });
+      call.destroy();
+    }
+  }
+
+  /** @throws NotFoundError, InvalidParameterError */
+  #route(method: string, { version: asked, path }: ParsedPath): { match: Match; version: ApiVersion } {
+    const version = asked ? parseVersion(asked) : API_VERSION;
+    const match = this.#router.find(
+      method,
+      path,
+      compareVersions(version, API_VERSION) > 0 ? API_VERSION : version,
+    );
+    if (!match) throw new NotFoundError("page not found");
+    if (compareVersions(version, MIN_API_VERSION) < 0) {
+      throw new InvalidParameterError(
+        `client version ${asked} is too old. Minimum supported API version is ${MIN_API_VERSION.join(".")}, please upgrade your client to a newer version`,
+      );
+    }
+    if (compareVersions(version, API_VERSION) > 0) {
+      throw new InvalidParameterError(
+        `client version ${asked} is too new. Maximum supported API version is ${API_VERSION.join(".")}`,
+      );
+    }
+    return { match, version };
+  }
+
+  #call(
+    exchange: Exchange,
+    route: Route,
+    request: { version: ApiVersion; params: Readonly<Record<string, string>>; query: string },
+  ): HttpCall {
+    return new HttpCall(exchange, { ...request, route, headers: this.#headers, limits: this.#limits });
+  }
+
+  /** For replies to what is no operation. */
+  #unrouted(exchange: Exchange, query: string): HttpCall {
+    return this.#call(exchange, UNROUTED, { version: API_VERSION, params: {}, query });
+  }
+}
+
+const UNROUTED: Route = {
+  operation: "(none)",
+  method: "GET",
+  path: "*",
+  body: "none",
+  reply: "json",
+  onDisconnect: "detach",
+};
+
+/** The reason by which calls end when the daemon stops. */
+export class Stopping extends Error {
+  override readonly name = "AbortError";
+
+  constructor() {
+    super("the daemon is shutting down");
+  }
+}
+
+interface ParsedPath {
+  /** As the client wrote it, without the `v`. */
+  readonly version: string | undefined;
+  /** Decoded, without the version, single slashes. */
+  readonly path: string;
+}
+
+/** @throws InvalidParameterError on broken percent-encoding */
+function parsePath(raw: string): ParsedPath {
+  let decoded: string;
+  try {
+    decoded = raw.includes("%") ? decodeURIComponent(raw) : raw;
+  } catch (error) {
+    throw new InvalidParameterError("invalid URL escape in the path", { cause: error });
+  }
+  // A container is also known as "/name"; the slash of such a name in a path is no segment of its own.
+  const path = decoded.replace(/\/{2,}/g, "/");
+  const versioned = /^\/v([0-9.]+)(\/.*)$/s.exec(path);
+  return versioned ? { version: versioned[1], path: versioned[2] ?? "/" } : { version: undefined, path };
+}
+
+function parseVersion(text: string): ApiVersion {
+  const [major = "0", minor = "0"] = text.split(".");
+  return [Number(major), Number(minor)];
+}
+
+function notBuilt(route: Route): NotImplementedError {
+  return new NotImplementedError(
+    `${route.operation} (${route.method} ${route.path.replaceAll(":.*", "")}) is not implemented by this engine`,
+    { subject: route.operation },
+  );
+}

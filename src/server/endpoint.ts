@@ -1,0 +1,188 @@
+/**
+ * Where the engine listens: `-H` as text → an endpoint, an endpoint → a listening server. Owns the socket file: its
+ * mode and group, stale ones, and that a running engine's is never taken.
+ */
+import { chmodSync, chownSync, readFileSync, rmSync, statSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { connect, createServer, type Server, type Socket } from "node:net";
+import { dirname } from "node:path";
+import { createServer as createTlsServer } from "node:tls";
+import { ConflictError, InvalidParameterError, NotImplementedError, SystemError } from "../core/errors.ts";
+
+export type Endpoint =
+  | { readonly kind: "unix"; readonly path: string; readonly group?: string }
+  | {
+      readonly kind: "tcp";
+      readonly host: string;
+      readonly port: number;
+      readonly tls?: TlsOptions;
+      readonly allowedHosts?: readonly string[];
+    }
+  | { readonly kind: "fd"; readonly name: string };
+
+/** PEM texts. With `ca`, clients must show a certificate that it signed. */
+export interface TlsOptions {
+  readonly cert: string;
+  readonly key: string;
+  readonly ca?: string;
+}
+
+const SOCKET_MODE = 0o660;
+const LONGEST_SOCKET_PATH = 107;
+
+/**
+ * `unix:///path`, `tcp://host:port`, `fd://`; also Docker's short forms `/path`, `host:port`, `:port`.
+ * @throws InvalidParameterError
+ */
+export function parseEndpoint(text: string): Endpoint {
+  const [, scheme = "", rest = ""] = /^(?:([a-z]+):\/\/)?(.*)$/s.exec(text.trim()) ?? [];
+  switch (scheme || (rest.startsWith("/") ? "unix" : "tcp")) {
+    case "unix":
+      if (!rest.startsWith("/"))
+        throw new InvalidParameterError(`invalid socket path in -H ${text}: not absolute`);
+      return { kind: "unix", path: rest };
+    case "tcp":
+      return parseTcp(text, rest);
+    case "fd":
+      return { kind: "fd", name: rest };
+    default:
+      throw new InvalidParameterError(`unsupported protocol in -H ${text}: use unix://, tcp:// or fd://`);
+  }
+}
+
+function parseTcp(text: string, rest: string): Endpoint {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:/[\]]*))(?::(\d{1,5}))?\/?$/.exec(rest);
+  const port = Number(match?.[3] ?? 2375);
+  if (!match || port > 65535) throw new InvalidParameterError(`invalid address in -H ${text}`);
+  return { kind: "tcp", host: match[1] || match[2] || "127.0.0.1", port };
+}
+
+/** A server that listens. Closing it removes its socket file. */
+export interface Listening {
+  readonly endpoint: Endpoint;
+  /** `unix:///run/gantry.sock`, `tcp://127.0.0.1:2375`: with the port that was got if 0 was asked for. */
+  readonly address: string;
+  close(): void;
+}
+
+/** @throws InvalidParameterError, ConflictError if another engine listens there, SystemError */
+export async function listen(endpoint: Endpoint, onSocket: (socket: Socket) => void): Promise<Listening> {
+  switch (endpoint.kind) {
+    case "unix":
+      return await listenUnix(endpoint, onSocket);
+    case "tcp":
+      return await listenTcp(endpoint, onSocket);
+    case "fd":
+      throw new NotImplementedError(
+        "fd:// is not available: this runtime cannot accept connections on an inherited socket; use unix:// or tcp://",
+      );
+  }
+}
+
+async function listenUnix(
+  endpoint: Extract<Endpoint, { kind: "unix" }>,
+  onSocket: (socket: Socket) => void,
+): Promise<Listening> {
+  const { path, group } = endpoint;
+  if (Buffer.byteLength(path) > LONGEST_SOCKET_PATH) {
+    throw new InvalidParameterError(`socket path is longer than ${LONGEST_SOCKET_PATH} bytes: ${path}`);
+  }
+  const gid = group === undefined ? undefined : groupId(group);
+  await mkdir(dirname(path), { recursive: true });
+  await removeStaleSocket(path);
+  const server = createServer({ allowHalfOpen: true }, onSocket);
+  // Nobody may connect in the instant before the mode is set.
+  const umask = process.umask(0o177);
+  try {
+    await listening(server, () => server.listen(path));
+  } finally {
+    process.umask(umask);
+  }
+  if (gid !== undefined) chownSync(path, 0, gid);
+  chmodSync(path, SOCKET_MODE);
+  const { ino, dev } = statSync(path);
+  return {
+    endpoint,
+    address: `unix://${path}`,
+    close: () => {
+      server.close();
+      // Only our own: somebody may have taken the path over.
+      const now = statSync(path, { throwIfNoEntry: false });
+      if (now?.ino === ino && now.dev === dev) rmSync(path, { force: true });
+    },
+  };
+}
+
+async function listenTcp(
+  endpoint: Extract<Endpoint, { kind: "tcp" }>,
+  onSocket: (socket: Socket) => void,
+): Promise<Listening> {
+  const { host, port, tls } = endpoint;
+  const server = tls
+    ? createTlsServer(
+        {
+          cert: tls.cert,
+          key: tls.key,
+          ca: tls.ca,
+          requestCert: tls.ca !== undefined,
+          rejectUnauthorized: tls.ca !== undefined,
+          minVersion: "TLSv1.2",
+          allowHalfOpen: true,
+          ALPNProtocols: ["http/1.1"],
+        },
+        onSocket,
+      )
+    : createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, onSocket);
+  await listening(server, () => server.listen(port, host));
+  const bound = server.address();
+  const boundPort = typeof bound === "object" && bound ? bound.port : port;
+  return {
+    endpoint,
+    address: `tcp://${host.includes(":") ? `[${host}]` : host}:${boundPort}`,
+    close: () => void server.close(),
+  };
+}
+
+async function listening(server: Server, start: () => void): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  server.once("listening", resolve);
+  server.once("error", (error) =>
+    reject(new SystemError(`cannot listen: ${error.message}`, { cause: error })),
+  );
+  start();
+  await promise;
+}
+
+/** A file that nobody answers on is left over from an engine that was killed. @throws ConflictError */
+async function removeStaleSocket(path: string): Promise<void> {
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (!found) return;
+  if (!found.isSocket()) throw new ConflictError(`${path} exists and is not a socket`, { subject: path });
+  if (await answers(path)) {
+    throw new ConflictError(`${path} is in use by another running engine`, { subject: path });
+  }
+  rmSync(path, { force: true });
+}
+
+async function answers(path: string): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const probe = connect(path);
+  probe.once("connect", () => resolve(true));
+  // Only a refusal proves that nobody listens; a full backlog, say, is a busy engine.
+  probe.once("error", (error: NodeJS.ErrnoException) => resolve(error.code !== "ECONNREFUSED"));
+  const timer = setTimeout(() => resolve(true), 2000);
+  const result = await promise;
+  clearTimeout(timer);
+  probe.destroy();
+  return result;
+}
+
+/** @throws InvalidParameterError if there is no such group */
+function groupId(group: string): number {
+  if (/^\d+$/.test(group)) return Number(group);
+  for (const line of readFileSync("/etc/group", "utf8").split("\n")) {
+    const [name, , gid] = line.split(":");
+    if (name === group && gid) return Number(gid);
+  }
+  throw new InvalidParameterError(`group ${group} not found`, { subject: group });
+}

@@ -1,0 +1,282 @@
+/** One call over HTTP: `Call` for handlers, on top of an exchange. Owns the reply's headers and the JSON body's limits. */
+import { DecodeError, type Decoder, parseJson } from "../api/decode.ts";
+import { type ApiVersion, compareVersions, type Route } from "../api/route.ts";
+import { InvalidParameterError } from "../core/errors.ts";
+import type { Call, HijackedConnection, Query, ReplyStream, StreamOptions } from "./call.ts";
+import type { HttpError } from "./http-errors.ts";
+import { ClientGone, type Exchange, type RawConnection, type StreamedReply } from "./http1/connection.ts";
+import { ProtocolError, type ReplyHeaders } from "./http1/head.ts";
+import { QueryString } from "./query.ts";
+import { overWebsocket, websocketHandshake } from "./websocket.ts";
+
+export interface BodyLimits {
+  /** Bytes of a JSON body. */
+  readonly maxJson: number;
+  /** Milliseconds for all of a JSON body. Other bodies have no limit: a load may come from a slow pipe. */
+  readonly jsonTimeout: number;
+}
+
+export const DEFAULT_BODY_LIMITS: BodyLimits = { maxJson: 4 * 1024 * 1024, jsonTimeout: 60_000 };
+
+export interface CallOptions {
+  readonly route: Route;
+  readonly version: ApiVersion;
+  readonly params: Readonly<Record<string, string>>;
+  readonly query: string;
+  /** Headers of every reply. */
+  readonly headers: ReplyHeaders;
+  readonly limits?: BodyLimits;
+}
+
+export class HttpCall implements Call {
+  readonly operation: string;
+  readonly version: ApiVersion;
+  readonly route: Route;
+  readonly #exchange: Exchange;
+  readonly #params: Readonly<Record<string, string>>;
+  readonly #queryText: string;
+  readonly #limits: BodyLimits;
+  readonly #headers: (readonly [string, string])[];
+  #query: Query | undefined;
+  #abort: AbortController | undefined;
+  #aborted: Error | undefined;
+  #stream: StreamedReply | undefined;
+  #streamErrors: StreamOptions["errors"];
+  #raw: RawConnection | undefined;
+  #replied: Promise<void> | undefined;
+
+  constructor(exchange: Exchange, options: CallOptions) {
+    this.#exchange = exchange;
+    this.route = options.route;
+    this.operation = options.route.operation;
+    this.version = options.version;
+    this.#params = options.params;
+    this.#queryText = options.query;
+    this.#headers = [...options.headers];
+    this.#limits = options.limits ?? DEFAULT_BODY_LIMITS;
+    if (options.route.onDisconnect === "cancel") exchange.onDisconnect = () => this.abort(new ClientGone());
+  }
+
+  atLeast(version: ApiVersion): boolean {
+    return compareVersions(this.version, version) >= 0;
+  }
+
+  param(name: string): string {
+    const value = this.#params[name];
+    if (value === undefined) throw new Error(`route ${this.operation} has no parameter ${name}`);
+    return value;
+  }
+
+  get query(): Query {
+    this.#query ??= new QueryString(this.#queryText);
+    return this.#query;
+  }
+
+  header(name: string): string | undefined {
+    return this.#exchange.head.headers.get(name.toLowerCase())?.[0];
+  }
+
+  get signal(): AbortSignal {
+    if (!this.#abort) {
+      this.#abort = new AbortController();
+      if (this.#aborted) this.#abort.abort(this.#aborted);
+    }
+    return this.#abort.signal;
+  }
+
+  /** Gives up on the connection. */
+  destroy(): void {
+    this.#exchange.destroy();
+  }
+
+  /** Idempotent. */
+  abort(reason: Error): void {
+    if (this.#aborted) return;
+    this.#aborted = reason;
+    this.#abort?.abort(reason);
+  }
+
+  get aborted(): boolean {
+    return this.#aborted !== undefined;
+  }
+
+  get body(): AsyncIterable<Uint8Array> {
+    return this.#exchange.body;
+  }
+
+  async decode<T>(decoder: Decoder<T>): Promise<T> {
+    const text = await this.#jsonText();
+    try {
+      return decoder(text === undefined ? {} : parseJson(text));
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      throw new InvalidParameterError(`invalid JSON: ${error.message}`, { cause: error });
+    }
+  }
+
+  json(value: unknown, status = 200): void {
+    this.#reply(status, "application/json", `${JSON.stringify(value)}\n`);
+  }
+
+  empty(status = 204): void {
+    this.#reply(status, undefined, "");
+  }
+
+  text(value: string, status = 200): void {
+    this.#reply(status, "text/plain; charset=utf-8", value);
+  }
+
+  setHeader(name: string, value: string): void {
+    const index = this.#headers.findIndex(([other]) => other.toLowerCase() === name.toLowerCase());
+    this.#headers.splice(index < 0 ? this.#headers.length : index, 1, [name, value]);
+  }
+
+  stream(options: StreamOptions = {}): ReplyStream {
+    const { status = 200, contentType = "application/json", headers = {} } = options;
+    for (const [name, value] of Object.entries(headers)) this.setHeader(name, value);
+    if (contentType) this.setHeader("Content-Type", contentType);
+    this.setHeader("Date", httpDate());
+    const reply = this.#exchange.stream(status, this.#headers);
+    this.#stream = reply;
+    this.#streamErrors = options.errors;
+    return {
+      write: (bytes) => reply.write(typeof bytes === "string" ? Buffer.from(bytes) : bytes),
+      writeJson: (value) => reply.write(Buffer.from(`${JSON.stringify(value)}\n`)),
+      end: () => reply.end(),
+      destroy: () => reply.destroy(),
+    };
+  }
+
+  hijack({ contentType }: { contentType: string }): HijackedConnection {
+    const raw = this.#takeOver(contentType);
+    this.#raw = raw;
+    void raw.closed.then(() => this.abort(new ClientGone()));
+    return this.#isWebsocket ? overWebsocket(raw) : raw;
+  }
+
+  /** The handler returned: what it left open is closed, and all is written before the next request is read. */
+  async finish(): Promise<void> {
+    if (this.#raw) {
+      await this.#raw.end();
+      this.#raw[Symbol.dispose]();
+      return;
+    }
+    if (this.#exchange.open) throw new Error(`${this.operation} gave no reply`);
+    await this.#stream?.end();
+    await this.#replied;
+  }
+
+  /** The handler threw: a reply if there was none, else in-band or not at all. */
+  async fail({ status, message }: HttpError): Promise<void> {
+    if (this.#raw) return this.#raw[Symbol.dispose]();
+    if (this.#stream) return await this.#failInStream(message);
+    if (!this.#exchange.open) return this.#exchange.destroy();
+    if (status === 304) this.empty(304);
+    else this.json({ message }, status);
+    await this.#replied;
+  }
+
+  async #failInStream(message: string): Promise<void> {
+    if (this.#streamErrors !== "progress" || this.aborted) return this.#stream?.destroy();
+    const document = { errorDetail: { message }, error: message };
+    await this.#stream?.write(Buffer.from(`${JSON.stringify(document)}\n`));
+    await this.#stream?.end();
+  }
+
+  #reply(status: number, contentType: string | undefined, body: string): void {
+    if (contentType) this.setHeader("Content-Type", contentType);
+    this.setHeader("Date", httpDate());
+    this.#replied = this.#exchange.reply(status, this.#headers, body);
+  }
+
+  #takeOver(contentType: string): RawConnection {
+    const { upgrade } = this.#exchange.head;
+    if (this.#isWebsocket) {
+      const headers = websocketHandshake((name) => this.header(name));
+      return this.#exchange.takeOver(101, "Switching Protocols", headers);
+    }
+    if (upgrade === undefined) return this.#exchange.takeOver(200, "OK", [["Content-Type", contentType]]);
+    if (upgrade === "h2c") {
+      return this.#exchange.takeOver(101, "Switching Protocols", [
+        ["Connection", "Upgrade"],
+        ["Upgrade", "h2c"],
+      ]);
+    }
+    return this.#exchange.takeOver(101, "UPGRADED", [
+      ["Content-Type", contentType],
+      ["Connection", "Upgrade"],
+      ["Upgrade", "tcp"],
+    ]);
+  }
+
+  get #isWebsocket(): boolean {
+    return this.operation === "ContainerAttachWebsocket";
+  }
+
+  /** undefined if there is none. @throws InvalidParameterError, ProtocolError */
+  async #jsonText(): Promise<string | undefined> {
+    const { framing } = this.#exchange.head;
+    this.#checkContentType(framing.kind !== "none");
+    if (framing.kind === "none") return undefined;
+    if (framing.kind === "length" && framing.length > this.#limits.maxJson) throw this.#tooLarge();
+    const text = await this.#withinTime(this.#readText());
+    if (text.trim() === "") {
+      throw new InvalidParameterError("invalid JSON: got EOF while reading request body");
+    }
+    return text;
+  }
+
+  #checkContentType(hasBody: boolean): void {
+    const contentType = this.header("content-type") ?? "";
+    if (contentType === "" && !hasBody) return;
+    const mediaType = contentType.split(";")[0]?.trim().toLowerCase();
+    if (mediaType === "") {
+      throw new InvalidParameterError(`malformed Content-Type header (${contentType}): mime: no media type`);
+    }
+    if (mediaType !== "application/json") {
+      throw new InvalidParameterError(
+        `unsupported Content-Type header (${contentType}): must be 'application/json'`,
+      );
+    }
+  }
+
+  async #readText(): Promise<string> {
+    const chunks: Uint8Array[] = [];
+    let length = 0;
+    for await (const chunk of this.#exchange.body) {
+      length += chunk.length;
+      if (length > this.#limits.maxJson) throw this.#tooLarge();
+      chunks.push(chunk);
+    }
+    return Buffer.concat(chunks).toString("utf8");
+  }
+
+  #tooLarge(): InvalidParameterError {
+    return new InvalidParameterError(`request body too large: more than ${this.#limits.maxJson} bytes`);
+  }
+
+  async #withinTime<T>(work: Promise<T>): Promise<T> {
+    const { promise: late, reject } = Promise.withResolvers<never>();
+    const timer = setTimeout(
+      () => reject(new ProtocolError(408, "request body took too long")),
+      this.#limits.jsonTimeout,
+    );
+    try {
+      return await Promise.race([work, late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+let dateSecond = 0;
+let dateText = "";
+
+function httpDate(): string {
+  const second = Math.floor(Date.now() / 1000);
+  if (second !== dateSecond) {
+    dateSecond = second;
+    dateText = new Date(second * 1000).toUTCString();
+  }
+  return dateText;
+}
