@@ -1,0 +1,165 @@
+/**
+ * Ports below networks: what carries them in the kernel. `engine/networks` decides (names, addresses, ports);
+ * drivers do. Everything a driver makes is found again by the engine's instance and the ids in here.
+ */
+import type { EndpointId, NetworkId } from "./ids.ts";
+import type { IpAddress, IpPrefix } from "./ipam.ts";
+
+/** One subnet of a network, complete: what was not asked for has been chosen. */
+export interface NetworkSubnet {
+  readonly subnet: string;
+  readonly ipRange?: string;
+  readonly gateway?: string;
+  readonly auxiliaryAddresses?: Readonly<Record<string, string>>;
+}
+
+/** A network as it is persisted. */
+export interface NetworkRecord {
+  readonly id: NetworkId;
+  readonly name: string;
+  /** RFC 3339 with nanoseconds. */
+  readonly created: string;
+  readonly driver: string;
+  readonly enableIPv4: boolean;
+  readonly enableIPv6: boolean;
+  readonly internal: boolean;
+  readonly attachable: boolean;
+  readonly ingress: boolean;
+  readonly ipam: {
+    readonly driver: string;
+    readonly options: Readonly<Record<string, string>> | null;
+    readonly subnets: readonly NetworkSubnet[];
+  };
+  readonly options: Readonly<Record<string, string>>;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+/** A network namespace that this engine made, or took over after a restart. Disposing gives it up. Idempotent. */
+export interface NetworkNamespace extends Disposable {
+  /** Sandbox id: the container's. */
+  readonly id: string;
+  /** A path that lives as long as the namespace, on this host. */
+  readonly path: string;
+  /** An open descriptor of this process; also `/proc/<pid>/fd/<n>`, valid in every mount namespace. */
+  readonly descriptor: number;
+}
+
+/** Port: namespaces, and what is remembered of a sandbox as long as the host runs (no longer: a reboot ends both). */
+export interface NetworkNamespaces {
+  /** A new namespace with loopback up. @throws SystemError */
+  create(id: string): NetworkNamespace;
+  /** After a restart of the daemon: the namespace of that id, or of that process where the file is gone. */
+  open(id: string, pid: number): NetworkNamespace | undefined;
+  /** The daemon's own network namespace, as the namespace of a container with host networking. */
+  readonly hostPath: string;
+  /** Remembers facts of a sandbox across SIGKILL of the daemon. */
+  save(id: string, facts: SandboxFacts): void;
+  load(id: string): SandboxFacts | undefined;
+  /** Boot: gives up every namespace and note that is not in `owned`. */
+  reclaim(owned: ReadonlySet<string>): void;
+}
+
+/** What cannot be derived from the container's record: the choices made at start. */
+export interface SandboxFacts {
+  readonly endpoints: Readonly<Record<string, EndpointFacts>>;
+  readonly ports: readonly PublishedPort[];
+}
+
+export interface EndpointFacts {
+  readonly networkId: NetworkId;
+  readonly endpointId: EndpointId;
+  /** Name inside of the namespace. */
+  readonly interfaceName: string;
+  readonly mac: string;
+  readonly addresses: readonly string[];
+}
+
+export interface EndpointRequest {
+  readonly id: EndpointId;
+  readonly interfaceName: string;
+  readonly mac: string;
+  /** With the subnet's length. */
+  readonly addresses: readonly IpPrefix[];
+  /** Default routes to set; empty for an endpoint that is not the way out. */
+  readonly gateways: readonly IpAddress[];
+  /** `net.ipv4.conf.<name>.x` → value, applied in the namespace. */
+  readonly sysctls: Readonly<Record<string, string>>;
+}
+
+/** A port of the host that leads to a port of an endpoint. */
+export interface PublishedPort {
+  readonly protocol: "tcp" | "udp" | "sctp";
+  readonly hostAddress: string;
+  readonly hostPort: number;
+  readonly address: string;
+  readonly port: number;
+}
+
+/** A wish for one: the first host port from `first` to `last` that is free at every target; 0–0 is any. */
+export interface PortRequest {
+  readonly protocol: PublishedPort["protocol"];
+  readonly first: number;
+  readonly last: number;
+  /** The container's port. */
+  readonly port: number;
+  /** Which address of the container each address of the host leads to: one, or one of each family. */
+  readonly targets: readonly { readonly hostAddress: string; readonly address: string }[];
+}
+
+export interface NetworkDriver {
+  /** As in `--driver`. */
+  readonly name: string;
+  /** False for `host` and `null`: their networks have no addresses, and containers no endpoints of their own. */
+  readonly addressed: boolean;
+  /** At create: refuses options that it does not know how to honour. @throws InvalidParameterError */
+  check(network: NetworkRecord): void;
+  /** The gateways that the network's link has already, where it was made by somebody else. */
+  adopted?(network: NetworkRecord): readonly IpPrefix[];
+  /** Makes or repairs the network in the kernel. Idempotent. @throws EngineError, nothing is left then */
+  ensure(network: NetworkRecord): Promise<void>;
+  /** Absent is fine. */
+  remove(network: NetworkRecord): Promise<void>;
+  /** Brings an endpoint up in a namespace. @throws EngineError; what was made goes with the namespace */
+  attach(network: NetworkRecord, endpoint: EndpointRequest, namespace: NetworkNamespace): void;
+  /** Takes an endpoint out of a namespace that goes on living. */
+  detach(network: NetworkRecord, endpointId: EndpointId): void;
+  /** The endpoint's namespace is being given up: what is in it goes with it, nobody waits. */
+  forget(endpointId: EndpointId): void;
+  /** Boot: an endpoint of a container that runs on. */
+  adopt(network: NetworkRecord, endpointId: EndpointId): void;
+  /** Beginning of interface names in containers of this network. */
+  interfacePrefix(network: NetworkRecord): string;
+  /** Host address of published ports that name none; undefined: the engine's default. */
+  bindAddress(network: NetworkRecord): string | undefined;
+  /** Sets or moves the default routes of a namespace: `gateways` through that interface. */
+  route(namespace: NetworkNamespace, interfaceName: string, gateways: readonly IpAddress[]): void;
+  /** Boot: takes over the endpoints that are owned, and destroys every other endpoint and network of this engine. */
+  recover(networks: readonly NetworkRecord[], endpoints: ReadonlySet<EndpointId>): Promise<void>;
+}
+
+/** Port: publishing ports of endpoints on the host. */
+export interface PortPublisher {
+  /**
+   * Reserves the host ports and leads them to the container; all or none.
+   * @throws SystemError with Docker's wording when a port is taken
+   */
+  publish(requests: readonly PortRequest[]): PortLease;
+  /** Boot: the same bindings as before. Their host ports are reserved again. */
+  recover(bindings: readonly PublishedPort[]): PortLease;
+}
+
+/** Ports in force. Disposing ends them at once. Idempotent. */
+export interface PortLease extends Disposable {
+  readonly ports: readonly PublishedPort[];
+}
+
+/** Port: facts of the host that choices depend on. */
+export interface HostNetwork {
+  /** Destinations of the host's routes, without default routes. */
+  routes(): readonly IpPrefix[];
+  /** The host's servers: not systemd-resolved's stub where the file behind it can be read. */
+  resolvConf(): string;
+  hosts(): string;
+  /** The host's address as containers see it from a network without a gateway of ours. */
+  uplinkAddress(): string | undefined;
+}

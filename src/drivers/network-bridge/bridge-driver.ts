@@ -1,0 +1,444 @@
+/**
+ * The driver `bridge`: each network is a Linux bridge with the gateway's addresses, each endpoint a veth pair whose
+ * far end was born in the container's namespace. Owns links, addresses, routes and, through `firewall.ts`, rules.
+ * Leaves to `engine/networks` which names and addresses there are.
+ *
+ * Names: a bridge carries `gantry-<instance> <network id>` as its alias; a host end is called `gv`, six digits of the
+ * instance, seven of the endpoint. So boot finds what is this engine's, and nothing else.
+ */
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { log } from "../../base/log.ts";
+import type { EnginePaths } from "../../core/config.ts";
+import { ConflictError, InvalidParameterError, messageOf, SystemError } from "../../core/errors.ts";
+import type { EndpointId, NetworkId } from "../../core/ids.ts";
+import {
+  contains,
+  formatAddress,
+  fromBytes,
+  type IpAddress,
+  type IpPrefix,
+  macOf,
+  parseAddress,
+  parsePrefix,
+  toBytes,
+} from "../../core/ipam.ts";
+import type {
+  EndpointRequest,
+  NetworkDriver,
+  NetworkNamespace,
+  NetworkRecord,
+} from "../../core/network-driver.ts";
+import { withNamespace } from "../../linux/namespaces.ts";
+import {
+  encodeAddAddress,
+  encodeAddRoute,
+  encodeCreateBridge,
+  encodeCreateVeth,
+  encodeDeleteAddress,
+  encodeDeleteRoute,
+  encodeForwardingEntry,
+  encodeIsolatePort,
+  encodeSetLink,
+  type Link,
+  type RawAddress,
+  type RawPrefix,
+  RouteSocket,
+} from "../../linux/netlink-route.ts";
+import {
+  enableForwarding,
+  enableIPv6Forwarding,
+  Firewall,
+  forwardsPackets,
+  GUEST_LINK_GROUP,
+  toFirewallNetwork,
+} from "./firewall.ts";
+import { type BridgeOptions, parseBridgeOptions } from "./options.ts";
+
+const DEFAULT_MTU = 1500;
+/** A flushed rule set or a deleted bridge is back within this time and the work it takes: well below five seconds. */
+const HEAL_INTERVAL_MS = 2000;
+
+interface LiveNetwork {
+  readonly record: NetworkRecord;
+  readonly options: BridgeOptions;
+  /** The link was there before us: its addresses are used, and it is never deleted. */
+  readonly foreign: boolean;
+}
+
+export interface BridgeDriverOptions {
+  readonly paths: EnginePaths;
+  /** undefined: the uplink's. */
+  readonly mtu: number | undefined;
+}
+
+/** Opens the driver: enables forwarding, installs the firewall. @throws SystemError */
+export async function openBridgeDriver(options: BridgeDriverOptions): Promise<BridgeDriver> {
+  const marker = join(options.paths.execRoot, "forwarding-enabled");
+  const guardForwarding = !forwardsPackets() || existsSync(marker);
+  try {
+    if (guardForwarding) writeFileSync(marker, "", { mode: 0o600 });
+    const firewall = new Firewall(options.paths.instance, { guardForwarding });
+    await firewall.install();
+    enableForwarding();
+    return new BridgeDriver(options, firewall);
+  } catch (error) {
+    throw new SystemError(`failed to set up the firewall: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+export class BridgeDriver implements NetworkDriver, Disposable {
+  readonly name = "bridge";
+  readonly addressed = true;
+  readonly firewall: Firewall;
+  readonly #instance: string;
+  readonly #mtu: number | undefined;
+  readonly #route = RouteSocket.open();
+  readonly #networks = new Map<NetworkId, LiveNetwork>();
+  /** Host ends in use, and the network that each belongs to. */
+  readonly #ports = new Map<EndpointId, NetworkId>();
+  readonly #healer: NodeJS.Timeout;
+  #healing = false;
+
+  constructor({ paths, mtu }: BridgeDriverOptions, firewall: Firewall) {
+    this.#instance = paths.instance;
+    this.#mtu = mtu;
+    this.firewall = firewall;
+    this.#healer = setInterval(() => void this.heal(), HEAL_INTERVAL_MS);
+    this.#healer.unref();
+  }
+
+  check(network: NetworkRecord): void {
+    const { bridge } = parseBridgeOptions(network);
+    for (const { record, options } of this.#networks.values()) {
+      if (options.bridge === bridge && record.id !== network.id)
+        throw new ConflictError(
+          `cannot create network ${network.id} (${bridge}): conflicts with network ${record.id} (${record.name}): networks have same bridge name`,
+          { subject: bridge },
+        );
+    }
+  }
+
+  adopted(network: NetworkRecord): readonly IpPrefix[] {
+    const link = this.#route.findLink(parseBridgeOptions(network).bridge);
+    if (!link || this.#isOwn(link)) return [];
+    return this.#addressesOf(link).filter(({ family }) => family === 4);
+  }
+
+  async ensure(network: NetworkRecord): Promise<void> {
+    const live = this.#ensureLink(network);
+    this.#networks.set(network.id, live);
+    this.firewall.addNetwork(toFirewallNetwork(network, live.options));
+  }
+
+  async remove(network: NetworkRecord): Promise<void> {
+    const live = this.#networks.get(network.id);
+    const { bridge } = parseBridgeOptions(network);
+    this.#networks.delete(network.id);
+    this.firewall.removeNetwork(bridge);
+    const link = this.#route.findLink(bridge);
+    if (link && !live?.foreign && link.alias === this.#aliasOf(network.id)) this.#route.deleteLink(bridge);
+  }
+
+  attach(network: NetworkRecord, endpoint: EndpointRequest, namespace: NetworkNamespace): void {
+    const live = this.#networks.get(network.id);
+    if (!live) throw new SystemError(`network ${network.name} is not available`, { subject: network.id });
+    try {
+      this.#connect(live, endpoint, namespace);
+    } catch (error) {
+      throw new SystemError(`failed to create endpoint on network ${network.name}: ${messageOf(error)}`, {
+        cause: error,
+        subject: endpoint.id,
+      });
+    }
+    this.#ports.set(endpoint.id, network.id);
+  }
+
+  forget(endpointId: EndpointId): void {
+    this.#ports.delete(endpointId);
+  }
+
+  detach(_network: NetworkRecord, endpointId: EndpointId): void {
+    this.#ports.delete(endpointId);
+    this.#route.deleteLink(this.#portName(endpointId));
+  }
+
+  route(namespace: NetworkNamespace, interfaceName: string, gateways: readonly IpAddress[]): void {
+    using inside = withNamespace("net", pathOf(namespace), () => RouteSocket.open());
+    const { index } = inside.getLink(interfaceName);
+    for (const { destination, family, gateway, index: old, metric } of inside.routes()) {
+      if (!destination && gateway && gateways.some((wanted) => wanted.family === family))
+        inside.apply("remove default route", encodeDeleteRoute({ family, gateway, index: old, metric }));
+    }
+    for (const gateway of gateways) inside.apply("set default route", toDefaultRoute(gateway, index));
+  }
+
+  async recover(networks: readonly NetworkRecord[], endpoints: ReadonlySet<EndpointId>): Promise<void> {
+    const owned = new Set([...endpoints].map((id) => this.#portName(id)));
+    const aliases = new Set(networks.map(({ id }) => this.#aliasOf(id)));
+    for (const link of this.#route.links()) {
+      const staleVeth = link.name.startsWith(this.#portPrefix()) && !owned.has(link.name);
+      const staleBridge = this.#isOwn(link) && !aliases.has(link.alias);
+      if (staleVeth || staleBridge) this.#route.deleteLink(link.name);
+    }
+    for (const network of networks) {
+      try {
+        await this.ensure(network);
+      } catch (error) {
+        log("error", "cannot restore network", { network: network.name, error });
+      }
+    }
+  }
+
+  adopt(network: NetworkRecord, endpointId: EndpointId): void {
+    this.#ports.set(endpointId, network.id);
+  }
+
+  interfacePrefix(network: NetworkRecord): string {
+    return parseBridgeOptions(network).interfacePrefix;
+  }
+
+  bindAddress(network: NetworkRecord): string | undefined {
+    return parseBridgeOptions(network).bindAddress;
+  }
+
+  /** Puts rules, bridges and their ports back where somebody took them away. */
+  async heal(): Promise<void> {
+    if (this.#healing) return;
+    this.#healing = true;
+    try {
+      if (await this.firewall.heal()) log("warn", "firewall rules were changed by another program: restored");
+      for (const live of this.#networks.values()) this.#healNetwork(live);
+    } catch (error) {
+      log("error", "cannot restore networks", { error });
+    } finally {
+      this.#healing = false;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#healer);
+    this.firewall[Symbol.dispose]();
+    this.#route[Symbol.dispose]();
+  }
+
+  #healNetwork({ record, options, foreign }: LiveNetwork): void {
+    const found = this.#route.findLink(options.bridge);
+    if (foreign || (found?.up && this.#isOwn(found))) return;
+    this.#ensureLink(record);
+    const { index } = this.#route.getLink(options.bridge);
+    for (const [endpointId, networkId] of this.#ports) {
+      const port = networkId === record.id ? this.#route.findLink(this.#portName(endpointId)) : undefined;
+      if (!port) continue;
+      this.#route.apply("restore bridge port", encodeSetLink(port.index, { master: index, up: true }));
+      if (!options.icc) this.#route.apply("isolate bridge port", encodeIsolatePort(port.index));
+    }
+    log("warn", "bridge was gone: restored", { network: record.name, bridge: options.bridge });
+  }
+
+  /** Makes the bridge if it is not there, and gives it the gateways that it should have. */
+  #ensureLink(record: NetworkRecord): LiveNetwork {
+    const options = parseBridgeOptions(record);
+    const gateways = gatewaysOf(record);
+    let link = this.#route.findLink(options.bridge);
+    if (link && !this.#isOwn(link)) {
+      const has = this.#addressesOf(link);
+      if (
+        link.kind !== "bridge" ||
+        !gateways.every((gateway) => has.some((own) => own.value === gateway.value))
+      )
+        throw new InvalidParameterError(
+          `link ${options.bridge} exists already and is not a bridge with the network's gateway`,
+          { subject: options.bridge },
+        );
+      this.#allowLoopbackRouting(options.bridge);
+      return { record, options, foreign: true };
+    }
+    if (link && link.alias !== this.#aliasOf(record.id)) {
+      this.#route.deleteLink(options.bridge);
+      link = undefined;
+    }
+    try {
+      link ??= this.#createLink(record, options, gateways);
+      this.#syncAddresses(link, gateways);
+      this.#setBridgeDefaults(record, options);
+      this.#route.apply(`bring ${options.bridge} up`, encodeSetLink(link.index, { up: true }));
+      return { record, options, foreign: false };
+    } catch (error) {
+      this.#route.deleteLink(options.bridge);
+      throw new SystemError(`failed to create bridge ${options.bridge}: ${messageOf(error)}`, {
+        cause: error,
+        subject: record.id,
+      });
+    }
+  }
+
+  #createLink(record: NetworkRecord, options: BridgeOptions, gateways: readonly IpPrefix[]): Link {
+    const [address] = gateways;
+    this.#route.apply(
+      `create bridge ${options.bridge}`,
+      encodeCreateBridge({
+        name: options.bridge,
+        mtu: this.#mtuOf(options),
+        mac: macOf(address ?? { family: 4, value: BigInt(`0x${record.id.slice(0, 8)}`) }),
+        group: GUEST_LINK_GROUP,
+      }),
+    );
+    const link = this.#route.getLink(options.bridge);
+    this.#route.apply(
+      `name bridge ${options.bridge}`,
+      encodeSetLink(link.index, { alias: this.#aliasOf(record.id) }),
+    );
+    return link;
+  }
+
+  #syncAddresses(link: Link, gateways: readonly IpPrefix[]): void {
+    const has = this.#addressesOf(link);
+    const same = (a: IpPrefix, b: IpPrefix) => a.value === b.value && a.length === b.length;
+    for (const old of has) {
+      const linkLocal = old.family === 6 && old.value >> 118n === 0x3fan;
+      if (!linkLocal && !gateways.some((wanted) => same(old, wanted)))
+        this.#route.apply("remove bridge address", encodeDeleteAddress(link.index, toRaw(old)));
+    }
+    for (const gateway of gateways) {
+      if (!has.some((old) => same(old, gateway))) {
+        if (gateway.family === 6) writeSysctl(`net/ipv6/conf/${link.name}/disable_ipv6`, "0");
+        this.#route.apply(
+          `address ${formatAddress(gateway)} of ${link.name}`,
+          encodeAddAddress(link.index, toRaw(gateway)),
+        );
+      }
+    }
+  }
+
+  /** A bridge listens to no router advertisements of its containers, and speaks IPv6 only if its network does. */
+  #setBridgeDefaults(record: NetworkRecord, { bridge }: BridgeOptions): void {
+    this.#allowLoopbackRouting(bridge);
+    writeSysctl(`net/ipv6/conf/${bridge}/accept_ra`, "0");
+    writeSysctl(`net/ipv6/conf/${bridge}/disable_ipv6`, record.enableIPv6 ? "0" : "1");
+    if (record.enableIPv6 && !record.internal) {
+      const uplinks = this.#route.routes().filter(({ destination }) => !destination);
+      const links = this.#route.links().filter(({ index }) => uplinks.some((route) => route.index === index));
+      enableIPv6Forwarding(links.map(({ name }) => name));
+    }
+  }
+
+  /** The host reaches published ports at 127.0.0.1 through the bridge; the firewall's guard keeps others out. */
+  #allowLoopbackRouting(bridge: string): void {
+    writeSysctl(`net/ipv4/conf/${bridge}/route_localnet`, "1");
+  }
+
+  #connect({ options }: LiveNetwork, endpoint: EndpointRequest, namespace: NetworkNamespace): void {
+    const bridge = this.#route.getLink(options.bridge);
+    const name = this.#portName(endpoint.id);
+    this.#route.apply(
+      `create veth ${name}`,
+      encodeCreateVeth({
+        name,
+        mtu: this.#mtuOf(options),
+        master: bridge.index,
+        peer: { name: endpoint.interfaceName, mac: endpoint.mac, namespace: namespace.descriptor },
+      }),
+    );
+    const port = this.#route.getLink(name);
+    this.#route.apply("tell the bridge", encodeForwardingEntry(port.index, endpoint.mac));
+    if (!options.icc) this.#route.apply("isolate bridge port", encodeIsolatePort(port.index));
+    withNamespace("net", pathOf(namespace), () => configureInside(endpoint));
+  }
+
+  #mtuOf(options: BridgeOptions): number {
+    return options.mtu ?? this.#mtu ?? this.#uplinkMtu();
+  }
+
+  #uplinkMtu(): number {
+    const uplink = this.#route.routes().find(({ destination, family }) => !destination && family === 4);
+    return this.#route.links().find(({ index }) => index === uplink?.index)?.mtu ?? DEFAULT_MTU;
+  }
+
+  #addressesOf(link: Link): IpPrefix[] {
+    return this.#route
+      .addresses()
+      .filter(({ index }) => index === link.index)
+      .map(({ family, bytes, length }) => ({ ...fromBytes(family, bytes), length }));
+  }
+
+  #aliasOf(id: NetworkId): string {
+    return `gantry-${this.#instance} ${id}`;
+  }
+
+  #isOwn(link: Link): boolean {
+    return link.alias.startsWith(`gantry-${this.#instance} `);
+  }
+
+  #portPrefix(): string {
+    return `gv${this.#instance.slice(0, 6)}`;
+  }
+
+  #portName(id: EndpointId): string {
+    return this.#portPrefix() + id.slice(0, 7);
+  }
+}
+
+/** Runs inside of the container's namespace: what the endpoint's link needs to be usable. */
+function configureInside({ interfaceName, addresses, gateways, sysctls }: EndpointRequest): void {
+  using inside = RouteSocket.open();
+  const { index } = inside.getLink(interfaceName);
+  if (addresses.some(({ family }) => family === 6))
+    writeSysctl(`net/ipv6/conf/${interfaceName}/disable_ipv6`, "0");
+  for (const [name, value] of Object.entries(sysctls)) setEndpointSysctl(name, value);
+  inside.apply(
+    `configure ${interfaceName}`,
+    ...addresses.map((address) => encodeAddAddress(index, toRaw(address))),
+    encodeSetLink(index, { up: true }),
+    ...gateways.flatMap((gateway) => routesTo(gateway, addresses, index)),
+  );
+}
+
+/** A gateway outside of the endpoint's subnets is told to be on the link first. */
+function routesTo(gateway: IpAddress, addresses: readonly IpPrefix[], index: number) {
+  const onLink = addresses.some((address) => contains(address, gateway));
+  const direct = onLink
+    ? []
+    : [
+        encodeAddRoute({
+          family: gateway.family,
+          destination: toRaw({ ...gateway, length: gateway.family === 4 ? 32 : 128 }),
+          index,
+        }),
+      ];
+  return [...direct, toDefaultRoute(gateway, index)];
+}
+
+function toDefaultRoute(gateway: IpAddress, index: number) {
+  return encodeAddRoute({ family: gateway.family, gateway: toRawAddress(gateway), index });
+}
+
+function setEndpointSysctl(name: string, value: string): void {
+  if (!/^net\.(ipv4|ipv6|mpls)\.(conf|neigh)\.[A-Za-z0-9_.-]+\.[a-z0-9_]+$/.test(name) || name.includes(".."))
+    throw new InvalidParameterError(`unsupported endpoint sysctl ${name}`, { subject: name });
+  writeFileSync(`/proc/sys/${name.replaceAll(".", "/")}`, value);
+}
+
+/** Absent means a kernel without IPv6: nothing to set then. */
+function writeSysctl(path: string, value: string): void {
+  const file = `/proc/sys/${path}`;
+  if (existsSync(file) && readFileSync(file, "utf8").trim() !== value) writeFileSync(file, value);
+}
+
+function pathOf(namespace: NetworkNamespace): string {
+  return `/proc/self/fd/${namespace.descriptor}`;
+}
+
+function gatewaysOf(record: NetworkRecord): IpPrefix[] {
+  return record.ipam.subnets.flatMap(({ subnet, gateway }) =>
+    gateway ? [{ ...parseAddress(gateway), length: parsePrefix(subnet).length }] : [],
+  );
+}
+
+function toRawAddress(address: IpAddress): RawAddress {
+  return { family: address.family, bytes: toBytes(address) };
+}
+
+function toRaw(prefix: IpPrefix): RawPrefix {
+  return { ...toRawAddress(prefix), length: prefix.length };
+}

@@ -1,0 +1,298 @@
+/**
+ * One table, `inet gantry-<instance>`: rules written at boot, then only elements of its sets and maps change.
+ * It speaks about this engine's bridges alone and leaves every other packet to other tables.
+ *
+ * The rules, in the order a packet meets them:
+ *   guard        nothing that comes from a bridge carries a 127/8 address: the bridges route it (route_localnet)
+ *                so that the host reaches published ports by loopback, and containers must not profit
+ *   publish      host address, protocol and port lead to a container; 127/8 only for what the host itself sends
+ *   forward      user rules first · inside a bridge: as the network says · internal networks: nothing else ·
+ *                into a bridge: answers and published ports · out of a bridge: yes
+ *   postrouting  networks with NAT leave by the host's address; a container that reaches its own network through
+ *                the host's address, and the host through loopback, are seen as the bridge; other clients as they are
+ */
+import { readFileSync, writeFileSync } from "node:fs";
+import { parseAddress, toBytes } from "../../core/ipam.ts";
+import type { NetworkRecord, PublishedPort } from "../../core/network-driver.ts";
+import { u16be } from "../../linux/netlink.ts";
+import {
+  concatenated,
+  type ElementChange,
+  interfaceKey,
+  NftablesSocket,
+  type SetElement,
+} from "../../linux/netlink-nftables.ts";
+import { applyRules, deleteTable, listTable, NftablesError, type NftObject } from "../../linux/nftables.ts";
+import type { BridgeOptions } from "./options.ts";
+
+const PROTOCOL = { tcp: 6, udp: 17, sctp: 132 } as const;
+const CHAINS = [
+  "guard",
+  "prerouting",
+  "output",
+  "publish",
+  "forward",
+  "inbound",
+  "postrouting",
+  "bridged",
+] as const;
+
+/** The group that the bridges of every engine of this kind carry, so that engines side by side let each other pass. */
+export const GUEST_LINK_GROUP = 0x67616e;
+
+/** A network as the rules see it. */
+export interface FirewallNetwork {
+  readonly bridge: string;
+  readonly internal: boolean;
+  readonly masquerade4: boolean;
+  readonly masquerade6: boolean;
+  readonly icc: boolean;
+  /** Leave by this address instead of the uplink's. */
+  readonly sourceAddress: string | undefined;
+}
+
+export function toFirewallNetwork(record: NetworkRecord, options: BridgeOptions): FirewallNetwork {
+  return {
+    bridge: options.bridge,
+    internal: record.internal,
+    masquerade4: record.enableIPv4 && !record.internal && options.masquerade,
+    masquerade6: record.enableIPv6 && !record.internal && options.masquerade,
+    icc: options.icc,
+    sourceAddress: options.hostAddress4,
+  };
+}
+
+/** The script that makes the table and replaces its rules; sets keep their elements, `user` keeps the user's rules. */
+export function toRules(table: string, options: { guardForwarding: boolean }): string {
+  const t = `inet ${table}`;
+  return `
+add table ${t}
+add chain ${t} user
+add chain ${t} guard { type filter hook prerouting priority raw; policy accept; }
+add chain ${t} prerouting { type nat hook prerouting priority dstnat; policy accept; }
+add chain ${t} output { type nat hook output priority -100; policy accept; }
+add chain ${t} forward { type filter hook forward priority filter; policy accept; }
+add chain ${t} postrouting { type nat hook postrouting priority srcnat; policy accept; }
+add chain ${t} publish
+add chain ${t} inbound
+add chain ${t} bridged
+${CHAINS.map((chain) => `flush chain ${t} ${chain}`).join("\n")}
+add set ${t} bridges { type ifname; }
+add set ${t} internal { type ifname; }
+add set ${t} masquerade4 { type ifname; }
+add set ${t} masquerade6 { type ifname; }
+add map ${t} source4 { type ifname : ipv4_addr; }
+add map ${t} within { type ifname . ifname : verdict; }
+add set ${t} hairpin { type ifname . ifname; }
+add map ${t} published4 { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
+add map ${t} published4any { type inet_proto . inet_service : ipv4_addr . inet_service; }
+add map ${t} published6 { type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service; }
+add map ${t} published6any { type inet_proto . inet_service : ipv6_addr . inet_service; }
+add rule ${t} guard iifname @bridges ip daddr 127.0.0.0/8 drop
+add rule ${t} guard iifname @bridges ip saddr 127.0.0.0/8 drop
+add rule ${t} prerouting ip daddr 127.0.0.0/8 return
+add rule ${t} prerouting ip6 daddr ::1 return
+add rule ${t} prerouting jump publish
+add rule ${t} output jump publish
+add rule ${t} publish dnat ip to ip daddr . meta l4proto . th dport map @published4
+add rule ${t} publish meta nfproto ipv4 fib daddr type local dnat ip to meta l4proto . th dport map @published4any
+add rule ${t} publish dnat ip6 to ip6 daddr . meta l4proto . th dport map @published6
+add rule ${t} publish meta nfproto ipv6 ip6 daddr != ::1 fib daddr type local dnat ip6 to meta l4proto . th dport map @published6any
+add rule ${t} forward jump user
+add rule ${t} forward iifname . oifname vmap @within
+add rule ${t} forward iifname @internal drop
+add rule ${t} forward oifname @internal drop
+add rule ${t} forward oifname @bridges goto inbound
+add rule ${t} forward iifname @bridges accept
+${options.guardForwarding ? guardRules(t) : ""}
+add rule ${t} inbound ct state established,related accept
+add rule ${t} inbound ct status dnat accept
+add rule ${t} inbound drop
+add rule ${t} postrouting oifname @bridges goto bridged
+add rule ${t} postrouting snat ip to iifname map @source4
+add rule ${t} postrouting meta nfproto ipv4 iifname @masquerade4 masquerade
+add rule ${t} postrouting meta nfproto ipv6 iifname @masquerade6 masquerade
+add rule ${t} bridged ct status dnat iifname . oifname @hairpin masquerade
+add rule ${t} bridged ct status dnat ip saddr 127.0.0.0/8 masquerade
+`;
+}
+
+/** Bridges that other programs make for their own guests and guard themselves. */
+const FOREIGN_BRIDGES = ["docker*", "br-*", "virbr*", "podman*", "cni*", "lxcbr*", "incusbr*"];
+
+/** The host became a router for containers alone: between its other links nothing passes (moby issue 14041). */
+function guardRules(table: string): string {
+  const guests = [`group ${GUEST_LINK_GROUP}`, ...FOREIGN_BRIDGES.map((name) => `name "${name}"`)];
+  return [...guests.flatMap((match) => [`iif${match} accept`, `oif${match} accept`]), "drop"]
+    .map((rule) => `add rule ${table} forward ${rule}`)
+    .join("\n");
+}
+
+function networkElements(network: FirewallNetwork): ElementChange[] {
+  const name = interfaceKey(network.bridge);
+  const pair = concatenated(name, name);
+  const changes: ElementChange[] = [
+    { set: "bridges", add: [{ key: name }] },
+    { set: "hairpin", add: [{ key: pair }] },
+    { set: "within", add: [{ key: pair, data: network.icc ? { accept: true } : { goto: "inbound" } }] },
+  ];
+  if (network.internal) changes.push({ set: "internal", add: [{ key: name }] });
+  if (network.masquerade4) changes.push({ set: "masquerade4", add: [{ key: name }] });
+  if (network.masquerade6) changes.push({ set: "masquerade6", add: [{ key: name }] });
+  if (network.sourceAddress && network.masquerade4) {
+    const value = toBytes(parseAddress(network.sourceAddress));
+    changes.push({ set: "source4", add: [{ key: name, data: { value } }] });
+  }
+  return changes;
+}
+
+function portElement(port: PublishedPort): ElementChange {
+  const host = parseAddress(port.hostAddress);
+  const service = [Buffer.of(PROTOCOL[port.protocol]), u16be(port.hostPort)];
+  const everywhere = host.value === 0n;
+  const key = everywhere ? concatenated(...service) : concatenated(toBytes(host), ...service);
+  const value = concatenated(toBytes(parseAddress(port.address)), u16be(port.port));
+  const element: SetElement = { key, data: { value } };
+  return { set: `published${host.family}${everywhere ? "any" : ""}`, add: [element] };
+}
+
+/** The same change the other way round. */
+function undone({ set, add = [] }: ElementChange): ElementChange {
+  return { set, remove: add.map(({ key }) => ({ key })) };
+}
+
+const SETS = [
+  "bridges",
+  "internal",
+  "masquerade4",
+  "masquerade6",
+  "source4",
+  "within",
+  "hairpin",
+  "published4",
+  "published4any",
+  "published6",
+  "published6any",
+] as const;
+
+export class Firewall implements Disposable {
+  readonly #table: string;
+  readonly #socket = NftablesSocket.open();
+  readonly #networks = new Map<string, FirewallNetwork>();
+  readonly #ports = new Set<PublishedPort>();
+  #guardForwarding: boolean;
+  #generation = 0;
+  #expected = "";
+
+  /** @param instance of the engine; @param guardForwarding the host was no router before this engine made it one */
+  constructor(instance: string, options: { guardForwarding: boolean }) {
+    this.#table = `gantry-${instance}`;
+    this.#guardForwarding = options.guardForwarding;
+  }
+
+  /** Makes the table, or brings it up to date, with everything that was added so far. */
+  async install(): Promise<void> {
+    const script = toRules(this.#table, { guardForwarding: this.#guardForwarding });
+    try {
+      await applyRules(script);
+    } catch (error) {
+      if (!(error instanceof NftablesError)) throw error;
+      // A table of an earlier version, with other types: make it anew.
+      await deleteTable(this.#table);
+      await applyRules(script);
+    }
+    this.#writeAllElements();
+    this.#expected = fingerprint(await listTable(this.#table));
+    this.#generation = this.#socket.generation();
+  }
+
+  addNetwork(network: FirewallNetwork): void {
+    const before = this.#networks.get(network.bridge);
+    this.#networks.set(network.bridge, network);
+    this.#change([...(before ? networkElements(before).map(undone) : []), ...networkElements(network)]);
+  }
+
+  removeNetwork(bridge: string): void {
+    const network = this.#networks.get(bridge);
+    if (!network) return;
+    this.#networks.delete(bridge);
+    this.#change(networkElements(network).map(undone));
+  }
+
+  addPorts(ports: readonly PublishedPort[]): void {
+    for (const port of ports) this.#ports.add(port);
+    this.#change(ports.map(portElement));
+  }
+
+  removePorts(ports: readonly PublishedPort[]): void {
+    for (const port of ports) this.#ports.delete(port);
+    this.#change(ports.map(portElement).map(undone));
+  }
+
+  /** Puts back what somebody else took away. True if there was something to do. */
+  async heal(): Promise<boolean> {
+    const generation = this.#socket.generation();
+    if (generation === this.#generation) return false;
+    if (fingerprint(await listTable(this.#table)) === this.#expected) {
+      this.#generation = generation;
+      return false;
+    }
+    await this.install();
+    return true;
+  }
+
+  [Symbol.dispose](): void {
+    this.#socket[Symbol.dispose]();
+  }
+
+  /** When the kernel's elements are not what we think, they are written anew, all of them. */
+  #change(changes: readonly ElementChange[]): void {
+    if (changes.length === 0) return;
+    try {
+      this.#socket.changeElements(this.#table, changes);
+    } catch {
+      this.#writeAllElements();
+    }
+  }
+
+  #writeAllElements(): void {
+    this.#socket.changeElements(this.#table, [
+      ...SETS.map((set) => ({ set, flush: true })),
+      ...[...this.#networks.values()].flatMap(networkElements),
+      ...[...this.#ports].map(portElement),
+    ]);
+  }
+}
+
+/** The rules of a listing, without what changes by itself; `user` is not ours to compare. */
+function fingerprint(listing: readonly NftObject[] | undefined): string {
+  if (!listing) return "";
+  return JSON.stringify(
+    listing.filter(
+      ({ rule, chain, metainfo }) => !metainfo && rule?.chain !== "user" && chain?.name !== "user",
+    ),
+    (key, value: unknown) => (key === "handle" || key === "elem" ? undefined : value),
+  );
+}
+
+const IP_FORWARD = "/proc/sys/net/ipv4/ip_forward";
+const IPV6_FORWARDING = "/proc/sys/net/ipv6/conf/all/forwarding";
+
+export function forwardsPackets(): boolean {
+  return readFileSync(IP_FORWARD, "utf8").trim() === "1";
+}
+
+/** The firewall must be in force before. */
+export function enableForwarding(): void {
+  if (!forwardsPackets()) writeFileSync(IP_FORWARD, "1");
+}
+
+/** A host that took its IPv6 routes from router advertisements keeps doing so as a router. */
+export function enableIPv6Forwarding(interfaces: readonly string[]): void {
+  if (readFileSync(IPV6_FORWARDING, "utf8").trim() === "1") return;
+  for (const name of interfaces) {
+    const path = `/proc/sys/net/ipv6/conf/${name}/accept_ra`;
+    if (readFileSync(path, "utf8").trim() === "1") writeFileSync(path, "2");
+  }
+  writeFileSync(IPV6_FORWARDING, "1");
+}

@@ -1,0 +1,154 @@
+/**
+ * Published ports: reserves host ports with sockets of its own, leads them to containers through the firewall, and
+ * cuts the flows that conntrack still sends the old way. Ports are derived from live leases; nothing is stored.
+ */
+import { readFileSync } from "node:fs";
+import { messageOf, SystemError } from "../../core/errors.ts";
+import { parseAddress, toBytes } from "../../core/ipam.ts";
+import type { PortLease, PortPublisher, PortRequest, PublishedPort } from "../../core/network-driver.ts";
+import { deleteFlowsTo } from "../../linux/conntrack.ts";
+import { isErrno } from "../../linux/netlink.ts";
+import { type PortReservation, reservePort } from "../../linux/port-reservation.ts";
+import type { Firewall } from "./firewall.ts";
+
+interface Reserved extends Disposable {
+  readonly ports: readonly PublishedPort[];
+}
+
+export class HostPorts implements PortPublisher {
+  readonly #firewall: Firewall;
+  /** `tcp/8080` → host addresses in use by this engine. */
+  readonly #used = new Map<string, Set<string>>();
+  #lastEphemeral = 0;
+
+  constructor(firewall: Firewall) {
+    this.#firewall = firewall;
+  }
+
+  publish(requests: readonly PortRequest[]): PortLease {
+    using undo = new DisposableStack();
+    const ports: PublishedPort[] = [];
+    for (const request of requests) ports.push(...undo.use(this.#reserve(request)).ports);
+    return this.#lease(ports, undo.move());
+  }
+
+  recover(bindings: readonly PublishedPort[]): PortLease {
+    using undo = new DisposableStack();
+    for (const binding of bindings) undo.use(this.#hold(binding));
+    return this.#lease(bindings, undo.move());
+  }
+
+  #lease(ports: readonly PublishedPort[], reservations: DisposableStack): PortLease {
+    try {
+      if (ports.length > 0) this.#firewall.addPorts(ports);
+      forgetFlows(ports);
+    } catch (error) {
+      reservations.dispose();
+      throw new SystemError(`failed to publish ports: ${messageOf(error)}`, { cause: error });
+    }
+    let live = true;
+    return {
+      ports,
+      [Symbol.dispose]: () => {
+        if (!live) return;
+        live = false;
+        if (ports.length > 0) this.#firewall.removePorts(ports);
+        forgetFlows(ports);
+        reservations.dispose();
+      },
+    };
+  }
+
+  /** The first port of the range that is free at every address of the request. */
+  #reserve(request: PortRequest): Reserved {
+    let failure: unknown;
+    for (const port of this.#candidates(request)) {
+      try {
+        const reserved = this.#reserveAt(request, port);
+        if (request.first === 0) this.#lastEphemeral = port;
+        return reserved;
+      } catch (error) {
+        failure = error;
+      }
+    }
+    throw failure;
+  }
+
+  #reserveAt(request: PortRequest, hostPort: number): Reserved {
+    using undo = new DisposableStack();
+    const ports = request.targets.map(({ hostAddress, address }) => {
+      const port = { protocol: request.protocol, hostAddress, hostPort, address, port: request.port };
+      undo.use(this.#hold(port));
+      return port;
+    });
+    const held = undo.move();
+    return { ports, [Symbol.dispose]: () => held.dispose() };
+  }
+
+  *#candidates({ first, last }: PortRequest): Generator<number> {
+    if (first > 0) {
+      for (let port = first; port <= last; port++) yield port;
+      return;
+    }
+    const [low, high] = ephemeralRange();
+    const size = high - low + 1;
+    const start =
+      this.#lastEphemeral >= low && this.#lastEphemeral < high ? this.#lastEphemeral + 1 - low : 0;
+    for (let step = 0; step < size; step++) yield low + ((start + step) % size);
+  }
+
+  /** @throws SystemError in Docker's words: two different ones for a port of ours and of somebody else */
+  #hold(port: PublishedPort): Disposable {
+    const { protocol, hostAddress, hostPort } = port;
+    const key = `${protocol}/${hostPort}`;
+    const shown = `${hostAddress.includes(":") ? `[${hostAddress}]` : hostAddress}:${hostPort}`;
+    const holders = this.#used.get(key) ?? new Set<string>();
+    if ([...holders].some((other) => collide(other, hostAddress)))
+      throw new SystemError(`Bind for ${shown} failed: port is already allocated`, { subject: shown });
+    let reservation: PortReservation;
+    try {
+      const { family } = parseAddress(hostAddress);
+      const address = toBytes(parseAddress(hostAddress));
+      reservation = reservePort({ protocol, family, address, port: hostPort });
+    } catch (error) {
+      const reason = isErrno(error, "EADDRINUSE")
+        ? "address already in use"
+        : isErrno(error, "EADDRNOTAVAIL")
+          ? "cannot assign requested address"
+          : messageOf(error);
+      throw new SystemError(
+        `failed to bind host port for ${shown}:${port.address}:${port.port}/${protocol}: ${reason}`,
+        { cause: error, subject: shown },
+      );
+    }
+    holders.add(hostAddress);
+    this.#used.set(key, holders);
+    return {
+      [Symbol.dispose]: () => {
+        reservation[Symbol.dispose]();
+        holders.delete(hostAddress);
+        if (holders.size === 0) this.#used.delete(key);
+      },
+    };
+  }
+}
+
+function collide(a: string, b: string): boolean {
+  if (a === b) return true;
+  const [first, second] = [parseAddress(a), parseAddress(b)];
+  return first.family === second.family && (first.value === 0n || second.value === 0n);
+}
+
+/** The kernel's own range, as Docker takes it. */
+function ephemeralRange(): [number, number] {
+  const [low = 49153, high = 65535] = readFileSync("/proc/sys/net/ipv4/ip_local_port_range", "utf8")
+    .trim()
+    .split(/\s+/)
+    .map(Number);
+  return [low, high];
+}
+
+/** UDP has no end of a connection: a flow that began before would go where it went. */
+function forgetFlows(ports: readonly PublishedPort[]): void {
+  for (const { protocol, hostPort } of ports) if (protocol === "udp") deleteFlowsTo(protocol, hostPort);
+}

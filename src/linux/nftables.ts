@@ -1,0 +1,52 @@
+/**
+ * Rules by the `nft` program: whole rule sets, atomically, and their listing. Rules are constants of the engine's
+ * own; whatever comes from outside goes through the typed elements of `netlink-nftables.ts`.
+ */
+export class NftablesError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = "NftablesError";
+  }
+}
+
+/** Applies a script in one transaction. @throws NftablesError with nft's text; nothing is in force then */
+export async function applyRules(script: string): Promise<void> {
+  await runNft(["-f", "-"], script);
+}
+
+/** `inet <table>` as JSON without handles and counters; undefined if there is none. */
+export async function listTable(table: string): Promise<readonly NftObject[] | undefined> {
+  try {
+    const listing: { nftables: readonly NftObject[] } = JSON.parse(
+      await runNft(["-j", "list", "table", "inet", table], ""),
+    );
+    return listing.nftables;
+  } catch (error) {
+    if (error instanceof NftablesError && error.message.includes("No such file")) return undefined;
+    throw error;
+  }
+}
+
+/** One object of a listing: `{"rule":{…}}`, `{"map":{…,"elem":[…]}}`. */
+export type NftObject = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+
+/** Absent is fine. */
+export async function deleteTable(table: string): Promise<void> {
+  await applyRules(`add table inet ${table}\ndelete table inet ${table}\n`);
+}
+
+async function runNft(args: readonly string[], input: string): Promise<string> {
+  const nft = Bun.spawn(["nft", ...args], {
+    stdin: Buffer.from(input),
+    stdout: "pipe",
+    stderr: "pipe",
+    timeout: 30_000,
+  });
+  const [output, complaint, status] = await Promise.all([
+    new Response(nft.stdout).text(),
+    new Response(nft.stderr).text(),
+    nft.exited,
+  ]);
+  if (status !== 0) throw new NftablesError(`nft ${args.join(" ")}: ${complaint.trim() || `exit ${status}`}`);
+  return output;
+}
