@@ -18,6 +18,14 @@ export interface MountedVolume {
   readonly path: string;
 }
 
+/** How a container mounts a volume: what the `mount` event tells. */
+export interface VolumeMountUse {
+  readonly destination: string;
+  readonly rw: boolean;
+  readonly propagation: string;
+  readonly subpath?: string;
+}
+
 export interface ContainerVolumes {
   /**
    * The volume of that name for this container, made if it is not there; without a name an anonymous one.
@@ -40,7 +48,7 @@ export interface ContainerVolumes {
    * Makes the data reachable while the container runs; called at each start. `subpath` is resolved beneath the
    * volume then. @throws NotFoundError if the volume or the subpath is not there
    */
-  mount(containerId: string, name: string, options?: { subpath?: string }): Promise<MountedVolume>;
+  mount(containerId: string, name: string, use: VolumeMountUse): Promise<MountedVolume>;
   /** The container's process ended: gives up all its mounts. Idempotent. */
   unmount(containerId: string): Promise<void>;
   /** The container is gone; anonymous volumes go with it when `removeAnonymous`. Idempotent. */

@@ -231,7 +231,7 @@ async function prepareMount(
   const { destination } = mount;
   if (mount.type === "tmpfs") return toTmpfsMount(destination, tmpfsOptions(mount));
   if (mount.type === "volume" && mount.name !== undefined) {
-    const { path } = await volumes.mount(containerId, mount.name, { subpath: mount.subpath });
+    const { path } = await volumes.mount(containerId, mount.name, mount);
     return { destination, type: "bind", source: path, options: bindOptions(mount) };
   }
   if (mount.type === "bind") {

@@ -1,0 +1,348 @@
+/**
+ * The `local` volume driver: a volume is the directory `<data root>/volumes/<name>/_data`. With options it is a
+ * file system that is mounted there while a container uses it (tmpfs, bind, nfs, …).
+ *
+ * Every mount is found by its place: volumes under `volumes/`, subpaths under `<exec root>/volumes/<key>/`.
+ * Bulk work (copying, removing, counting) is done by child processes: a volume may hold millions of files.
+ */
+import { createHash } from "node:crypto";
+import { lookup } from "node:dns/promises";
+import { closeSync, existsSync } from "node:fs";
+import {
+  chmod,
+  chown,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  rmdir,
+  stat,
+  utimes,
+  writeFile,
+} from "node:fs/promises";
+import { isIP } from "node:net";
+import { join } from "node:path";
+import { InvalidParameterError, messageOf, NotFoundError, SystemError } from "../../core/errors.ts";
+import type { MountedVolume, VolumeDriver } from "../../core/storage.ts";
+import { openBeneath, pathOf } from "../../linux/beneath.ts";
+import { LinuxError } from "../../linux/libc.ts";
+import { bindMount, MS, mount, unmount } from "../../linux/mounts.ts";
+import { run } from "./run.ts";
+
+type Options = Readonly<Record<string, string>>;
+
+/** What the kernel may take long over (a server that does not answer) gets this long. */
+const MOUNT_TIMEOUT_MS = 30_000;
+
+export class LocalVolumeDriver implements VolumeDriver {
+  readonly name = "local";
+  readonly #root: string;
+  readonly #subpaths: string;
+
+  /** Both directories are the driver's own; they are made with the first volume. */
+  constructor(paths: { readonly volumes: string; readonly subpaths: string }) {
+    this.#root = paths.volumes;
+    this.#subpaths = paths.subpaths;
+  }
+
+  checkOptions(options: Options): void {
+    for (const [key, value] of Object.entries(options)) {
+      if (!["type", "o", "device"].includes(key)) {
+        throw new InvalidParameterError(
+          key === "size"
+            ? "quota size requested but no quota support"
+            : `invalid option: ${JSON.stringify(key)}`,
+        );
+      }
+      if (value === "" && key !== "o") throw new InvalidParameterError(`missing required option: "${key}"`);
+    }
+    if (Object.keys(options).length === 0) return;
+    for (const key of ["type", "device"]) {
+      if (!options[key]) throw new InvalidParameterError(`missing required option: "${key}"`);
+    }
+  }
+
+  mountpoint(name: string): string {
+    return join(this.#root, name, "_data");
+  }
+
+  async create(name: string): Promise<void> {
+    // 0701: an owner inside of a volume (uid 999) must be able to pass, nobody may list.
+    await makeDirectory(this.#root, 0o701);
+    await makeDirectory(join(this.#root, name), 0o701);
+    await makeDirectory(this.mountpoint(name), 0o755);
+    await flushDirectory(this.#root);
+  }
+
+  async remove(name: string): Promise<void> {
+    unmountAll(this.mountpoint(name));
+    const doomed = join(this.#root, `.removing-${name}`);
+    await removeTree(doomed);
+    try {
+      await rename(join(this.#root, name), doomed);
+    } catch (error) {
+      if (isCode(error, "ENOENT")) return;
+      throw failed("remove", name, error);
+    }
+    await removeTree(doomed);
+  }
+
+  async mount(name: string, options: Options): Promise<void> {
+    const { type, device = "" } = options;
+    if (type === undefined) return;
+    const target = this.mountpoint(name);
+    if (await isMountPoint(target)) return;
+    const { flags, data } = splitMountOptions(options.o ?? "");
+    try {
+      if (flags & MS.BIND) mount({ source: device, target, flags: flags & (MS.BIND | MS.REC) });
+      else if (type === "tmpfs") mount({ source: device, target, type, flags, data });
+      else await mountRemote(type, device, target, options.o ?? "");
+      // A bind mount takes its flags only in a second step.
+      if (flags & MS.BIND && flags & ~(MS.BIND | MS.REC)) {
+        mount({ source: device, target, flags: flags | MS.REMOUNT });
+      }
+    } catch (error) {
+      unmountAll(target);
+      throw new SystemError(
+        `failed to mount local volume: mount ${device}:${target}, data: ${options.o ?? ""}: ${reasonOf(error)}`,
+        { subject: name, cause: error },
+      );
+    }
+  }
+
+  async unmount(name: string): Promise<void> {
+    unmountAll(this.mountpoint(name));
+  }
+
+  async mountSubpath(name: string, subpath: string, key: string): Promise<MountedVolume> {
+    const fd = this.#openSubpath(name, subpath);
+    try {
+      const target = join(
+        this.#subpaths,
+        key,
+        createHash("sha256").update(`${name}\0${subpath}`).digest("hex"),
+      );
+      if (await isMountPoint(target)) return { path: target };
+      await makeDirectory(this.#subpaths, 0o700);
+      await makeDirectory(join(this.#subpaths, key), 0o700);
+      if ((await stat(pathOf(fd))).isDirectory()) await mkdir(target, { recursive: true });
+      else await writeFile(target, "");
+      bindMount(pathOf(fd), target, { recursive: true });
+      return { path: target };
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  async unmountSubpaths(key: string): Promise<void> {
+    const directory = join(this.#subpaths, key);
+    for (const entry of await readdirIfThere(directory)) {
+      const target = join(directory, entry);
+      unmountAll(target);
+      // Not recursively: were it still mounted, that would delete the volume's data.
+      await ((await lstat(target)).isDirectory() ? rmdir(target) : rm(target));
+    }
+    await rmdir(directory).catch(ignoring("ENOENT"));
+  }
+
+  async copyUp(
+    name: string,
+    from: { readonly rootfs: string; readonly destination: string },
+    { exclusive }: { readonly exclusive: boolean },
+  ): Promise<boolean> {
+    const source = openDirectoryIn(from.rootfs, from.destination);
+    if (source === undefined) return false;
+    try {
+      const target = this.mountpoint(name);
+      if ((await readdir(target)).length > 0) return false;
+      if ((await readdir(pathOf(source))).length === 0) {
+        await copyAttributes(pathOf(source), target);
+        return false;
+      }
+      if (exclusive && !(await isMountPoint(target))) await this.#swapIn(name, source);
+      else await copyTree(source, target);
+      return true;
+    } catch (error) {
+      throw failed("copy the image's data into", name, error);
+    } finally {
+      closeSync(source);
+    }
+  }
+
+  async usage(name: string, signal: AbortSignal): Promise<number> {
+    const { stdout } = await run(
+      ["du", "-s", "--apparent-size", "--block-size=1", "--", this.mountpoint(name)],
+      {
+        signal,
+      },
+    );
+    return Number.parseInt(stdout, 10);
+  }
+
+  async reconcile({
+    names,
+    mounted,
+    keys,
+  }: {
+    readonly names: ReadonlySet<string>;
+    readonly mounted: ReadonlySet<string>;
+    readonly keys: ReadonlySet<string>;
+  }): Promise<void> {
+    for (const name of await readdirIfThere(this.#root)) {
+      if (!mounted.has(name)) unmountAll(this.mountpoint(name));
+      if (!names.has(name)) await removeTree(join(this.#root, name));
+      else await removeTree(this.#stagingOf(name));
+    }
+    for (const key of await readdirIfThere(this.#subpaths)) {
+      if (!keys.has(key)) await this.unmountSubpaths(key);
+    }
+  }
+
+  /** A copy that a crash interrupts leaves the volume empty, not half full. */
+  async #swapIn(name: string, source: number): Promise<void> {
+    const staging = this.#stagingOf(name);
+    await removeTree(staging);
+    await mkdir(staging);
+    await copyTree(source, staging);
+    await run(["sync", "-f", staging]);
+    await rename(staging, this.mountpoint(name));
+    await flushDirectory(join(this.#root, name));
+  }
+
+  #stagingOf(name: string): string {
+    return join(this.#root, name, "_copy");
+  }
+
+  #openSubpath(name: string, subpath: string): number {
+    try {
+      return openBeneath(this.mountpoint(name), subpath, { links: "beneath" });
+    } catch (error) {
+      const reason = isCode(error, "ENOENT") ? "no such file or directory" : "not within the volume";
+      throw new NotFoundError(`cannot access path ${join(this.mountpoint(name), subpath)}: ${reason}`, {
+        subject: name,
+        cause: error,
+      });
+    }
+  }
+}
+
+/** The image's directory, links resolved as the container would; undefined if there is none. */
+function openDirectoryIn(rootfs: string, destination: string): number | undefined {
+  try {
+    return openBeneath(rootfs, destination, { links: "root", directory: true });
+  } catch (error) {
+    if (isCode(error, "ENOENT") || isCode(error, "ENOTDIR")) return undefined;
+    throw error;
+  }
+}
+
+/** `source` is a descriptor: the child gets it as its own, so no path is looked up twice. */
+async function copyTree(source: number, target: string): Promise<void> {
+  await run(["cp", "--archive", "--reflink=auto", "--", "/proc/self/fd/3/.", target], { descriptor: source });
+  await copyAttributes(pathOf(source), target);
+}
+
+async function copyAttributes(source: string, target: string): Promise<void> {
+  const { uid, gid, mode, atime, mtime } = await stat(source);
+  await chown(target, uid, gid);
+  await chmod(target, mode & 0o7777);
+  await utimes(target, atime, mtime);
+}
+
+async function makeDirectory(path: string, mode: number): Promise<void> {
+  if ((await mkdir(path, { recursive: true })) !== undefined) await chmod(path, mode);
+}
+
+async function flushDirectory(path: string): Promise<void> {
+  await using directory = await open(path, "r");
+  await directory.sync();
+}
+
+async function removeTree(path: string): Promise<void> {
+  if (!existsSync(path)) return;
+  // --one-file-system: if a mount is left in there, its content is not ours to delete.
+  await run(["rm", "-rf", "--one-file-system", "--", path]);
+}
+
+async function readdirIfThere(path: string): Promise<string[]> {
+  return await readdir(path).catch((error: unknown) => {
+    if (isCode(error, "ENOENT")) return [];
+    throw error;
+  });
+}
+
+function unmountAll(target: string): void {
+  while (unmount(target, { lazy: true }));
+}
+
+async function isMountPoint(path: string): Promise<boolean> {
+  const escaped = path.replace(/[ \t\n\\]/g, (c) => `\\${c.charCodeAt(0).toString(8).padStart(3, "0")}`);
+  const table = await readFile("/proc/self/mountinfo", "utf8");
+  return table.includes(` ${escaped} `) && table.split("\n").some((line) => line.split(" ")[4] === escaped);
+}
+
+const FLAG_WORDS: Readonly<Record<string, number>> = {
+  ro: MS.RDONLY,
+  nosuid: MS.NOSUID,
+  nodev: MS.NODEV,
+  noexec: MS.NOEXEC,
+  bind: MS.BIND,
+  rbind: MS.BIND | MS.REC,
+};
+
+/** mount(8)'s `-o`: flags for the kernel, and the rest for the file system. */
+function splitMountOptions(text: string): { flags: number; data: string } {
+  let flags = 0;
+  const data: string[] = [];
+  for (const word of text.split(",").filter(Boolean)) {
+    const flag = FLAG_WORDS[word];
+    if (flag !== undefined) flags |= flag;
+    else if (!["rw", "defaults", "suid", "dev", "exec"].includes(word)) data.push(word);
+  }
+  return { flags, data: data.join(",") };
+}
+
+/** Network and block file systems may block for long: mount(8) does it, without its helpers, as dockerd does. */
+async function mountRemote(type: string, device: string, target: string, o: string): Promise<void> {
+  const options = await Promise.all(
+    o
+      .split(",")
+      .filter(Boolean)
+      .map(async (word) => {
+        const [, host] = /^addr=(.+)$/.exec(word) ?? [];
+        return host !== undefined && isIP(host) === 0 ? `addr=${(await lookup(host)).address}` : word;
+      }),
+  );
+  const argv = ["mount", "-i", "-t", type, ...(options.length > 0 ? ["-o", options.join(",")] : [])];
+  await run([...argv, "--", device, target], { signal: AbortSignal.timeout(MOUNT_TIMEOUT_MS) });
+}
+
+function isCode(error: unknown, code: string): boolean {
+  return error instanceof Error && "code" in error && error.code === code;
+}
+
+function ignoring(code: string): (error: unknown) => void {
+  return (error) => {
+    if (!isCode(error, code)) throw error;
+  };
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: "no such file or directory",
+  ENODEV: "no such device",
+  EINVAL: "invalid argument",
+  EPERM: "operation not permitted",
+  EACCES: "permission denied",
+  ENOTDIR: "not a directory",
+};
+
+function reasonOf(error: unknown): string {
+  return error instanceof LinuxError ? (REASONS[error.code] ?? error.code) : messageOf(error);
+}
+
+function failed(what: string, name: string, cause: unknown): SystemError {
+  return new SystemError(`cannot ${what} volume ${name}: ${messageOf(cause)}`, { subject: name, cause });
+}

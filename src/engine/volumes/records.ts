@@ -1,0 +1,67 @@
+/** A volume as it is persisted, and the filters of `volume ls` and `volume prune`. */
+import { InvalidParameterError } from "../../core/errors.ts";
+
+export interface VolumeRecord {
+  readonly name: string;
+  readonly driver: string;
+  /** RFC 3339, seconds. */
+  readonly createdAt: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly options: Readonly<Record<string, string>>;
+  /** Made without a name: goes with its last container on `rm -v`, and with `volume prune`. */
+  readonly anonymous: boolean;
+  /** An image's data was copied into it: never again. */
+  readonly populated: boolean;
+}
+
+export type Filters = ReadonlyMap<string, ReadonlySet<string>>;
+
+export const LIST_FILTERS = ["dangling", "driver", "label", "name"] as const;
+export const PRUNE_FILTERS = ["all", "label", "label!"] as const;
+
+/** All filters but `dangling`. */
+export function matchesVolume(record: VolumeRecord, filters: Filters): boolean {
+  return (
+    isOneOf(record.driver, filters.get("driver")) &&
+    [...(filters.get("label") ?? [])].every((label) => hasLabel(record, label)) &&
+    ![...(filters.get("label!") ?? [])].some((label) => hasLabel(record, label)) &&
+    matchesName(record.name, filters.get("name"))
+  );
+}
+
+/** The `dangling` filter. @throws InvalidParameterError in dockerd's words */
+export function isDangling(filters: Filters, used: boolean): boolean {
+  const wanted = filters.get("dangling");
+  if (!wanted) return true;
+  const values = [...wanted].map((value) => {
+    if (["1", "true"].includes(value.toLowerCase())) return true;
+    if (["0", "false"].includes(value.toLowerCase())) return false;
+    throw new InvalidParameterError(`invalid filter 'dangling=[${[...wanted].join(" ")}]'`);
+  });
+  return values.includes(!used);
+}
+
+function isOneOf(value: string, wanted: ReadonlySet<string> | undefined): boolean {
+  return !wanted?.size || wanted.has(value);
+}
+
+function hasLabel(record: VolumeRecord, label: string): boolean {
+  const [key = "", ...value] = label.split("=");
+  const actual = record.labels[key];
+  return actual !== undefined && (value.length === 0 || actual === value.join("="));
+}
+
+/** A part of the name, or a regular expression that matches it. */
+function matchesName(name: string, wanted: ReadonlySet<string> | undefined): boolean {
+  if (!wanted?.size) return true;
+  return [...wanted].some((pattern) => name.includes(pattern) || safely(pattern)?.test(name));
+}
+
+function safely(pattern: string): RegExp | undefined {
+  try {
+    return new RegExp(pattern);
+  } catch {
+    // Not a regular expression: then it only matched as text.
+    return undefined;
+  }
+}
