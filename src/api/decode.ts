@@ -51,6 +51,7 @@ export const float64: Decoder<number> = scalar("float64", 0, (value) =>
 export const int64: Decoder<number> = integer("int64", -(2 ** 63), 2 ** 63);
 export const int: Decoder<number> = integer("int", -(2 ** 63), 2 ** 63);
 export const uint64: Decoder<number> = integer("uint64", 0, 2 ** 64);
+export const uint: Decoder<number> = integer("uint", 0, 2 ** 64);
 export const uint32: Decoder<number> = integer("uint32", 0, 2 ** 32 - 1);
 export const uint16: Decoder<number> = integer("uint16", 0, 2 ** 16 - 1);
 
@@ -105,6 +106,11 @@ export function nullable<T>(of: Decoder<T>): Decoder<T | null> {
   );
 }
 
+/** A string that stands for one of a few words, which the engine checks: its messages name the option. */
+export function uncheckedWord<W extends string>(): Decoder<W> {
+  return string as Decoder<string> as Decoder<W>;
+}
+
 /** One of the given words; the message lists them. Empty and absent are `absent`. */
 export function word<const W extends string>(words: readonly W[], absent: W): Decoder<W> {
   return typed("string", (value, place) => {
@@ -126,7 +132,8 @@ export const stringOrArray: Decoder<string[]> = typed("strslice.StrSlice", (valu
   return [string(value)];
 });
 
-export type Fields<T> = { readonly [K in keyof T]: Decoder<T[K]> };
+/** A decoder for every field, so that none of a type can be forgotten. */
+export type Fields<T> = { readonly [K in keyof T]-?: Decoder<NonNullable<T[K]>> };
 
 /**
  * A Go struct. Keys match exactly or else whatever their case, later ones win; absent and null fields are left out.
