@@ -1,0 +1,59 @@
+/** Port: what the engine needs from registries. Everything that comes back was verified against its digest and size. */
+import type { Descriptor, Ingest } from "./content.ts";
+import type { Reference } from "./references.ts";
+
+/** Documents larger than this are refused, by registries too. @see distribution `handlers/manifests.go` */
+export const MANIFEST_LIMIT = 4 << 20;
+
+/** What a client sent in `X-Registry-Auth`. Never logged, never stored. */
+export interface Credentials {
+  readonly username: string;
+  readonly password: string;
+  /** An OAuth2 refresh token, in place of a password. */
+  readonly identityToken?: string;
+  /** A bearer token for the registry itself. */
+  readonly registryToken?: string;
+}
+
+export interface RegistryOptions {
+  readonly credentials?: Credentials;
+  readonly signal: AbortSignal;
+}
+
+export interface FetchedManifest {
+  /** Media type as the registry sent it, digest and size of the bytes. */
+  readonly descriptor: Descriptor;
+  readonly bytes: Uint8Array;
+}
+
+export interface Registry {
+  /**
+   * The manifest or index that a tag or digest names.
+   * @throws NotFoundError "manifest for <reference> not found: …", "pull access denied for <name>, …"
+   * @throws UnauthorizedError, UnavailableError; InvalidParameterError if the bytes are not what the digest says
+   */
+  fetchManifest(reference: Reference, options: RegistryOptions): Promise<FetchedManifest>;
+  /** Like `fetchManifest`, without the body: for `docker manifest` and pinning. */
+  describeManifest(reference: Reference, options: RegistryOptions): Promise<Descriptor>;
+  /**
+   * Downloads a blob of the repository into an upload, from where that stands, resuming by range when the connection
+   * breaks. The caller commits.
+   * @param onProgress bytes that are there so far
+   */
+  fetchBlob(
+    repository: Reference,
+    blob: Descriptor,
+    into: Ingest,
+    options: RegistryOptions & { onProgress?: (current: number) => void },
+  ): Promise<void>;
+  /**
+   * `docker login`: asks the registry whether the credentials are good.
+   * @param address as the client sent it: `https://index.docker.io/v1/`, `localhost:5000`
+   * @throws UnauthorizedError if they are not
+   */
+  checkCredentials(
+    address: string,
+    credentials: Credentials,
+    options: { signal: AbortSignal },
+  ): Promise<{ identityToken: string }>;
+}
