@@ -73,14 +73,24 @@ export interface ContainerRecord {
   readonly config: ContainerConfig;
   readonly hostConfig: HostConfig;
   readonly mounts: readonly ContainerMount[];
-  /** Requested endpoints and, while it runs, their addresses, keyed by network name. */
+  /** Keyed by network name. While it runs: the endpoints with their addresses; otherwise `requestedNetworks`. */
   readonly networks: Readonly<Record<string, EndpointSettings>>;
+  /** The endpoints as they were asked for, without what the last start added: what the next start begins with. */
+  readonly requestedNetworks: Readonly<Record<string, EndpointSettings>>;
   readonly state: ContainerState;
   readonly restartCount: number;
   /** `docker stop` was the last word: policies leave it alone until it is started again. */
   readonly manuallyStopped: boolean;
   /** Intent, written before the first kernel resource is made: tells boot that a start was under way. */
   readonly starting: boolean;
+  /** Its removal was asked for with its anonymous volumes: boot finishes a removal that was cut short. */
+  readonly removeVolumes?: boolean;
+}
+
+/** A process is there, or is about to be again: what Docker calls running. */
+export function isRunning(container: ContainerRecord): boolean {
+  const { status } = container.state;
+  return status === "running" || status === "paused" || status === "restarting";
 }
 
 /** Go's zero time: what Docker shows for "never". */

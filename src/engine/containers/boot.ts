@@ -1,0 +1,191 @@
+/**
+ * What a new daemon finds: containers that went on running without it, exits that happened meanwhile, and creates,
+ * starts and removals that were cut short. Records and kernel are made to agree, once, before the first request:
+ *
+ *   1. which tasks are there, running or ended (the runtime destroys what belongs to nobody);
+ *   2. those that run keep their network, root and volumes; all others' are taken down;
+ *   3. each container is brought to a state that a request could have left it in.
+ *
+ * Restart policies go on in the background afterwards: a container that cannot start must not hold up the daemon.
+ */
+import { readdir, rm } from "node:fs/promises";
+import { join } from "node:path/posix";
+import { log } from "../../base/log.ts";
+import { type ContainerRecord, ZERO_TIME } from "../../core/container.ts";
+import { messageOf } from "../../core/errors.ts";
+import type { Digest } from "../../core/ids.ts";
+import type { ContainerSandbox } from "../../core/networking.ts";
+import type { Task, TaskExit } from "../../core/runtime.ts";
+import type { ContainerDeps } from "./deps.ts";
+import { discardContainer } from "./discard.ts";
+import { publish } from "./events.ts";
+import { afterExit, nextRestart, recordExit, scheduleRestart, superviseContainers } from "./exits.ts";
+import { volumeNamesOf } from "./mounts.ts";
+
+/** The exit code of a process that is gone without a trace: after a reboot of the host. As moby's. */
+const LOST = 255;
+const FIRST_BACKOFF = 100;
+
+export interface BootOptions {
+  /** Layers that images need; those of containers are added. */
+  readonly imageLayers: ReadonlySet<Digest>;
+}
+
+/** Call once. Resolves when requests can be served. */
+export async function bootContainers(deps: ContainerDeps, { imageLayers }: BootOptions): Promise<void> {
+  superviseContainers(deps);
+  const records = deps.store.list();
+  const tasks = await deps.runtime.recover(new Set(records.filter(mayHaveTask).map(({ id }) => id)));
+  const exits = await exitsOf(tasks);
+  const survivors = records.filter(
+    ({ id, starting, state }) =>
+      tasks.has(id) &&
+      !exits.has(id) &&
+      !starting &&
+      (state.status === "running" || state.status === "paused"),
+  );
+  const surviving = new Set<string>(survivors.map(({ id }) => id));
+
+  // A task nobody adopts goes first: it holds the namespaces, mounts and ports that are taken down next.
+  await Promise.all(
+    [...tasks].filter(([id]) => !surviving.has(id)).map(([, task]) => task[Symbol.asyncDispose]()),
+  );
+  const sandboxes = await deps.networking.recover(survivors);
+  await deps.volumes.recover(
+    records.map(({ id, mounts }) => ({
+      id,
+      running: surviving.has(id),
+      volumes: volumeNamesOf(mounts),
+    })),
+  );
+  await deps.snapshots.reconcile({
+    keys: new Set<string>(records.map(({ id }) => id)),
+    mounted: surviving,
+    layers: new Set([...imageLayers, ...records.flatMap(({ layers }) => layers)]),
+  });
+  await sweepDirectories(deps);
+
+  for (const container of survivors) {
+    const task = tasks.get(container.id);
+    const sandbox = sandboxes.get(container.id);
+    if (task && sandbox) await adopt(deps, container, task, sandbox);
+  }
+  for (const container of records) {
+    if (surviving.has(container.id)) continue;
+    await settle(deps, container, exits.get(container.id)).catch((error) =>
+      log("error", "a container could not be brought in order", {
+        container: container.id,
+        error: messageOf(error),
+      }),
+    );
+  }
+}
+
+function mayHaveTask({ starting, state }: ContainerRecord): boolean {
+  return starting || state.status === "running" || state.status === "paused";
+}
+
+/** Tasks that ended already have settled by the next turn of the event loop. */
+async function exitsOf(tasks: ReadonlyMap<string, Task>): Promise<Map<string, TaskExit>> {
+  const exits = new Map<string, TaskExit>();
+  for (const [id, task] of tasks) void task.exited.then((exit) => exits.set(id, exit));
+  await new Promise((resolve) => setImmediate(resolve));
+  return new Map(exits);
+}
+
+/** Runs on as before: it is supervised, and released at its end like one that this daemon started. */
+async function adopt(
+  deps: ContainerDeps,
+  { id }: ContainerRecord,
+  task: Task,
+  sandbox: ContainerSandbox,
+): Promise<void> {
+  const resources = new AsyncDisposableStack();
+  resources.use(await deps.snapshots.mount(id));
+  resources.use(sandbox);
+  resources.defer(() => deps.volumes.unmount(id));
+  resources.use(task);
+  deps.running.adopt(id, { task, sandbox, resources });
+}
+
+async function settle(
+  deps: ContainerDeps,
+  container: ContainerRecord,
+  exit: TaskExit | undefined,
+): Promise<void> {
+  using _owner = await deps.locks.acquire(container.id);
+  const { status } = container.state;
+  if (status === "removing" || status === "dead") {
+    await discardContainer(deps, container, { removeVolumes: container.removeVolumes ?? false });
+  } else if (container.starting) {
+    await settleInterruptedStart(deps, container);
+  } else if (status === "running" || status === "paused") {
+    await settleMissedExit(
+      deps,
+      container,
+      exit ?? { exitCode: LOST, exitedAt: Date.now(), oomKilled: false },
+    );
+  } else if (status === "restarting") {
+    scheduleRestart(deps, container.id, FIRST_BACKOFF);
+  } else if (container.state.startedAt !== ZERO_TIME) {
+    await settleStopped(deps, container);
+  }
+}
+
+async function settleMissedExit(deps: ContainerDeps, { id }: ContainerRecord, exit: TaskExit): Promise<void> {
+  const delay = nextRestart(deps, id, { exitCode: exit.exitCode, ranFor: Number.POSITIVE_INFINITY });
+  const stopped = recordExit(deps, id, exit, { restarting: delay !== undefined });
+  if (exit.oomKilled) publish(deps.events, stopped, "oom");
+  const ranFor = Date.parse(stopped.state.finishedAt) - Date.parse(stopped.state.startedAt);
+  publish(deps.events, stopped, "die", {
+    exitCode: String(exit.exitCode),
+    execDuration: String(Math.max(0, Math.floor(ranFor / 1000))),
+  });
+  await afterExit(deps, stopped, delay);
+}
+
+/**
+ * Nobody was told that it started, so it has not: what it made is gone by now. If a policy was starting it, or
+ * would restart it, it is tried again.
+ */
+async function settleInterruptedStart(deps: ContainerDeps, container: ContainerRecord): Promise<void> {
+  const { id, hostConfig, state } = container;
+  const again =
+    state.status === "restarting" ||
+    hostConfig.RestartPolicy?.Name === "always" ||
+    hostConfig.RestartPolicy?.Name === "unless-stopped";
+  const settled = deps.store.update(id, ({ state: current, requestedNetworks }) => ({
+    starting: false,
+    networks: requestedNetworks,
+    state: {
+      ...current,
+      status: again ? "restarting" : current.status,
+      error: again ? current.error : "the engine ended while the container was being started",
+    },
+  }));
+  if (again) scheduleRestart(deps, id, FIRST_BACKOFF);
+  else if (hostConfig.AutoRemove) await discardContainer(deps, settled, { removeVolumes: true });
+}
+
+/** `always` means also: after `docker stop`, once the daemon starts again. @see docs.docker.com on restart policies */
+async function settleStopped(deps: ContainerDeps, container: ContainerRecord): Promise<void> {
+  const { id, hostConfig } = container;
+  if (hostConfig.AutoRemove) {
+    await discardContainer(deps, container, { removeVolumes: true });
+  } else if (hostConfig.RestartPolicy?.Name === "always") {
+    deps.store.update(id, ({ state }) => ({ state: { ...state, status: "restarting" } }));
+    scheduleRestart(deps, id, FIRST_BACKOFF);
+  }
+}
+
+/** Directories of creates that never came to a record, and of removals that came to delete theirs. */
+async function sweepDirectories(deps: ContainerDeps): Promise<void> {
+  const directory = join(deps.paths.dataRoot, "containers");
+  const names = await readdir(directory).catch((error: unknown) => {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
+    throw error;
+  });
+  for (const name of names) {
+    if (!deps.store.byId(name)) await rm(join(directory, name), { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,208 @@
+/**
+ * How a container comes to be: check the request, resolve its image, take its name, prepare its file system, and
+ * write its record. The record is the last step: a create that is cut short leaves a snapshot, a directory and
+ * volume references without an owner, which boot sweeps away; it is never listed.
+ */
+import { mkdir, rm } from "node:fs/promises";
+import { hostname } from "node:os";
+import type { ContainerConfig, EndpointSettings, HostConfig } from "../../api/types.ts";
+import { nowNano, toRfc3339 } from "../../base/times.ts";
+import { type ContainerMount, type ContainerRecord, ZERO_TIME } from "../../core/container.ts";
+import { InvalidParameterError } from "../../core/errors.ts";
+import { type ContainerId, randomId, shortId } from "../../core/ids.ts";
+import type { ResolvedImage } from "../../core/image.ts";
+import { checkConfig, checkConflicts, checkHostConfig } from "./checks.ts";
+import type { ContainerDeps } from "./deps.ts";
+import { publish } from "./events.ts";
+import { withHostDefaults } from "./host-defaults.ts";
+import { withImageDefaults } from "./image-defaults.ts";
+import { populateVolumes, resolveMounts, volumesToPopulate } from "./mounts.ts";
+import { parseContainerName, randomContainerName } from "./names.ts";
+import { containerDirectory } from "./paths.ts";
+import { parsePortSpec } from "./ports.ts";
+
+export interface CreateRequest {
+  readonly name: string | undefined;
+  /** `linux/amd64`, or undefined for the host's. */
+  readonly platform: string | undefined;
+  readonly config: ContainerConfig;
+  readonly hostConfig: HostConfig;
+  /** Keyed by network name or id. */
+  readonly endpoints: Readonly<Record<string, EndpointSettings>>;
+}
+
+export interface Created {
+  readonly id: ContainerId;
+  readonly warnings: readonly string[];
+}
+
+/**
+ * @throws InvalidParameterError for a request that cannot be met; NotFoundError "No such image: …";
+ *   ConflictError when the name is taken
+ */
+export async function createContainer(deps: ContainerDeps, request: CreateRequest): Promise<Created> {
+  const id = randomId<ContainerId>();
+  checkConfig(request.config);
+  checkConflicts(request.config, request.hostConfig);
+  const warnings = checkHostConfig(request.hostConfig, {
+    host: deps.host,
+    runtimes: new Set(Object.keys(deps.defaults.runtimes)),
+    defaultRuntime: deps.defaults.runtime,
+  });
+  const image = resolveImage(deps, request, warnings);
+  const hostConfig = withHostDefaults(request.hostConfig, {
+    ...deps,
+    findContainer: (reference) => deps.store.find(reference)?.id,
+  });
+  const config = completeConfig(
+    deps,
+    withImageDefaults(request.config, image?.config.config),
+    hostConfig,
+    id,
+  );
+  checkLogDriver(deps, hostConfig);
+  const endpoints = deps.networking.plan(hostConfig, requestedEndpoints(request, hostConfig));
+
+  const name = request.name
+    ? parseContainerName(request.name)
+    : randomContainerName((candidate) => deps.store.isNameTaken(candidate));
+  using _name = deps.store.reserveName(name, id);
+
+  await using undo = new AsyncDisposableStack();
+  const layers = image?.layers ?? [];
+  await deps.snapshots.prepare(id, layers);
+  undo.defer(() => deps.snapshots.remove(id));
+  await mkdir(containerDirectory(deps.paths, id), { recursive: true, mode: 0o710 });
+  undo.defer(() => rm(containerDirectory(deps.paths, id), { recursive: true, force: true }));
+  undo.defer(() => deps.volumes.release(id, { removeAnonymous: true }));
+  const mounts = await resolveMounts(
+    { containerId: id, config, hostConfig },
+    { volumes: deps.volumes, getContainer: (reference) => deps.store.get(reference) },
+  );
+  await fillVolumes(deps, id, mounts);
+
+  const [path = "", ...args] = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])];
+  const container = deps.store.insert({
+    id,
+    name,
+    created: toRfc3339(nowNano()),
+    path,
+    args,
+    image: config.Image ?? "",
+    imageId: image?.id ?? ("" as ContainerRecord["imageId"]),
+    imageManifest: image?.manifest,
+    platform: image?.config.os ?? "linux",
+    layers,
+    config,
+    hostConfig,
+    mounts,
+    networks: endpoints,
+    requestedNetworks: endpoints,
+    state: {
+      status: "created",
+      pid: 0,
+      pidStartTime: 0,
+      exitCode: 0,
+      error: "",
+      oomKilled: false,
+      startedAt: ZERO_TIME,
+      finishedAt: ZERO_TIME,
+    },
+    restartCount: 0,
+    manuallyStopped: false,
+    starting: false,
+  });
+  undo.move();
+  publish(deps.events, container, "create");
+  return { id, warnings };
+}
+
+/** Fresh volumes begin with what the image has in their place. */
+async function fillVolumes(
+  deps: ContainerDeps,
+  id: ContainerId,
+  mounts: readonly ContainerMount[],
+): Promise<void> {
+  if (volumesToPopulate(mounts).length === 0) return;
+  await using root = await deps.snapshots.mount(id);
+  await populateVolumes({ id, mounts }, deps.volumes, root.path);
+}
+
+function resolveImage(
+  deps: ContainerDeps,
+  request: CreateRequest,
+  warnings: string[],
+): ResolvedImage | undefined {
+  const reference = request.config.Image;
+  if (!reference) return undefined;
+  const image = deps.images.resolve(reference, request.platform);
+  const { os, architecture } = image.config;
+  const hostArchitecture = process.arch === "x64" ? "amd64" : process.arch;
+  if (request.platform === undefined && (os !== "linux" || architecture !== hostArchitecture)) {
+    warnings.push(
+      `The requested image's platform (${os}/${architecture}) does not match the detected host platform ` +
+        `(linux/${hostArchitecture}) and no specific platform was requested`,
+    );
+  }
+  return image;
+}
+
+/** The parts of the configuration that depend on the id and on both halves of the request. */
+function completeConfig(
+  deps: ContainerDeps,
+  config: ContainerConfig,
+  hostConfig: HostConfig,
+  id: ContainerId,
+): ContainerConfig {
+  const published = Object.keys(hostConfig.PortBindings ?? {});
+  const exposed = [...Object.keys(config.ExposedPorts ?? {}), ...published].map((port) => {
+    const { port: number, protocol } = parsePortSpec(port);
+    return [`${number}/${protocol}`, {}] as const;
+  });
+  return {
+    ...config,
+    Hostname: config.Hostname || hostnameOf(deps, hostConfig) || shortId(id),
+    ExposedPorts: exposed.length > 0 ? Object.fromEntries(exposed) : undefined,
+  };
+}
+
+/** The name that comes with a namespace which is not the container's own. */
+function hostnameOf(deps: ContainerDeps, { NetworkMode = "", UTSMode }: HostConfig): string | undefined {
+  if (NetworkMode === "host" || UTSMode === "host") return hostname();
+  if (!NetworkMode.startsWith("container:")) return undefined;
+  return deps.store.find(NetworkMode.slice("container:".length))?.config.Hostname;
+}
+
+/** `default` is an old name of `bridge`; a MAC address outside of the endpoints means the main network's. */
+function requestedEndpoints(
+  request: CreateRequest,
+  hostConfig: HostConfig,
+): Record<string, EndpointSettings> {
+  const main = hostConfig.NetworkMode ?? "bridge";
+  const endpoints = Object.fromEntries(
+    Object.entries(request.endpoints).map(([name, settings]) => [
+      name === "default" ? main : name,
+      { ...settings },
+    ]),
+  );
+  const mac = request.config.MacAddress;
+  if (!mac) return endpoints;
+  if (main === "none" || main === "host" || main.startsWith("container:")) {
+    throw new InvalidParameterError("conflicting options: mac-address and the network mode");
+  }
+  const endpoint = endpoints[main] ?? {};
+  if (endpoint.MacAddress && endpoint.MacAddress !== mac) {
+    throw new InvalidParameterError(
+      "the container-wide MAC address must match the endpoint-specific MAC address for the main network, or be left empty",
+    );
+  }
+  endpoints[main] = { ...endpoint, MacAddress: mac };
+  return endpoints;
+}
+
+function checkLogDriver(deps: ContainerDeps, hostConfig: HostConfig): void {
+  const name = hostConfig.LogConfig?.Type ?? "";
+  if (!deps.logDrivers.has(name)) {
+    throw new InvalidParameterError(`logger: no log driver named '${name}' is registered`, { subject: name });
+  }
+}

@@ -1,0 +1,63 @@
+/** What the container use cases need. Composed once in `roles/daemon`; every use case takes it as its first argument. */
+import type { KeyedLock } from "../../base/keyed-lock.ts";
+import type { ContainerDefaults, EnginePaths } from "../../core/config.ts";
+import type { ContainerRecord } from "../../core/container.ts";
+import type { EventSink } from "../../core/events.ts";
+import type { ContainerImages } from "../../core/image.ts";
+import type { LogDriver } from "../../core/logs.ts";
+import type { ContainerNetworking, ContainerSandbox } from "../../core/networking.ts";
+import type { Runtime, Task, TerminalSize } from "../../core/runtime.ts";
+import type { RuntimeProcess, RuntimeSpec } from "../../core/runtime-spec.ts";
+import type { Snapshotter } from "../../core/snapshots.ts";
+import type { ContainerVolumes } from "../../core/storage.ts";
+import type { ExecConfig, ExecStore } from "../exec/store.ts";
+import type { JoinedContainers } from "./joined.ts";
+import type { PreparedMounts } from "./mounts.ts";
+import type { RunningContainers } from "./running.ts";
+import type { ContainerStore } from "./store.ts";
+
+/** What the kernel of this host offers, as far as container settings depend on it. */
+export interface HostFacts {
+  readonly cpus: number;
+  readonly cgroupVersion: 1 | 2;
+  /** Memory and swap can be limited together. */
+  readonly swapLimit: boolean;
+}
+
+export interface SpecInput {
+  readonly container: ContainerRecord;
+  readonly rootfs: string;
+  readonly sandbox: ContainerSandbox;
+  readonly prepared: PreparedMounts;
+  /** Host paths of the files to mount in /etc; undefined leaves what the image has. */
+  readonly files: { readonly hostname?: string; readonly hosts?: string; readonly resolvConf?: string };
+  readonly joined: JoinedContainers;
+}
+
+export interface ExecProcessInput {
+  readonly container: ContainerRecord;
+  readonly task: Task;
+  readonly exec: ExecConfig;
+  readonly size: TerminalSize | undefined;
+}
+
+export interface ContainerDeps {
+  readonly store: ContainerStore;
+  readonly running: RunningContainers;
+  readonly execs: ExecStore;
+  /** By container id: who holds it may start, release and remove. Never held while waiting for a process to end. */
+  readonly locks: KeyedLock;
+  readonly images: ContainerImages;
+  readonly snapshots: Snapshotter;
+  readonly networking: ContainerNetworking;
+  readonly volumes: ContainerVolumes;
+  readonly runtime: Runtime;
+  /** By name: `json-file`, `local`, `none`, … */
+  readonly logDrivers: ReadonlyMap<string, LogDriver>;
+  readonly toSpec: (input: SpecInput) => Promise<RuntimeSpec>;
+  readonly toExecProcess: (input: ExecProcessInput) => Promise<RuntimeProcess>;
+  readonly events: EventSink;
+  readonly paths: EnginePaths;
+  readonly defaults: ContainerDefaults;
+  readonly host: HostFacts;
+}

@@ -1,0 +1,49 @@
+/**
+ * The end of a container that does not run: its file system, files, logs and volume references go, then its record
+ * and name. The state `removing` is durable before the first thing is deleted, so boot can go on where this stopped;
+ * every step can be repeated.
+ */
+import { rm } from "node:fs/promises";
+import type { ContainerRecord } from "../../core/container.ts";
+import { messageOf, SystemError } from "../../core/errors.ts";
+import type { ContainerDeps } from "./deps.ts";
+import { publish } from "./events.ts";
+import { containerDirectory } from "./paths.ts";
+
+/**
+ * The container's lock is held, and nothing of it runs.
+ * @throws SystemError naming what could not be deleted; the container is `dead` then, and can be removed again
+ */
+export async function discardContainer(
+  deps: ContainerDeps,
+  container: ContainerRecord,
+  { removeVolumes }: { removeVolumes: boolean },
+): Promise<void> {
+  const { id } = container;
+  if (container.state.status !== "removing") {
+    deps.store.update(id, ({ state }) => ({
+      removeVolumes,
+      starting: false,
+      state: { ...state, status: "removing" },
+    }));
+  }
+  try {
+    await Promise.all([
+      deps.snapshots.remove(id),
+      deps.logDrivers.get(container.hostConfig.LogConfig?.Type ?? "")?.remove(id),
+      deps.volumes.release(id, { removeAnonymous: removeVolumes }),
+    ]);
+    await rm(containerDirectory(deps.paths, id), { recursive: true, force: true });
+  } catch (error) {
+    const failed = deps.store.update(id, ({ state }) => ({ state: { ...state, status: "dead" } }));
+    deps.running.notifyRemoval(id, { exitCode: failed.state.exitCode, error: messageOf(error) });
+    throw new SystemError(`unable to remove filesystem for ${id}: ${messageOf(error)}`, {
+      subject: id,
+      cause: error,
+    });
+  }
+  deps.store.delete(id);
+  deps.execs.deleteOf(id);
+  publish(deps.events, container, "destroy");
+  deps.running.notifyRemoval(id, { exitCode: container.state.exitCode, error: "" });
+}

@@ -1,0 +1,24 @@
+/** Container events with the attributes that Docker gives them: every label, the image as asked for, and the name. */
+import type { ContainerRecord } from "../../core/container.ts";
+import type { EventSink } from "../../core/events.ts";
+
+export function publish(
+  events: EventSink,
+  container: ContainerRecord,
+  action: string,
+  attributes: Readonly<Record<string, string>> = {},
+): void {
+  events.publish({
+    type: "container",
+    action,
+    actor: {
+      id: container.id,
+      attributes: {
+        ...container.config.Labels,
+        ...attributes,
+        image: container.image,
+        name: container.name,
+      },
+    },
+  });
+}

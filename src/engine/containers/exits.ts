@@ -1,0 +1,169 @@
+/**
+ * What happens when a container's process ends: the exit is written down, everything that ran is released, `die`
+ * is published, and then the container is removed (`--rm`), started again (its restart policy) or left as it is.
+ * In this order: who sees the exit can rely on its record; who waits for it finds ports and mounts free.
+ */
+import { log } from "../../base/log.ts";
+import { msToRfc3339 } from "../../base/times.ts";
+import type { ContainerRecord } from "../../core/container.ts";
+import { messageOf } from "../../core/errors.ts";
+import type { TaskExit } from "../../core/runtime.ts";
+import type { ContainerDeps } from "./deps.ts";
+import { discardContainer } from "./discard.ts";
+import { publish } from "./events.ts";
+import { restartDelay } from "./restart-policy.ts";
+import type { RunningContainer } from "./running.ts";
+import { bringUp } from "./start.ts";
+import { exitCodeOfFailure, toStartFailure } from "./start-failure.ts";
+
+/** Looks after every container that runs from now on. Called once, before the first start. */
+export function superviseContainers(deps: ContainerDeps): void {
+  deps.running.supervise((id, running) => void seeOut(deps, id, running));
+}
+
+/** Waits for the task's end and deals with it. Never rejects. */
+async function seeOut(deps: ContainerDeps, id: string, running: RunningContainer): Promise<void> {
+  const exit = await running.task.exited;
+  using _owner = await deps.locks.acquire(id);
+  try {
+    await settleExit(deps, id, running, exit);
+  } catch (error) {
+    log("error", "the end of a container could not be dealt with", {
+      container: id,
+      error: messageOf(error),
+    });
+  } finally {
+    running.markReleased();
+  }
+}
+
+async function settleExit(
+  deps: ContainerDeps,
+  id: string,
+  running: RunningContainer,
+  exit: TaskExit,
+): Promise<void> {
+  const ranFor = performance.now() - running.startedAtMonotonic;
+  const delay = nextRestart(deps, id, { exitCode: exit.exitCode, ranFor });
+  let stopped: ContainerRecord;
+  try {
+    stopped = recordExit(deps, id, exit, { restarting: delay !== undefined });
+  } finally {
+    deps.running.delete(id);
+    deps.execs.endOf(id);
+    await release(id, running);
+  }
+  if (exit.oomKilled) publish(deps.events, stopped, "oom");
+  publish(deps.events, stopped, "die", {
+    exitCode: String(exit.exitCode),
+    execDuration: String(Math.floor(ranFor / 1000)),
+  });
+  running.markReleased();
+  deps.running.notifyExit(id, { exitCode: exit.exitCode, error: "" });
+  await afterExit(deps, stopped, delay);
+}
+
+/** What is due once a container has ended; also at boot, for one that ended while nobody looked. The lock is held. */
+export async function afterExit(
+  deps: ContainerDeps,
+  stopped: ContainerRecord,
+  delay: number | undefined,
+): Promise<void> {
+  if (delay !== undefined) scheduleRestart(deps, stopped.id, delay);
+  else if (stopped.hostConfig.AutoRemove && !deps.running.isHeld(stopped.id)) {
+    await discardContainer(deps, stopped, { removeVolumes: true });
+  }
+}
+
+/** Milliseconds until the policy restarts it, or undefined. */
+export function nextRestart(
+  deps: ContainerDeps,
+  id: string,
+  { exitCode, ranFor }: { exitCode: number; ranFor: number },
+): number | undefined {
+  const container = deps.store.byId(id);
+  if (!container || deps.running.isHeld(id)) return undefined;
+  return restartDelay(container.hostConfig.RestartPolicy, {
+    exitCode,
+    ranFor,
+    manuallyStopped: container.manuallyStopped,
+    restartCount: container.restartCount,
+    lastBackoff: deps.running.pendingRestart(id)?.backoff ?? 0,
+  });
+}
+
+export function recordExit(
+  deps: ContainerDeps,
+  id: string,
+  exit: TaskExit,
+  { restarting }: { restarting: boolean },
+): ContainerRecord {
+  return deps.store.update(id, ({ state, requestedNetworks, restartCount }) => ({
+    starting: false,
+    networks: requestedNetworks,
+    restartCount: restarting ? restartCount + 1 : restartCount,
+    state: {
+      ...state,
+      status: restarting ? "restarting" : "exited",
+      pid: 0,
+      pidStartTime: 0,
+      exitCode: exit.exitCode,
+      oomKilled: exit.oomKilled,
+      finishedAt: msToRfc3339(exit.exitedAt),
+    },
+  }));
+}
+
+/** What cannot be released now is found by its name at the next boot; the container is stopped all the same. */
+async function release(id: string, running: RunningContainer): Promise<void> {
+  try {
+    await running.resources.disposeAsync();
+  } catch (error) {
+    log("error", "resources of a stopped container could not be released", {
+      container: id,
+      error: messageOf(error),
+    });
+  }
+}
+
+/** Starts the container after its backoff, unless somebody stops, starts or removes it before. */
+export function scheduleRestart(deps: ContainerDeps, id: string, delay: number): void {
+  const timer = setTimeout(() => void restartByPolicy(deps, id), delay);
+  deps.running.setPendingRestart(id, { backoff: delay, timer });
+}
+
+async function restartByPolicy(deps: ContainerDeps, id: string): Promise<void> {
+  using _owner = await deps.locks.acquire(id);
+  const container = deps.store.byId(id);
+  const pending = deps.running.pendingRestart(id);
+  if (container?.state.status !== "restarting" || pending?.timer === undefined) return;
+  deps.running.setPendingRestart(id, { backoff: pending.backoff, timer: undefined });
+  try {
+    await bringUp(deps, container, { signal: AbortSignal.timeout(RESTART_DEADLINE) });
+  } catch (error) {
+    await tryAgainLater(deps, id, error).catch((failure) =>
+      log("error", "a failed restart could not be written down", {
+        container: id,
+        error: messageOf(failure),
+      }),
+    );
+  }
+}
+
+const RESTART_DEADLINE = 60_000;
+
+/** A start that fails under a policy counts as an exit: what stood in its way may pass. */
+async function tryAgainLater(deps: ContainerDeps, id: string, error: unknown): Promise<void> {
+  const exitCode = exitCodeOfFailure(error);
+  const { message } = toStartFailure(error, "");
+  log("warn", "a restart by policy failed", { container: id, error: message });
+  const delay = nextRestart(deps, id, { exitCode, ranFor: 0 });
+  const failed = deps.store.update(id, ({ state, restartCount, requestedNetworks }) => ({
+    starting: false,
+    networks: requestedNetworks,
+    restartCount: delay === undefined ? restartCount : restartCount + 1,
+    state: { ...state, status: delay === undefined ? "exited" : "restarting", exitCode, error: message },
+  }));
+  deps.running.notifyExit(id, { exitCode, error: message });
+  await afterExit(deps, failed, delay);
+}

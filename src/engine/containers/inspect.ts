@@ -1,0 +1,78 @@
+/** What `docker ps` and `docker inspect` know of a container beyond its record. Encoding is the server's. */
+import type { EndpointSettings, PortMap } from "../../api/types.ts";
+import type { ContainerRecord } from "../../core/container.ts";
+import type { ContainerDeps } from "./deps.ts";
+import { identityFiles } from "./paths.ts";
+
+export interface ContainerSizes {
+  /** Bytes of the writable layer. */
+  readonly rw: number;
+  /** With all layers of the image. */
+  readonly rootFs: number;
+}
+
+export interface ContainerView {
+  readonly record: ContainerRecord;
+  /** In force while it runs. */
+  readonly ports: PortMap | undefined;
+  readonly sandbox: { readonly id: string; readonly path: string } | undefined;
+  readonly endpoints: Readonly<Record<string, EndpointSettings>>;
+  readonly execIds: readonly string[];
+  readonly sizes: ContainerSizes | undefined;
+}
+
+export interface ContainerDetails extends ContainerView {
+  readonly logPath: string | undefined;
+  readonly files:
+    | { readonly hostname: string; readonly hosts: string; readonly resolvConf: string }
+    | undefined;
+  readonly graphDriver: { readonly name: string; readonly data: Readonly<Record<string, string>> };
+}
+
+/** The records with what belongs to them now. Sizes walk the disk: only on request. */
+export async function viewContainers(
+  deps: ContainerDeps,
+  records: readonly ContainerRecord[],
+  { size }: { size: boolean },
+): Promise<ContainerView[]> {
+  return await Promise.all(records.map((record) => viewContainer(deps, record, { size })));
+}
+
+/** @throws NotFoundError */
+export async function inspectContainer(
+  deps: ContainerDeps,
+  reference: string,
+  options: { size: boolean },
+): Promise<ContainerDetails> {
+  const record = deps.store.get(reference);
+  const view = await viewContainer(deps, record, options);
+  const driver = deps.logDrivers.get(record.hostConfig.LogConfig?.Type ?? "");
+  return {
+    ...view,
+    logPath: driver?.pathFor(record.id),
+    files: record.state.startedAt.startsWith("0001") ? undefined : identityFiles(deps.paths, record.id),
+    graphDriver: { name: deps.snapshots.name, data: deps.snapshots.describe(record.id, record.layers) },
+  };
+}
+
+async function viewContainer(
+  deps: ContainerDeps,
+  record: ContainerRecord,
+  { size }: { size: boolean },
+): Promise<ContainerView> {
+  const sandbox = deps.running.get(record.id)?.sandbox;
+  return {
+    record,
+    ports: sandbox?.ports,
+    sandbox: sandbox && { id: sandbox.id, path: sandbox.namespacePath },
+    endpoints: record.networks,
+    execIds: deps.execs.idsOf(record.id),
+    sizes: size ? await measure(deps, record) : undefined,
+  };
+}
+
+async function measure(deps: ContainerDeps, { id, layers }: ContainerRecord): Promise<ContainerSizes> {
+  const { size: rw } = await deps.snapshots.usage(id);
+  const below = await Promise.all(layers.map((layer) => deps.snapshots.layerUsage(layer)));
+  return { rw, rootFs: below.reduce((sum, { size }) => sum + size, rw) };
+}

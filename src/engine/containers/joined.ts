@@ -1,0 +1,57 @@
+/** The running containers whose namespaces another container shares: `container:<id>` modes. */
+import type { HostConfig } from "../../api/types.ts";
+import type { ContainerRecord } from "../../core/container.ts";
+import { ConflictError } from "../../core/errors.ts";
+import type { ContainerStore } from "./store.ts";
+
+export interface Joined {
+  readonly id: string;
+  readonly pid: number;
+}
+
+export interface JoinedContainers {
+  readonly network: Joined | undefined;
+  readonly ipc: Joined | undefined;
+  readonly pid: Joined | undefined;
+}
+
+/** @throws NotFoundError, ConflictError when one of them does not run or keeps its IPC to itself */
+export function joinedContainers(store: ContainerStore, container: ContainerRecord): JoinedContainers {
+  const { NetworkMode, IpcMode, PidMode } = container.hostConfig;
+  return {
+    network: join(store, container, NetworkMode, "network namespace"),
+    ipc: join(store, container, IpcMode, "IPC", checkShareable),
+    pid: join(store, container, PidMode, "PID namespace"),
+  };
+}
+
+function join(
+  store: ContainerStore,
+  container: ContainerRecord,
+  mode: string | undefined,
+  what: string,
+  check: (donor: HostConfig, id: string) => void = () => {},
+): Joined | undefined {
+  if (!mode?.startsWith("container:")) return undefined;
+  const donor = store.get(mode.slice("container:".length));
+  if (donor.id === container.id) throw new ConflictError(`cannot join own ${what}`, { subject: donor.id });
+  if (donor.state.status === "restarting") {
+    throw new ConflictError(`Container ${donor.id} is restarting, wait until the container is running`);
+  }
+  if (donor.state.pid === 0) {
+    throw new ConflictError(
+      `cannot join ${what} of a non running container: container ${donor.id} is ${donor.state.status}`,
+      { subject: donor.id },
+    );
+  }
+  check(donor.hostConfig, donor.id);
+  return { id: donor.id, pid: donor.state.pid };
+}
+
+function checkShareable({ IpcMode }: HostConfig, id: string): void {
+  if (IpcMode === "shareable" || IpcMode === "host") return;
+  throw new ConflictError(
+    `cannot join IPC of container ${id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`,
+    { subject: id },
+  );
+}

@@ -1,0 +1,67 @@
+/** `docker logs`: what a container wrote, by its log driver. */
+import type { ContainerRecord } from "../../core/container.ts";
+import { InvalidParameterError, NotImplementedError } from "../../core/errors.ts";
+import type { LogEntry, ReadLogOptions } from "../../core/logs.ts";
+import type { ContainerDeps } from "./deps.ts";
+
+export interface LogRequest extends Omit<ReadLogOptions, "ended"> {
+  readonly stdout: boolean;
+  readonly stderr: boolean;
+}
+
+export interface ContainerLog {
+  readonly tty: boolean;
+  /** Labels and variables that the log options choose, for `--details`. */
+  readonly attributes: Readonly<Record<string, string>>;
+  readonly entries: AsyncIterable<LogEntry>;
+}
+
+/**
+ * Following ends with the container's process.
+ * @throws InvalidParameterError without any stream; NotImplementedError when the driver keeps nothing
+ */
+export function readContainerLog(deps: ContainerDeps, reference: string, request: LogRequest): ContainerLog {
+  if (!request.stdout && !request.stderr) {
+    throw new InvalidParameterError("Bad parameters: you must choose at least one stream");
+  }
+  const container = deps.store.get(reference);
+  const driver = deps.logDrivers.get(container.hostConfig.LogConfig?.Type ?? "");
+  if (!driver || driver.pathFor(container.id) === undefined) {
+    throw new NotImplementedError("configured logging driver does not support reading");
+  }
+  const running = deps.running.get(container.id);
+  const entries = driver.read(container.id, {
+    ...request,
+    follow: request.follow && running !== undefined,
+    ended: running?.task.exited,
+  });
+  return {
+    tty: container.config.Tty ?? false,
+    attributes: attributesOf(container),
+    entries: request.stdout && request.stderr ? entries : only(entries, request.stdout ? "stdout" : "stderr"),
+  };
+}
+
+async function* only(entries: AsyncIterable<LogEntry>, stream: LogEntry["stream"]): AsyncIterable<LogEntry> {
+  for await (const entry of entries) if (entry.stream === stream) yield entry;
+}
+
+function attributesOf({ config, hostConfig }: ContainerRecord): Record<string, string> {
+  const { labels = "", env = "" } = hostConfig.LogConfig?.Config ?? {};
+  const variables = new Map(
+    (config.Env ?? []).map((entry): [string, string] => {
+      const at = entry.indexOf("=");
+      return at < 0 ? [entry, ""] : [entry.slice(0, at), entry.slice(at + 1)];
+    }),
+  );
+  const attributes: Record<string, string> = {};
+  for (const name of labels.split(",")) {
+    const value = config.Labels?.[name];
+    if (value !== undefined) attributes[name] = value;
+  }
+  for (const name of env.split(",")) {
+    const value = variables.get(name);
+    if (value !== undefined) attributes[name] = value;
+  }
+  return attributes;
+}

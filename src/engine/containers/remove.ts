@@ -1,0 +1,93 @@
+/** `docker rm` and `docker container prune`. */
+import { type ContainerRecord, isRunning } from "../../core/container.ts";
+import { ConflictError, messageOf, SystemError } from "../../core/errors.ts";
+import type { ContainerDeps } from "./deps.ts";
+import { discardContainer } from "./discard.ts";
+import { forceStop } from "./stop.ts";
+
+export interface RemoveOptions {
+  readonly force: boolean;
+  /** Anonymous volumes too. */
+  readonly volumes: boolean;
+  /** Not the container: the link that the reference names. */
+  readonly link: boolean;
+}
+
+/** @throws ConflictError when it runs, or is being removed by somebody else already */
+export async function removeContainer(
+  deps: ContainerDeps,
+  reference: string,
+  options: RemoveOptions,
+): Promise<void> {
+  const { id, state } = deps.store.get(reference);
+  if (options.link) {
+    throw new ConflictError("Conflict, cannot remove the default link name of the container", {
+      subject: reference,
+    });
+  }
+  if (state.status === "removing") throw alreadyRemoving(id);
+  if (options.force) {
+    await forceStop(deps, id).catch((error) => {
+      throw new SystemError(`cannot remove container "${reference}": could not kill: ${messageOf(error)}`, {
+        subject: id,
+        cause: error,
+      });
+    });
+  }
+  using _owner = await deps.locks.acquire(id);
+  const container = deps.store.byId(id);
+  // A `--rm` container is gone with its process: what was asked for is the case.
+  if (!container) return;
+  checkRemovable(container);
+  await discardContainer(deps, container, { removeVolumes: options.volumes });
+}
+
+function checkRemovable(container: ContainerRecord): void {
+  const { id, name, state } = container;
+  if (state.status === "removing") throw alreadyRemoving(id);
+  if (!isRunning(container)) return;
+  const advice =
+    state.status === "paused"
+      ? "and must be unpaused first"
+      : ": stop the container before removing or force remove";
+  throw new ConflictError(
+    `cannot remove container "/${name}": container is ${state.status}${state.status === "paused" ? " " : ""}${advice}`,
+    { subject: id },
+  );
+}
+
+function alreadyRemoving(id: string): ConflictError {
+  return new ConflictError(`removal of container ${id} is already in progress`, { subject: id });
+}
+
+export interface Pruned {
+  readonly ids: readonly string[];
+  /** Bytes. */
+  readonly reclaimed: number;
+}
+
+/** Removes what does not run and matches. What cannot be removed is left for the next time. */
+export async function pruneContainers(
+  deps: ContainerDeps,
+  matches: (container: ContainerRecord) => boolean,
+  signal: AbortSignal,
+): Promise<Pruned> {
+  const ids: string[] = [];
+  let reclaimed = 0;
+  for (const { id } of deps.store.list().filter((container) => !isRunning(container) && matches(container))) {
+    if (signal.aborted) break;
+    using _owner = await deps.locks.acquire(id);
+    const container = deps.store.byId(id);
+    if (!container || isRunning(container) || container.state.status === "removing") continue;
+    const { size } = await deps.snapshots.usage(id);
+    await discardContainer(deps, container, { removeVolumes: false });
+    ids.push(id);
+    reclaimed += size;
+  }
+  deps.events.publish({
+    type: "container",
+    action: "prune",
+    actor: { id: "", attributes: { reclaimed: String(reclaimed) } },
+  });
+  return { ids, reclaimed };
+}

@@ -1,0 +1,26 @@
+/** `docker rename`. */
+import { ConflictError, InvalidParameterError } from "../../core/errors.ts";
+import type { ContainerDeps } from "./deps.ts";
+import { publish } from "./events.ts";
+import { parseContainerName } from "./names.ts";
+
+/** @throws InvalidParameterError, ConflictError when the name is taken, also by the container itself */
+export async function renameContainer(
+  deps: ContainerDeps,
+  reference: string,
+  newName: string,
+): Promise<void> {
+  if (newName === "") throw new InvalidParameterError("Neither old nor new names may be empty");
+  const { id } = deps.store.get(reference);
+  const name = parseContainerName(newName);
+  using _owner = await deps.locks.acquire(id);
+  const { name: oldName } = deps.store.get(id);
+  if (name === oldName) {
+    throw new InvalidParameterError("Renaming a container with the same name as its current name");
+  }
+  if (deps.store.get(id).state.status === "removing") {
+    throw new ConflictError(`container ${id} is marked for removal and cannot be renamed`, { subject: id });
+  }
+  const renamed = deps.store.update(id, () => ({ name }));
+  publish(deps.events, renamed, "rename", { oldName: `/${oldName}` });
+}

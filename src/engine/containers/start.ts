@@ -1,0 +1,157 @@
+/**
+ * How a container starts. Everything that is made on the way is registered for its undoing in the statement that
+ * makes it; only a container whose program runs takes it all over. The intent is durable before the first kernel
+ * resource is made, and each resource is named after the container, so that boot can finish or undo a start that
+ * was cut short.
+ *
+ * Whoever calls `bringUp` holds the container's lock. What happens at its end is in `exits.ts`.
+ */
+import { writeFile } from "node:fs/promises";
+import { log } from "../../base/log.ts";
+import { nowNano, toRfc3339 } from "../../base/times.ts";
+import { type ContainerRecord, isRunning } from "../../core/container.ts";
+import { ConflictError, NotModifiedError } from "../../core/errors.ts";
+import type { ContainerSandbox } from "../../core/networking.ts";
+import type { ContainerDeps, SpecInput } from "./deps.ts";
+import { discardContainer } from "./discard.ts";
+import { publish } from "./events.ts";
+import { joinedContainers } from "./joined.ts";
+import { prepareMounts } from "./mounts.ts";
+import { identityFiles } from "./paths.ts";
+import { exitCodeOfFailure, toStartFailure } from "./start-failure.ts";
+
+/**
+ * `docker start`.
+ * @throws NotModifiedError when it runs already; ConflictError when paused or being removed; what stood in the way
+ */
+export async function startContainer(
+  deps: ContainerDeps,
+  reference: string,
+  options: { signal: AbortSignal },
+): Promise<void> {
+  const { id } = deps.store.get(reference);
+  using _owner = await deps.locks.acquire(id, options.signal);
+  const container = deps.store.get(id);
+  checkStartable(container);
+  try {
+    deps.running.setPendingRestart(id, undefined);
+    await bringUp(deps, { ...container, restartCount: 0 }, options);
+  } catch (error) {
+    await abandonStart(deps, id, error);
+    throw error;
+  }
+}
+
+function checkStartable(container: ContainerRecord): void {
+  const { status } = container.state;
+  if (status === "paused") {
+    throw new ConflictError("cannot start a paused container, try unpause instead", {
+      subject: container.id,
+    });
+  }
+  if (isRunning(container)) {
+    throw new NotModifiedError("Container is already started", { subject: container.id });
+  }
+  if (status === "removing" || status === "dead") {
+    throw new ConflictError("container is marked for removal and cannot be started", {
+      subject: container.id,
+    });
+  }
+}
+
+/** The start itself. On failure nothing is left but the intent in the record. @throws EngineError as the client sees it */
+export async function bringUp(
+  deps: ContainerDeps,
+  stopped: ContainerRecord,
+  { signal }: { signal: AbortSignal },
+): Promise<void> {
+  const { id } = stopped;
+  const joined = joinedContainers(deps.store, stopped);
+  const container = deps.store.update(id, () => ({
+    starting: true,
+    manuallyStopped: false,
+    restartCount: stopped.restartCount,
+    networks: stopped.requestedNetworks,
+  }));
+
+  await using undo = new AsyncDisposableStack();
+  const root = undo.use(await deps.snapshots.mount(id));
+  const sandbox = undo.use(await deps.networking.create(container, { joined: joined.network, signal }));
+  const files = await writeIdentityFiles(deps, container, { sandbox, joined: joined.network });
+  const prepared = undo.use(await prepareMounts(container, deps.volumes));
+  const spec = await deps.toSpec({ container, rootfs: root.path, sandbox, prepared, files, joined });
+  try {
+    const task = undo.use(
+      await deps.runtime.create({
+        id,
+        spec,
+        tty: container.config.Tty ?? false,
+        stdin: container.config.OpenStdin ?? false,
+        stdinOnce: container.config.StdinOnce ?? false,
+        logPath: logPathOf(deps, container),
+        runtime: container.hostConfig.Runtime ?? undefined,
+        signal,
+      }),
+    );
+    await deps.running.connectAttached(id, task);
+    await task.start();
+
+    const started = deps.store.update(id, ({ state }) => ({
+      starting: false,
+      networks: sandbox.endpoints,
+      state: {
+        ...state,
+        status: "running",
+        pid: task.pid,
+        pidStartTime: task.pidStartTime,
+        exitCode: 0,
+        error: "",
+        oomKilled: false,
+        startedAt: toRfc3339(nowNano()),
+      },
+    }));
+    publish(deps.events, started, "start");
+    deps.running.adopt(id, { task, sandbox, resources: undo.move() });
+  } catch (error) {
+    throw toStartFailure(error, container.path);
+  }
+}
+
+function logPathOf(deps: ContainerDeps, container: ContainerRecord): string | undefined {
+  return deps.logDrivers.get(container.hostConfig.LogConfig?.Type ?? "")?.pathFor(container.id);
+}
+
+/** Writes the files that say who the container is. With another container's network come that container's files. */
+async function writeIdentityFiles(
+  deps: ContainerDeps,
+  container: ContainerRecord,
+  { sandbox, joined }: { sandbox: ContainerSandbox; joined: { id: string } | undefined },
+): Promise<SpecInput["files"]> {
+  if (joined) return identityFiles(deps.paths, joined.id);
+  const paths = identityFiles(deps.paths, container.id);
+  const { Hostname = "", Domainname } = container.config;
+  const { hosts, resolvConf } = sandbox.files;
+  await Promise.all([
+    writeFile(paths.hostname, `${Domainname ? `${Hostname}.${Domainname}` : Hostname}\n`, { mode: 0o644 }),
+    hosts !== undefined && writeFile(paths.hosts, hosts, { mode: 0o644 }),
+    resolvConf !== undefined && writeFile(paths.resolvConf, resolvConf, { mode: 0o644 }),
+  ]);
+  return {
+    hostname: paths.hostname,
+    hosts: hosts === undefined ? undefined : paths.hosts,
+    resolvConf: resolvConf === undefined ? undefined : paths.resolvConf,
+  };
+}
+
+/** Writes down why a start failed; a `--rm` container is gone with that. The container's lock is held. */
+async function abandonStart(deps: ContainerDeps, id: string, error: unknown): Promise<void> {
+  const { message } = toStartFailure(error, "");
+  const exitCode = exitCodeOfFailure(error);
+  const failed = deps.store.update(id, ({ state, requestedNetworks }) => ({
+    starting: false,
+    networks: requestedNetworks,
+    state: { ...state, exitCode, error: message },
+  }));
+  log("info", "container did not start", { container: id, error: message });
+  if (failed.hostConfig.AutoRemove) await discardContainer(deps, failed, { removeVolumes: true });
+}

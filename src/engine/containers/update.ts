@@ -1,0 +1,50 @@
+/** `docker update`: the restart policy at any time, limits while the container does not run. */
+import type { HostConfig } from "../../api/types.ts";
+import { isRunning } from "../../core/container.ts";
+import { ConflictError, InvalidParameterError, NotImplementedError } from "../../core/errors.ts";
+import { checkResources, checkRestartPolicy } from "./checks.ts";
+import type { ContainerDeps } from "./deps.ts";
+import { publish } from "./events.ts";
+
+/** @returns warnings @throws InvalidParameterError; ConflictError; NotImplementedError for limits of what runs */
+export async function updateContainer(
+  deps: ContainerDeps,
+  reference: string,
+  change: HostConfig,
+): Promise<string[]> {
+  const { id } = deps.store.get(reference);
+  using _owner = await deps.locks.acquire(id);
+  const container = deps.store.get(id);
+  const { RestartPolicy, ...rest } = change;
+  const resources = Object.fromEntries(Object.entries(rest).filter(([, value]) => isGiven(value)));
+  if (container.state.status === "removing" || container.state.status === "dead") {
+    throw new ConflictError(`Cannot update container ${id}: container is marked for removal`, {
+      subject: id,
+    });
+  }
+  if (isRunning(container) && Object.keys(resources).length > 0) {
+    throw new NotImplementedError(
+      "changing the limits of a running container is not built yet: stop it, update, start",
+    );
+  }
+  const hostConfig: HostConfig = { ...container.hostConfig, ...resources };
+  if (RestartPolicy?.Name) {
+    checkRestartPolicy(RestartPolicy);
+    if (hostConfig.AutoRemove && RestartPolicy.Name !== "no") {
+      throw new InvalidParameterError(
+        "Restart policy cannot be updated because AutoRemove is enabled for the container",
+      );
+    }
+    hostConfig.RestartPolicy = RestartPolicy;
+  }
+  const warnings = checkResources(hostConfig, deps.host, { update: true });
+  const updated = deps.store.update(id, () => ({ hostConfig }));
+  publish(deps.events, updated, "update");
+  return warnings;
+}
+
+/** Clients send zero values for what they leave alone. */
+function isGiven(value: unknown): boolean {
+  if (Array.isArray(value)) return value.length > 0;
+  return value !== undefined && value !== null && value !== 0 && value !== "" && value !== false;
+}

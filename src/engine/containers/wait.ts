@@ -1,0 +1,22 @@
+/** `docker wait`: until a container ends, ends the next time, or is gone. */
+import { isRunning } from "../../core/container.ts";
+import type { ContainerDeps } from "./deps.ts";
+import type { Ended, WaitCondition } from "./running.ts";
+
+/**
+ * Begins to wait at once; settles with the exit code, or undefined once `signal` aborted.
+ * @throws NotFoundError
+ */
+export function waitForContainer(
+  deps: ContainerDeps,
+  reference: string,
+  { condition, signal }: { condition: WaitCondition; signal: AbortSignal },
+): Promise<Ended | undefined> {
+  const container = deps.store.get(reference);
+  if (condition === "removed") return deps.running.removal(container.id, signal);
+  if (condition === "not-running" && !isRunning(container) && !container.starting) {
+    const { exitCode, error } = container.state;
+    return Promise.resolve({ exitCode, error });
+  }
+  return deps.running.nextExit(container.id, signal);
+}

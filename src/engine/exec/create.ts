@@ -1,0 +1,42 @@
+/** `POST /containers/{id}/exec`: notes what is to be run. Nothing runs before `start.ts`. */
+import type { ContainerRecord } from "../../core/container.ts";
+import { ConflictError, InvalidParameterError } from "../../core/errors.ts";
+import { type ExecId, randomId } from "../../core/ids.ts";
+import type { ContainerDeps } from "../containers/deps.ts";
+import { publish } from "../containers/events.ts";
+import { getRunning } from "../containers/pause.ts";
+import type { RunningContainer } from "../containers/running.ts";
+import type { ExecConfig } from "./store.ts";
+
+/** @throws NotFoundError; ConflictError unless the container runs and is not paused; InvalidParameterError */
+export function createExec(deps: ContainerDeps, reference: string, config: ExecConfig): ExecId {
+  const container = deps.store.get(reference);
+  getExecutable(deps, container);
+  if (config.cmd.length === 0) throw new InvalidParameterError("No exec command specified");
+  const id = randomId<ExecId>();
+  deps.execs.put({
+    id,
+    containerId: container.id,
+    config,
+    state: "created",
+    task: undefined,
+    pid: 0,
+    exitCode: undefined,
+    endedAt: undefined,
+  });
+  publish(deps.events, container, `exec_create: ${config.cmd.join(" ")}`, { execID: id });
+  return id;
+}
+
+/** @throws ConflictError in Docker's words */
+export function getExecutable(
+  deps: Pick<ContainerDeps, "running">,
+  container: ContainerRecord,
+): RunningContainer {
+  if (container.state.status === "paused") {
+    throw new ConflictError(`container ${container.id} is paused, unpause the container before exec`, {
+      subject: container.id,
+    });
+  }
+  return getRunning(deps, container);
+}

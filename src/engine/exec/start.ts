@@ -1,0 +1,126 @@
+/**
+ * `POST /exec/{id}/start`: runs the process, with a client on its stdio or without one. When the client sees the
+ * end of the stream, the exit code can be asked for.
+ */
+import type { ContainerRecord } from "../../core/container.ts";
+import { ConflictError, messageOf, NotFoundError } from "../../core/errors.ts";
+import type { StdioConnection, TerminalSize } from "../../core/runtime.ts";
+import type { ContainerDeps } from "../containers/deps.ts";
+import { publish } from "../containers/events.ts";
+import type { RunningContainer } from "../containers/running.ts";
+import { exitCodeOfFailure, toExecFailure } from "../containers/start-failure.ts";
+import { type StdioClient, serveStdio } from "../containers/stdio.ts";
+import { getExecutable } from "./create.ts";
+import type { Exec } from "./store.ts";
+
+/** A child that holds the output open must not hold the client: so long it is read on after the exit. Milliseconds. */
+const OUTPUT_GRACE = 2_000;
+
+export interface ExecSession {
+  readonly exec: Exec;
+  /** Runs it for a client. Errors of the start are told to the client in-band, as Docker does. Never rejects. */
+  serve(client: StdioClient): Promise<void>;
+  /** Runs it alone; settles when it runs. @throws EngineError when it cannot be run */
+  detach(): Promise<void>;
+}
+
+/** Takes the exec: it can be started once. @throws NotFoundError; ConflictError */
+export function openExec(
+  deps: ContainerDeps,
+  id: string,
+  { consoleSize }: { consoleSize?: TerminalSize } = {},
+): ExecSession {
+  const exec = deps.execs.get(id);
+  if (!exec) throw noSuchExec(id);
+  const container = deps.store.byId(exec.containerId);
+  if (!container) throw noSuchExec(id);
+  if (exec.state !== "created") {
+    const what = exec.state === "running" ? "is already running" : "has already run";
+    throw new ConflictError(`Error: Exec command ${id} ${what}`, { subject: id });
+  }
+  const running = getExecutable(deps, container);
+  deps.execs.put({ ...exec, state: "running" });
+  const size = consoleSize ?? exec.config.consoleSize;
+  return {
+    exec,
+    serve: (client) => serve(deps, { exec, container, running, size }, client),
+    async detach() {
+      await run(deps, { exec, container, running, size }, undefined);
+    },
+  };
+}
+
+export function noSuchExec(id: string): NotFoundError {
+  return new NotFoundError(`No such exec instance: ${id}`, { subject: id });
+}
+
+interface Work {
+  readonly exec: Exec;
+  readonly container: ContainerRecord;
+  readonly running: RunningContainer;
+  readonly size: TerminalSize | undefined;
+}
+
+async function serve(deps: ContainerDeps, work: Work, client: StdioClient): Promise<void> {
+  const { config } = work.exec;
+  const { promise: connected, resolve: connect } = Promise.withResolvers<StdioConnection>();
+  let ended: Promise<void>;
+  try {
+    ({ ended } = await run(deps, work, connect));
+  } catch (error) {
+    await client.write({ stream: "stdout", bytes: new TextEncoder().encode(`${messageOf(error)}\r\n`) });
+    return;
+  }
+  using stdio = await connected;
+  const served = serveStdio(stdio, client, {
+    wants: (stream) => (stream === "stdout" ? config.attachStdout || config.tty : config.attachStderr),
+    stdin: config.attachStdin,
+    closeStdin: !config.tty,
+  });
+  const overdue = ended.then(() => Bun.sleep(OUTPUT_GRACE)).then(() => "ended" as const);
+  const outcome = await Promise.race([served, overdue]);
+  if (outcome === "ended") await Promise.race([ended, client.closed]);
+  if (outcome === "detached") {
+    publish(deps.events, work.container, "exec_detach", { execID: work.exec.id });
+  }
+}
+
+interface Started {
+  /** Settles when the exit code was written down. */
+  readonly ended: Promise<void>;
+}
+
+/** Settles when the process runs. @throws EngineError when it cannot; the exec has ended then, with its exit code */
+async function run(
+  deps: ContainerDeps,
+  { exec, container, running, size }: Work,
+  onAttach: ((stdio: StdioConnection) => void) | undefined,
+): Promise<Started> {
+  const { config, id } = exec;
+  publish(deps.events, container, `exec_start: ${config.cmd.join(" ")}`, { execID: id });
+  try {
+    const process = await deps.toExecProcess({ container, task: running.task, exec: config, size });
+    const task = await running.task.exec(id, process, {
+      tty: config.tty,
+      stdin: config.attachStdin && onAttach !== undefined,
+      size,
+      onAttach,
+    });
+    deps.execs.put({ ...exec, state: "running", task, pid: task.pid });
+    const ended = task.exited.then(({ exitCode }) => recordEnd(deps, exec, exitCode));
+    return { ended };
+  } catch (error) {
+    recordEnd(deps, exec, exitCodeOfFailure(toExecFailure(error, config.cmd[0] ?? "")));
+    throw toExecFailure(error, config.cmd[0] ?? "");
+  }
+}
+
+function recordEnd(deps: ContainerDeps, exec: Exec, exitCode: number): void {
+  const { id, containerId } = exec;
+  const last = deps.execs.get(id) ?? exec;
+  const container = deps.store.byId(containerId);
+  // Gone with its container.
+  if (!container) return;
+  deps.execs.put({ ...last, state: "ended", task: undefined, exitCode, endedAt: performance.now() });
+  publish(deps.events, container, "exec_die", { execID: id, exitCode: String(exitCode) });
+}
