@@ -1,0 +1,86 @@
+/** What the daemon does as a process of the host: pid file, limits, signals, and errors that nobody caught. */
+import { readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
+import { log } from "../../base/log.ts";
+import { ConflictError, messageOf } from "../../core/errors.ts";
+import { raiseOpenFiles } from "../../linux/limits.ts";
+
+/** Removed when disposed, if it is still ours. @throws ConflictError if the process that it names is an engine */
+export function writePidFile(path: string): Disposable {
+  const other = Number.parseInt(readIfThere(path) ?? "", 10);
+  if (other > 0 && other !== process.pid && isEngine(other)) {
+    throw new ConflictError(
+      `failed to start daemon, ensure docker is not running or delete ${path}: process with PID ${other} is still running`,
+      { subject: path },
+    );
+  }
+  writeFileSync(path, `${process.pid}\n`, { mode: 0o644 });
+  return {
+    [Symbol.dispose]: () => {
+      if (readIfThere(path)?.trim() === String(process.pid)) rmSync(path, { force: true });
+    },
+  };
+}
+
+/** As many open files as the host allows; and a machine short of memory shall not begin with the engine. */
+export function claimResources(): void {
+  const files = raiseOpenFiles();
+  try {
+    writeFileSync("/proc/self/oom_score_adj", "-500");
+  } catch (error) {
+    // Needs CAP_SYS_RESOURCE: a systemd unit sets it from outside.
+    log("debug", "OOM score is left as it is", { error });
+  }
+  log("debug", "open files are limited", { limit: files });
+}
+
+/**
+ * Errors that no caller caught are logged and the daemon goes on. The alternative, to die and be started again,
+ * would lose nothing (state is durable before it is published, locks are released by `using`), but it would let
+ * one malformed request or image take the API away from everybody, again and again; and not every engine has
+ * somebody who starts it again.
+ */
+export function surviveErrors(): void {
+  process.on("uncaughtException", (error) => {
+    log("error", "uncaught exception", { error, stack: error.stack });
+  });
+  process.on("unhandledRejection", (reason) => {
+    log("error", "unhandled rejection", {
+      error: messageOf(reason),
+      stack: reason instanceof Error ? reason.stack : undefined,
+    });
+  });
+}
+
+/** Settles with the first SIGTERM or SIGINT; a later one ends the process at once. */
+export function untilToldToStop(): Promise<NodeJS.Signals> {
+  const { promise, resolve } = Promise.withResolvers<NodeJS.Signals>();
+  let asked = false;
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    process.on(signal, () => {
+      if (asked) {
+        log("warn", "told to stop again: not waiting", { signal });
+        process.exit(128);
+      }
+      asked = true;
+      resolve(signal);
+    });
+  }
+  return promise;
+}
+
+function isEngine(pid: number): boolean {
+  try {
+    return readlinkSync(`/proc/${pid}/exe`) === readlinkSync("/proc/self/exe");
+  } catch {
+    // No such process any more.
+    return false;
+  }
+}
+
+function readIfThere(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return undefined;
+  }
+}
