@@ -1,0 +1,174 @@
+/** `GET /info`: what the engine is, has and can do. Every field is looked up or counted; none is a guess. */
+import { readdirSync, readFileSync } from "node:fs";
+import type { SystemInfo } from "../../api/types.ts";
+import type { EngineConfig } from "../../core/config.ts";
+import type { Runtime } from "../../core/runtime.ts";
+import { backingFileSystem, type HostDescription } from "./host.ts";
+
+export interface SystemDeps {
+  /** Stays the same for the life of the data root. */
+  readonly engineId: string;
+  readonly version: string;
+  readonly experimental: boolean;
+  /** As it is now: some of it may be reloaded. */
+  config(): EngineConfig;
+  readonly host: HostDescription;
+  readonly runtime: Pick<Runtime, "describe">;
+  readonly storageDriver: string;
+  readonly counts: {
+    containers(): { readonly running: number; readonly paused: number; readonly stopped: number };
+    images(): number;
+    eventListeners(): number;
+  };
+  /** Names of what is built in. */
+  readonly plugins: {
+    readonly volume: readonly string[];
+    readonly network: readonly string[];
+    readonly log: readonly string[];
+  };
+  readonly defaultAddressPools: readonly { readonly base: string; readonly size: number }[];
+}
+
+export async function systemInfo(deps: SystemDeps): Promise<SystemInfo> {
+  const { host } = deps;
+  const config = deps.config();
+  const { running, paused, stopped } = deps.counts.containers();
+  const runtimes = await deps.runtime.describe();
+  const defaultRuntime = runtimes.runtimes[runtimes.defaultRuntime];
+  return {
+    ID: deps.engineId,
+    Containers: running + paused + stopped,
+    ContainersRunning: running,
+    ContainersPaused: paused,
+    ContainersStopped: stopped,
+    Images: deps.counts.images(),
+    Driver: deps.storageDriver,
+    DriverStatus: [
+      ["Backing Filesystem", await backingFileSystem(config.paths.dataRoot)],
+      ["Supports d_type", "true"],
+      ["Using metacopy", "false"],
+      ["Native Overlay Diff", "true"],
+      ["userxattr", "false"],
+    ],
+    DockerRootDir: config.paths.dataRoot,
+    Plugins: {
+      Volume: [...deps.plugins.volume],
+      Network: [...deps.plugins.network],
+      Authorization: [],
+      Log: [...deps.plugins.log],
+    },
+    MemoryLimit: host.cgroups.memory,
+    SwapLimit: host.cgroups.swap,
+    CpuCfsPeriod: host.cgroups.cpuCfs,
+    CpuCfsQuota: host.cgroups.cpuCfs,
+    CPUShares: host.cgroups.cpuShares,
+    CPUSet: host.cgroups.cpuSet,
+    PidsLimit: host.cgroups.pids,
+    OomKillDisable: host.cgroups.oomKillDisable,
+    IPv4Forwarding: isOn("/proc/sys/net/ipv4/ip_forward"),
+    Debug: config.logLevel === "debug",
+    NFd: entriesOf("/proc/self/fd"),
+    NGoroutines: entriesOf("/proc/self/task"),
+    SystemTime: new Date().toISOString(),
+    LoggingDriver: config.containers.logDriver,
+    CgroupDriver: "cgroupfs",
+    CgroupVersion: host.cgroups.version === 2 ? "2" : "1",
+    NEventsListener: deps.counts.eventListeners(),
+    KernelVersion: host.kernelVersion,
+    OperatingSystem: host.operatingSystem,
+    OSVersion: host.osVersion,
+    OSType: "linux",
+    Architecture: host.machine,
+    NCPU: host.cpus,
+    MemTotal: host.memory,
+    IndexServerAddress: "https://index.docker.io/v1/",
+    RegistryConfig: toRegistryConfig(config),
+    GenericResources: [],
+    HttpProxy: "",
+    HttpsProxy: "",
+    NoProxy: "",
+    Name: host.hostname,
+    Labels: [...config.labels],
+    ExperimentalBuild: deps.experimental,
+    ServerVersion: deps.version,
+    Runtimes: Object.fromEntries(
+      Object.entries(runtimes.runtimes).map(([name, { path }]) => [name, { path }]),
+    ),
+    DefaultRuntime: runtimes.defaultRuntime,
+    Swarm: { NodeID: "", NodeAddr: "", LocalNodeState: "inactive", ControlAvailable: false, Error: "" },
+    LiveRestoreEnabled: true,
+    Isolation: "default",
+    InitBinary: config.containers.initPath ?? "docker-init",
+    // There is no containerd; the place of runc has whichever runtime is the default one.
+    ContainerdCommit: { ID: "" },
+    RuncCommit: { ID: defaultRuntime?.version ?? "" },
+    InitCommit: { ID: "" },
+    SecurityOptions: securityOptions(deps),
+    ProductLicense: "",
+    DefaultAddressPools: deps.defaultAddressPools.map(({ base, size }) => ({ Base: base, Size: size })),
+    FirewallBackend: { Driver: "nftables" },
+    CDISpecDirs: [],
+    Warnings: warnings(deps),
+  };
+}
+
+function toRegistryConfig(config: EngineConfig): SystemInfo["RegistryConfig"] {
+  const { insecureRegistries, mirrors } = config.registry;
+  const cidrs = insecureRegistries.filter((registry) => registry.includes("/"));
+  const hosts = insecureRegistries.filter((registry) => !registry.includes("/"));
+  const index = (Name: string, Secure: boolean, Official: boolean, Mirrors: string[]) => ({
+    Name,
+    Mirrors,
+    Secure,
+    Official,
+  });
+  return {
+    InsecureRegistryCIDRs: ["::1/128", "127.0.0.0/8", ...cidrs],
+    IndexConfigs: {
+      "docker.io": index("docker.io", true, true, [...mirrors]),
+      ...Object.fromEntries(hosts.map((host) => [host, index(host, false, false, [])])),
+    },
+    Mirrors: [...mirrors],
+  };
+}
+
+/** Only what is really applied to containers. */
+function securityOptions({ host, config }: SystemDeps): string[] {
+  const namespace = config().containers.cgroupNamespace ?? (host.cgroups.version === 2 ? "private" : "host");
+  return [
+    ...(host.seccomp ? ["name=seccomp,profile=builtin"] : []),
+    ...(namespace === "private" ? ["name=cgroupns"] : []),
+  ];
+}
+
+function warnings({ host, config }: SystemDeps): string[] {
+  const missing: [boolean, string][] = [
+    [host.cgroups.memory, "WARNING: No memory limit support"],
+    [host.cgroups.swap, "WARNING: No swap limit support"],
+    [host.cgroups.cpuCfs, "WARNING: No cpu cfs quota support"],
+    [host.cgroups.cpuShares, "WARNING: No cpu shares support"],
+    [host.cgroups.cpuSet, "WARNING: No cpuset support"],
+    [host.cgroups.pids, "WARNING: No pids limit support"],
+    [host.seccomp, "WARNING: No seccomp support: containers run without a system call filter"],
+  ];
+  const { hosts, tls } = config();
+  const open = tls?.verify ? [] : hosts.filter((address) => address.startsWith("tcp://"));
+  return [
+    ...missing.filter(([there]) => !there).map(([, warning]) => warning),
+    ...open.map((address) => insecureTcpWarning(address, tls !== undefined)),
+  ];
+}
+
+export function insecureTcpWarning(address: string, encrypted: boolean): string {
+  const without = encrypted ? "without client certificates" : "without encryption or client certificates";
+  const url = address.replace("tcp://", encrypted ? "https://" : "http://");
+  return `WARNING: API is accessible on ${url} ${without}: access to it is root access on this host`;
+}
+
+function entriesOf(directory: string): number {
+  return readdirSync(directory).length;
+}
+
+function isOn(sysctl: string): boolean {
+  return readFileSync(sysctl, "utf8").trim() !== "0";
+}
