@@ -3,7 +3,7 @@
  * in a task. Both outlive the daemon: their monitor holds stdio, writes the log and the exit code.
  * Everything on the host is found by the task's id alone.
  */
-import type { RuntimeProcess, RuntimeSpec } from "./runtime-spec.ts";
+import type { RuntimeProcess, RuntimeResources, RuntimeSpec } from "./runtime-spec.ts";
 
 export interface TaskExit {
   /** 0–255; 128 + n when a signal ended it. */
@@ -40,6 +40,8 @@ export interface Task extends AsyncDisposable {
   readonly pid: number;
   /** Field 22 of /proc/pid/stat: with the pid it names a process for all time. */
   readonly pidStartTime: number;
+  /** False for a task that was created and never started: after a crash between the two it is to be disposed of. */
+  readonly started: boolean;
   /** Lets the created init run the program. @throws EngineError with the runtime's own text ("executable file not found in $PATH") */
   start(): Promise<void>;
   /** Signals init, or with `all` every process of the container. Gone already is fine. */
@@ -47,15 +49,25 @@ export interface Task extends AsyncDisposable {
   pause(): Promise<void>;
   resume(): Promise<void>;
   resize(size: TerminalSize): Promise<void>;
-  /** Connects to stdio. Before `start()` nothing can be missed. */
-  attach(): Promise<StdioConnection>;
+  /** Connects to stdio. Before `start()` nothing can be missed. `stdin`: this client writes, too. */
+  attach(options?: AttachOptions): Promise<StdioConnection>;
   /** Settles once, also for a task that was recovered after its end. Never rejects. */
   readonly exited: Promise<TaskExit>;
   exec(id: string, process: RuntimeProcess, options: ExecOptions): Promise<ExecTask>;
+  /** Execs that have traces on the host, running or ended, by id: what outlived the daemon. */
+  readonly execs: ReadonlyMap<string, ExecTask>;
+  /** Changes limits of the running container. @throws SystemError with the runtime's text */
+  update(resources: RuntimeResources): Promise<void>;
+  /** The log file was renamed: the monitor goes on in a new one of the old name. */
+  reopenLog(): Promise<void>;
   /** Ids of all processes inside, for `top`. */
   processIds(): Promise<number[]>;
   /** Releases all that is left on the host: runtime state, cgroup, monitor, bundle. Kills what still runs. Idempotent. */
   [Symbol.asyncDispose](): Promise<void>;
+}
+
+export interface AttachOptions {
+  readonly stdin?: boolean;
 }
 
 export interface ExecOptions {
@@ -66,7 +78,8 @@ export interface ExecOptions {
   readonly onAttach?: (stdio: StdioConnection) => void;
 }
 
-export interface ExecTask {
+/** Disposing forgets a finished exec (it is kept until then, for its exit code), and kills a running one. */
+export interface ExecTask extends AsyncDisposable {
   readonly id: string;
   readonly pid: number;
   resize(size: TerminalSize): Promise<void>;

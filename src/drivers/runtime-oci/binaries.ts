@@ -1,0 +1,122 @@
+/** The programs that run containers: the OCI runtimes by their configured names, conmon, nsenter. */
+import { accessSync, constants } from "node:fs";
+import { basename, join } from "node:path";
+import { InvalidParameterError, SystemError } from "../../core/errors.ts";
+
+const SEARCH = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+const MONITOR_DIRECTORIES = [...SEARCH, "/usr/libexec/podman", "/usr/lib/podman", "/usr/lib/crio/bin"];
+
+/** The environment of every program that the engine runs for a container: nothing of the daemon's own gets in. */
+export const CLEAN_ENVIRONMENT: Readonly<Record<string, string>> = {
+  PATH: SEARCH.join(":"),
+  TZ: "UTC",
+  LC_ALL: "C",
+};
+
+export interface RuntimeBinary {
+  readonly path: string;
+  readonly args: readonly string[];
+  /** What `--version` says it is. `other` is spoken to as runc is, through commands alone. */
+  readonly kind: "crun" | "other";
+  readonly version: string;
+}
+
+export function findProgram(name: string, directories: readonly string[] = SEARCH): string | undefined {
+  return directories.map((directory) => join(directory, name)).find(isExecutable);
+}
+
+/** @throws SystemError telling which package to install */
+export function getMonitor(): string {
+  const path = findProgram("conmon", MONITOR_DIRECTORIES);
+  if (path === undefined) throw new SystemError("conmon is not installed (package conmon)");
+  return path;
+}
+
+export interface RuntimeConfiguration {
+  readonly runtime: string;
+  readonly runtimes: Readonly<Record<string, { readonly path: string; readonly args: readonly string[] }>>;
+}
+
+/** Names that need no configuration: the program of that name, and Docker's name for its default. */
+const BUILT_IN: Readonly<Record<string, readonly string[]>> = {
+  crun: ["crun"],
+  runc: ["runc"],
+  "io.containerd.runc.v2": ["crun", "runc"],
+};
+
+export class RuntimeBinaries {
+  readonly #configuration: RuntimeConfiguration;
+  readonly #known = new Map<string, Promise<RuntimeBinary>>();
+
+  constructor(configuration: RuntimeConfiguration) {
+    this.#configuration = configuration;
+  }
+
+  get defaultName(): string {
+    return this.#configuration.runtime;
+  }
+
+  /** Configured names and the built-in ones whose program is installed. */
+  names(): string[] {
+    const builtIn = Object.keys(BUILT_IN).filter((name) => name === this.defaultName || this.#locate(name));
+    return [...new Set([...Object.keys(this.#configuration.runtimes), ...builtIn])];
+  }
+
+  /** Asks the program for its version once. @throws InvalidParameterError for an unknown name, SystemError if it is not installed */
+  get(name = this.defaultName): Promise<RuntimeBinary> {
+    const known = this.#known.get(name) ?? this.#probe(name);
+    this.#known.set(name, known);
+    known.catch(() => this.#known.delete(name));
+    return known;
+  }
+
+  #locate(name: string): { path: string; args: readonly string[] } | undefined {
+    const configured = this.#configuration.runtimes[name];
+    if (configured) {
+      const path = configured.path.includes("/") ? configured.path : findProgram(configured.path);
+      return path === undefined ? undefined : { path, args: configured.args };
+    }
+    const programs = BUILT_IN[name] ?? [];
+    // crun was asked for by default only: where it is absent, runc does.
+    const accepted = name === this.defaultName && name === "crun" ? [...programs, "runc"] : programs;
+    for (const program of accepted) {
+      const path = findProgram(program);
+      if (path !== undefined) return { path, args: [] };
+    }
+    return undefined;
+  }
+
+  async #probe(name: string): Promise<RuntimeBinary> {
+    const known = name in this.#configuration.runtimes || name in BUILT_IN;
+    if (!known)
+      throw new InvalidParameterError(`unknown or invalid runtime name: ${name}`, { subject: name });
+    const located = this.#locate(name);
+    if (!located) {
+      throw new SystemError(
+        `the runtime ${name} is not installed (package ${name === "runc" ? "runc" : "crun"})`,
+        {
+          subject: name,
+        },
+      );
+    }
+    const child = Bun.spawn([located.path, "--version"], {
+      cwd: "/",
+      env: { ...CLEAN_ENVIRONMENT },
+      stdio: ["ignore", "pipe", "ignore"],
+      timeout: 10_000,
+    });
+    const [text, code] = await Promise.all([child.stdout.text(), child.exited]);
+    if (code !== 0) throw new SystemError(`${located.path} --version failed with ${code}`, { subject: name });
+    const [, program = basename(located.path), version = "unknown"] = /^(\S+) version (\S+)/.exec(text) ?? [];
+    return { ...located, kind: program === "crun" ? "crun" : "other", version };
+  }
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,228 @@
+/**
+ * Driver of the runtime port: crun (or runc) makes containers, conmon watches each of them and outlives the daemon.
+ * Leaves to others: what is in the spec, the root file system, networks.
+ *
+ * On disk, below the exec root: `tasks/<id>` (bundle, pid files, sockets), `runtime/<id>` (the runtime's own),
+ * `exits/<id>`. In the kernel: the cgroup of the spec's `cgroupsPath`, made by the runtime.
+ */
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { log } from "../../base/log.ts";
+import type { EnginePaths } from "../../core/config.ts";
+import { ConflictError, SystemError } from "../../core/errors.ts";
+import type { CreateTaskOptions, Runtime, Task } from "../../core/runtime.ts";
+import type { RuntimeSpec } from "../../core/runtime-spec.ts";
+import { Cgroup, detectCgroups, groupsBelow } from "../../linux/cgroups.ts";
+import { processArguments, signalProcess, startTimeOf } from "../../linux/processes.ts";
+import { getMonitor, RuntimeBinaries, type RuntimeBinary, type RuntimeConfiguration } from "./binaries.ts";
+import { ExitWatcher } from "./exits.ts";
+import { runtimeCommand } from "./host-view.ts";
+import { type MonitorMessage, monitorErrors, startMonitor } from "./monitor.ts";
+import { exitsDirectory, runtimeRoot, TaskPaths, tasksDirectory } from "./paths.ts";
+import { runtimeError } from "./runtime-errors.ts";
+import { killCgroup, OciTask, removeTraces, type TaskHost } from "./task.ts";
+import { bootId, readTaskState, writeTaskState } from "./task-state.ts";
+
+export interface OciRuntimeOptions extends RuntimeConfiguration {
+  readonly paths: Pick<EnginePaths, "execRoot" | "instance">;
+}
+
+/** The group below which all containers of an engine lie, unless `--cgroup-parent` says otherwise. */
+export function engineCgroup(instance: string): string {
+  return `/gantry-${instance}`;
+}
+
+export class OciRuntime implements Runtime, Disposable {
+  readonly #host: TaskHost;
+  readonly #instance: string;
+  readonly #temporary: string;
+
+  /** @throws SystemError if conmon is missing */
+  constructor({ paths, runtime, runtimes }: OciRuntimeOptions) {
+    const { execRoot, instance } = paths;
+    for (const directory of [tasksDirectory(execRoot), exitsDirectory(execRoot), runtimeRoot(execRoot)]) {
+      mkdirSync(directory, { recursive: true, mode: 0o700 });
+    }
+    this.#instance = instance;
+    // conmon names its console socket `conmon-term.XXXXXX` in there, and cuts a longer address without a word.
+    this.#temporary = execRoot.length < 80 ? execRoot : "/run";
+    this.#host = {
+      execRoot,
+      cgroups: detectCgroups(),
+      binaries: new RuntimeBinaries({ runtime, runtimes }),
+      exits: new ExitWatcher(exitsDirectory(execRoot)),
+      monitor: getMonitor(),
+    };
+  }
+
+  async create(options: CreateTaskOptions): Promise<Task> {
+    const { id, spec, signal } = options;
+    const binary = await this.#host.binaries.get(options.runtime);
+    signal.throwIfAborted();
+
+    const paths = new TaskPaths(this.#host.execRoot, id);
+    const cgroup = new Cgroup(this.#host.cgroups, spec.linux.cgroupsPath);
+    if (existsSync(paths.directory)) {
+      throw new ConflictError(`a task of container ${id} exists already`, { subject: id });
+    }
+    await using undo = new AsyncDisposableStack();
+    undo.defer(() => this.#destroy(paths, cgroup));
+    mkdirSync(paths.directory, { mode: 0o700 });
+    rmSync(paths.exitFile, { force: true });
+    writeFileSync(paths.config, JSON.stringify(spec), { mode: 0o600 });
+
+    const pid = await this.#runMonitor(paths, binary, options);
+    const monitorPid = Number(readFileSync(paths.monitorPid, "utf8"));
+    const init = { pid, startTime: startTimeOf(pid) };
+    const monitor = { pid: monitorPid, startTime: startTimeOf(monitorPid) };
+    if (init.startTime === undefined || monitor.startTime === undefined)
+      throw monitorErrors(paths.monitorLog);
+    const state = {
+      bootId: bootId(),
+      init: { pid, startTime: init.startTime },
+      monitor: { pid: monitorPid, startTime: monitor.startTime },
+      runtime: options.runtime ?? this.#host.binaries.defaultName,
+      cgroupPath: spec.linux.cgroupsPath,
+      tty: options.tty,
+      stdin: options.stdin,
+      stdinOnce: options.stdinOnce,
+      logPath: options.logPath,
+    };
+    writeTaskState(paths, state);
+    undo.move();
+    return new OciTask(this.#host, paths, state);
+  }
+
+  /** The pid of the created init. @throws SystemError with the runtime's text in Docker's words */
+  async #runMonitor(paths: TaskPaths, binary: RuntimeBinary, options: CreateTaskOptions): Promise<number> {
+    const root = runtimeRoot(this.#host.execRoot);
+    using runtime = runtimeCommand(binary, this.#host.cgroups, "--root", root);
+    const [program, ...args] = runtime.command;
+    using monitor = startMonitor({
+      monitor: this.#host.monitor,
+      directory: paths.directory,
+      logFile: paths.monitorLog,
+      temporary: this.#temporary,
+      args: [
+        ...["--api-version", "1", "-c", paths.id, "-u", paths.id, "-r", program],
+        ...args.map((arg) => `--runtime-arg=${arg}`),
+        ...["-b", paths.directory, "-p", paths.initPid, "-P", paths.monitorPid],
+        ...["--exit-dir", exitsDirectory(this.#host.execRoot), "--full-attach", "--no-sync-log"],
+        ...["-l", logOption(options.logPath)],
+        ...(options.tty ? ["-t"] : []),
+        ...(options.stdin ? ["-i"] : []),
+        // conmon closes stdin when any client goes, unless told not to; a terminal stays open.
+        ...(options.stdin && (!options.stdinOnce || options.tty) ? ["--leave-stdin-open"] : []),
+      ],
+    });
+    const message = await abortable(Promise.all([monitor.next(), monitor.detached]), options.signal);
+    return pidFrom(message[0], paths, options.spec);
+  }
+
+  async recover(ids: ReadonlySet<string>): Promise<Map<string, Task>> {
+    const tasks = new Map<string, Task>();
+    const found = new Set(readdirSync(tasksDirectory(this.#host.execRoot)));
+    for (const name of readdirSync(runtimeRoot(this.#host.execRoot))) found.add(name);
+    const known = new Set<string>();
+    for (const id of found) {
+      const paths = new TaskPaths(this.#host.execRoot, id);
+      const state = ids.has(id) ? readTaskState(paths) : undefined;
+      if (state && state.bootId === bootId()) {
+        tasks.set(id, new OciTask(this.#host, paths, state));
+        known.add(state.cgroupPath);
+      } else {
+        await this.#destroyUnknown(paths);
+      }
+    }
+    for (const name of readdirSync(exitsDirectory(this.#host.execRoot))) {
+      if (!tasks.has(name)) rmSync(join(exitsDirectory(this.#host.execRoot), name), { force: true });
+    }
+    await this.#removeUnknownCgroups(known);
+    return tasks;
+  }
+
+  async #destroyUnknown(paths: TaskPaths): Promise<void> {
+    log("info", "destroying a task that has no owner", { id: paths.id });
+    const cgroupPath = cgroupOf(paths) ?? `${engineCgroup(this.#instance)}/${paths.id}`;
+    await this.#destroy(paths, new Cgroup(this.#host.cgroups, cgroupPath));
+  }
+
+  async #removeUnknownCgroups(known: ReadonlySet<string>): Promise<void> {
+    const parent = engineCgroup(this.#instance);
+    for (const name of groupsBelow(this.#host.cgroups, parent)) {
+      const path = `${parent}/${name}`;
+      if (known.has(path)) continue;
+      const cgroup = new Cgroup(this.#host.cgroups, path);
+      await killCgroup(cgroup);
+      await cgroup.remove();
+    }
+  }
+
+  /** Ends and removes a task of which nothing is certain: a create that failed, or what a dead daemon left half-made. */
+  async #destroy(paths: TaskPaths, cgroup: Cgroup): Promise<void> {
+    for (const monitor of monitorsOf(paths)) signalProcess(monitor, 9);
+    await killCgroup(cgroup);
+    await removeTraces(paths, cgroup);
+  }
+
+  async describe(): ReturnType<Runtime["describe"]> {
+    const { binaries, monitor } = this.#host;
+    const runtimes: Record<string, { path: string; version: string }> = {};
+    for (const name of binaries.names()) {
+      try {
+        const { path, version } = await binaries.get(name);
+        runtimes[name] = { path, version };
+      } catch (error) {
+        log("warn", "a configured runtime cannot be used", { runtime: name, error });
+      }
+    }
+    return { defaultRuntime: binaries.defaultName, runtimes, monitor };
+  }
+
+  [Symbol.dispose](): void {
+    this.#host.exits[Symbol.dispose]();
+  }
+}
+
+function pidFrom(message: MonitorMessage | undefined, paths: TaskPaths, spec: RuntimeSpec): number {
+  if (message === undefined) throw monitorErrors(paths.monitorLog);
+  if (message.data > 0) return message.data;
+  throw runtimeError("create", message.message ?? "", spec.process.args[0] ?? "");
+}
+
+/** @throws SystemError: conmon splits its option at colons */
+function logOption(path: string | undefined): string {
+  if (path === undefined) return "none";
+  if (path.includes(":"))
+    throw new SystemError("the data root must not have a colon in its path", { subject: path });
+  return `k8s-file:${path}`;
+}
+
+/** The cgroup that the bundle's spec names, if it was written. */
+function cgroupOf(paths: TaskPaths): string | undefined {
+  try {
+    const spec = JSON.parse(readFileSync(paths.config, "utf8")) as RuntimeSpec;
+    return spec.linux.cgroupsPath;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Monitors that work in the task's directory, of the container and of its execs: found by their arguments. */
+function monitorsOf(paths: TaskPaths): { pid: number; startTime: number }[] {
+  const found: { pid: number; startTime: number }[] = [];
+  for (const { pid, args } of processArguments()) {
+    const bundle = args[args.indexOf("-b") + 1];
+    if (bundle !== paths.directory && dirname(dirname(bundle ?? "")) !== paths.directory) continue;
+    const startTime = startTimeOf(pid);
+    if (startTime !== undefined) found.push({ pid, startTime });
+  }
+  return found;
+}
+
+function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const onAbort = (): void => reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  return Promise.race([promise, aborted]).finally(() => signal.removeEventListener("abort", onAbort));
+}

@@ -1,0 +1,41 @@
+/** What is kept of a task on disk, so that the next daemon can take it over. Gone with the reboot that ends the task. */
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import type { ProcessIdentity } from "../../linux/processes.ts";
+import type { TaskPaths } from "./paths.ts";
+
+export interface TaskState {
+  /** Pids and start times mean something within one boot. */
+  readonly bootId: string;
+  readonly init: ProcessIdentity;
+  readonly monitor: ProcessIdentity;
+  /** The name of the configured runtime that made it. */
+  readonly runtime: string;
+  readonly cgroupPath: string;
+  readonly tty: boolean;
+  readonly stdin: boolean;
+  readonly stdinOnce: boolean;
+  readonly logPath: string | undefined;
+}
+
+/** Whole or not at all, by rename; no fsync, since the task does not outlive a power loss either. */
+export function writeTaskState(paths: TaskPaths, state: TaskState): void {
+  writeFileSync(`${paths.state}.new`, JSON.stringify(state), { mode: 0o600 });
+  renameSync(`${paths.state}.new`, paths.state);
+}
+
+/** Undefined if create never got that far. */
+export function readTaskState(paths: TaskPaths): TaskState | undefined {
+  try {
+    return JSON.parse(readFileSync(paths.state, "utf8")) as TaskState;
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+let boot: string | undefined;
+
+export function bootId(): string {
+  boot ??= readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+  return boot;
+}

@@ -1,0 +1,261 @@
+/** A container's init process under its monitor, made by `OciRuntime.create` or found by `recover`. */
+import {
+  closeSync,
+  constants,
+  existsSync,
+  openSync,
+  rmSync,
+  unlinkSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { log } from "../../base/log.ts";
+import { ConflictError, NotImplementedError, SystemError } from "../../core/errors.ts";
+import type {
+  AttachOptions,
+  ExecOptions,
+  ExecTask,
+  StdioConnection,
+  Task,
+  TaskExit,
+  TerminalSize,
+} from "../../core/runtime.ts";
+import type { RuntimeProcess, RuntimeResources } from "../../core/runtime-spec.ts";
+import { Cgroup, type CgroupHost } from "../../linux/cgroups.ts";
+import { isAlive, signalProcess } from "../../linux/processes.ts";
+import { CLEAN_ENVIRONMENT, type RuntimeBinaries } from "./binaries.ts";
+import type { ExitRecord, ExitWatcher } from "./exits.ts";
+import { runtimeCommand } from "./host-view.ts";
+import { runtimeRoot, type TaskPaths } from "./paths.ts";
+import { runtimeError } from "./runtime-errors.ts";
+import type { TaskState } from "./task-state.ts";
+
+/** What all tasks of one engine share. */
+export interface TaskHost {
+  readonly execRoot: string;
+  readonly cgroups: CgroupHost;
+  readonly binaries: RuntimeBinaries;
+  readonly exits: ExitWatcher;
+  readonly monitor: string;
+}
+
+const KILLED = 137;
+/** How long processes may take to die of SIGKILL before dispose gives up on them. */
+const KILL_TIMEOUT = 8000;
+
+export class OciTask implements Task {
+  readonly id: string;
+  readonly exited: Promise<TaskExit>;
+  readonly execs = new Map<string, ExecTask>();
+  readonly #host: TaskHost;
+  readonly #paths: TaskPaths;
+  readonly #state: TaskState;
+  readonly #cgroup: Cgroup;
+  #ended = false;
+  #disposed: Promise<void> | undefined;
+
+  constructor(host: TaskHost, paths: TaskPaths, state: TaskState) {
+    this.id = paths.id;
+    this.#host = host;
+    this.#paths = paths;
+    this.#state = state;
+    this.#cgroup = new Cgroup(host.cgroups, state.cgroupPath);
+    this.exited = host.exits.wait(paths.id, state.monitor).ended.then((record) => this.#settle(record));
+  }
+
+  get pid(): number {
+    return this.#state.init.pid;
+  }
+
+  get pidStartTime(): number {
+    return this.#state.init.startTime;
+  }
+
+  get started(): boolean {
+    return this.#ended || !existsSync(this.#paths.execFifo);
+  }
+
+  async start(): Promise<void> {
+    const binary = await this.#host.binaries.get(this.#state.runtime);
+    if (binary.kind === "crun") this.#releaseInit();
+    else await this.#callRuntime("start", this.id);
+  }
+
+  /** What `crun start` does: one byte to the init that waits, then the fifo goes. In this order: a crash leaves no stuck init. */
+  #releaseInit(): void {
+    let fifo: number;
+    try {
+      fifo = openSync(this.#paths.execFifo, constants.O_WRONLY | constants.O_NONBLOCK);
+    } catch (error) {
+      throw new SystemError("OCI runtime start failed: the container's init is gone: unknown", {
+        cause: error,
+        subject: this.id,
+      });
+    }
+    try {
+      writeSync(fifo, Buffer.alloc(1));
+    } finally {
+      closeSync(fifo);
+    }
+    unlinkSync(this.#paths.execFifo);
+  }
+
+  async kill(signal: number, options: { all?: boolean } = {}): Promise<void> {
+    if (options.all) this.#cgroup.signalAll(signal);
+    else signalProcess(this.#state.init, signal);
+  }
+
+  async pause(): Promise<void> {
+    await this.#cgroup.freeze(true);
+  }
+
+  async resume(): Promise<void> {
+    await this.#cgroup.freeze(false);
+  }
+
+  async resize({ height, width }: TerminalSize): Promise<void> {
+    if (!this.#state.tty)
+      throw new ConflictError(`container ${this.id} has no terminal`, { subject: this.id });
+    this.#control(`1 ${clampSize(height)} ${clampSize(width)}\n`);
+  }
+
+  async reopenLog(): Promise<void> {
+    this.#control("2 0 0\n");
+  }
+
+  async attach(_options: AttachOptions = {}): Promise<StdioConnection> {
+    throw new NotImplementedError("attach is not built yet");
+  }
+
+  async exec(_id: string, _process: RuntimeProcess, _options: ExecOptions): Promise<ExecTask> {
+    throw new NotImplementedError("exec is not built yet");
+  }
+
+  async processIds(): Promise<number[]> {
+    return this.#cgroup.processIds();
+  }
+
+  async update(resources: RuntimeResources): Promise<void> {
+    const file = `${this.#paths.directory}/resources.json`;
+    writeFileSync(file, JSON.stringify(resources), { mode: 0o600 });
+    await this.#callRuntime("update", "--resources", file, this.id);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#disposed ??= this.#dispose();
+    return this.#disposed;
+  }
+
+  async #dispose(): Promise<void> {
+    try {
+      if (!this.#ended) await this.#end();
+      await removeTraces(this.#paths, this.#cgroup);
+    } catch (error) {
+      this.#disposed = undefined;
+      throw error;
+    }
+  }
+
+  /** Kills what runs and waits for the monitor to say so; a monitor that does not is killed as well. */
+  async #end(): Promise<void> {
+    await killCgroup(this.#cgroup);
+    const deadline = performance.now() + 2000;
+    while (!this.#ended && isAlive(this.#state.monitor)) {
+      if (performance.now() > deadline) signalProcess(this.#state.monitor, 9);
+      await Promise.race([this.exited, sleep(20)]);
+    }
+    await this.exited;
+  }
+
+  async #settle(record: ExitRecord | undefined): Promise<TaskExit> {
+    const oomKilled = this.#cgroup.oomKills() > 0 || existsSync(this.#paths.oom);
+    const end = record ?? (await this.#endWithoutMonitor());
+    this.#ended = true;
+    return { ...end, oomKilled };
+  }
+
+  /** The monitor was killed: nobody holds the container's stdio or will tell its exit code. It cannot go on. */
+  async #endWithoutMonitor(): Promise<ExitRecord> {
+    log("warn", "a container's monitor was killed; ending the container", { id: this.id });
+    try {
+      await killCgroup(this.#cgroup);
+      writeFileSync(this.#paths.exitFile, String(KILLED), { mode: 0o600 });
+    } catch (error) {
+      log("error", "ending a container without its monitor failed", { id: this.id, error });
+    }
+    return { exitCode: KILLED, exitedAt: Date.now() };
+  }
+
+  /** Writes a line to the monitor's fifo. It reads lines of up to 200 bytes; a monitor that is gone is no error. */
+  #control(line: string): void {
+    let fifo: number;
+    try {
+      fifo = openSync(this.#paths.control, constants.O_WRONLY | constants.O_NONBLOCK);
+    } catch (error) {
+      const code = error instanceof Error && "code" in error ? error.code : undefined;
+      if (code === "ENXIO" || code === "ENOENT") return;
+      throw error;
+    }
+    try {
+      writeSync(fifo, line);
+    } finally {
+      closeSync(fifo);
+    }
+  }
+
+  async #callRuntime(verb: string, ...args: readonly string[]): Promise<void> {
+    const binary = await this.#host.binaries.get(this.#state.runtime);
+    using call = runtimeCommand(
+      binary,
+      this.#host.cgroups,
+      "--root",
+      runtimeRoot(this.#host.execRoot),
+      verb,
+      ...args,
+    );
+    const child = Bun.spawn([...call.command], {
+      cwd: this.#paths.directory,
+      env: { ...CLEAN_ENVIRONMENT },
+      stdio: ["ignore", "ignore", "pipe"],
+      timeout: 30_000,
+    });
+    const [text, code] = await Promise.all([child.stderr.text(), child.exited]);
+    if (code === 0) return;
+    if (verb === "start") throw runtimeError("create", text, this.id);
+    throw new SystemError(`OCI runtime ${verb} failed: ${text.trim()}: unknown`, { subject: this.id });
+  }
+}
+
+/** conmon takes 0 to 1000. */
+function clampSize(cells: number): number {
+  return Math.max(0, Math.min(1000, Math.trunc(cells)));
+}
+
+/** @throws SystemError if processes do not die */
+export async function killCgroup(cgroup: Cgroup): Promise<void> {
+  if (await cgroup.killAll(KILL_TIMEOUT)) return;
+  throw new SystemError(
+    `processes ${cgroup.processIds().join(", ")} of ${cgroup.path} do not die of SIGKILL (unkillable in the kernel)`,
+    { subject: cgroup.path },
+  );
+}
+
+/**
+ * Removes all that a task without processes leaves behind. The state file goes before the rest of the bundle and the
+ * exit file last: whatever a crash leaves is taken for a task that was never complete, and destroyed at boot.
+ *
+ * It does what `crun delete` does for a stopped container (strace: it removes the cgroup from every tree, `status`
+ * and `config.json`), without the 5 ms of the process.
+ */
+export async function removeTraces(paths: TaskPaths, cgroup: Cgroup | undefined): Promise<void> {
+  if (cgroup) {
+    const left = await cgroup.remove();
+    if (left.length > 0)
+      throw new SystemError(`cgroups are still in use: ${left.join(", ")}`, { subject: paths.id });
+  }
+  rmSync(paths.runtimeState, { recursive: true, force: true });
+  rmSync(paths.state, { force: true });
+  rmSync(paths.directory, { recursive: true, force: true });
+  rmSync(paths.exitFile, { force: true });
+}
