@@ -1,6 +1,7 @@
 /** What `docker ps` and `docker inspect` know of a container beyond its record. Encoding is the server's. */
 import type { EndpointSettings, PortMap } from "../../api/types.ts";
 import type { ContainerRecord } from "../../core/container.ts";
+import { NotFoundError } from "../../core/errors.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { identityFiles } from "./paths.ts";
 
@@ -13,6 +14,8 @@ export interface ContainerSizes {
 
 export interface ContainerView {
   readonly record: ContainerRecord;
+  /** As it was asked for; its id, if that name means another image by now. */
+  readonly imageName: string;
   /** In force while it runs. */
   readonly ports: PortMap | undefined;
   readonly sandbox: { readonly id: string; readonly path: string } | undefined;
@@ -63,12 +66,22 @@ async function viewContainer(
   const sandbox = deps.running.get(record.id)?.sandbox;
   return {
     record,
+    imageName: imageNameOf(deps, record),
     ports: sandbox?.ports,
     sandbox: sandbox && { id: sandbox.id, path: sandbox.namespacePath },
     endpoints: record.networks,
     execIds: deps.execs.idsOf(record.id),
     sizes: size ? await measure(deps, record) : undefined,
   };
+}
+
+function imageNameOf(deps: ContainerDeps, { image, imageId }: ContainerRecord): string {
+  try {
+    return deps.images.resolve(image).id === imageId ? image : imageId;
+  } catch (error) {
+    if (error instanceof NotFoundError) return imageId;
+    throw error;
+  }
 }
 
 async function measure(deps: ContainerDeps, { id, layers }: ContainerRecord): Promise<ContainerSizes> {

@@ -1,0 +1,259 @@
+/** `/containers`: decode, one engine call, encode. */
+import { containerCreateBody, containerUpdateBody, emptyBody } from "../../api/bodies/container.ts";
+import { parseDetachKeys } from "../../api/detach-keys.ts";
+import { encodeFrame, MULTIPLEXED_STREAM, RAW_STREAM } from "../../api/frames.ts";
+import { InvalidParameterError } from "../../core/errors.ts";
+import type { LogEntry } from "../../core/logs.ts";
+import { attachToContainer } from "../../engine/containers/attach.ts";
+import { createContainer } from "../../engine/containers/create.ts";
+import type { ContainerDeps } from "../../engine/containers/deps.ts";
+import { inspectContainer, viewContainers } from "../../engine/containers/inspect.ts";
+import { LIST_FILTERS, listContainers, PRUNE_FILTERS, toPruneTest } from "../../engine/containers/list.ts";
+import { type ContainerLog, readContainerLog } from "../../engine/containers/logs.ts";
+import { pauseContainer, unpauseContainer } from "../../engine/containers/pause.ts";
+import { pruneContainers, removeContainer } from "../../engine/containers/remove.ts";
+import { renameContainer } from "../../engine/containers/rename.ts";
+import { resizeContainer } from "../../engine/containers/resize.ts";
+import { restartContainer } from "../../engine/containers/restart.ts";
+import type { WaitCondition } from "../../engine/containers/running.ts";
+import { startContainer } from "../../engine/containers/start.ts";
+import { killContainer, type StopOptions, stopContainer } from "../../engine/containers/stop.ts";
+import { listProcesses } from "../../engine/containers/top.ts";
+import { updateContainer } from "../../engine/containers/update.ts";
+import { waitForContainer } from "../../engine/containers/wait.ts";
+import type { Call, Handlers } from "../call.ts";
+import { toInspect, toSummary } from "../encode/container.ts";
+import { toStdioClient } from "../stdio-client.ts";
+
+export function containerHandlers(deps: ContainerDeps): Handlers {
+  return {
+    ContainerList: (call) => list(deps, call),
+    ContainerCreate: (call) => create(deps, call),
+    async ContainerInspect(call) {
+      const details = await inspectContainer(deps, call.param("id"), { size: call.query.flag("size") });
+      call.json(toInspect(details));
+    },
+    async ContainerTop(call) {
+      const { titles, processes } = await listProcesses(
+        deps,
+        call.param("id"),
+        call.query.get("ps_args") ?? "",
+      );
+      call.json({ Titles: titles, Processes: processes });
+    },
+    ContainerLogs: (call) => logs(deps, call),
+    async ContainerResize(call) {
+      await resizeContainer(deps, call.param("id"), decodeSize(call));
+      call.empty(200);
+    },
+    async ContainerStart(call) {
+      await refuseBody(call);
+      await startContainer(deps, call.param("id"), { signal: call.signal });
+      call.empty();
+    },
+    async ContainerStop(call) {
+      await stopContainer(deps, call.param("id"), decodeStop(call));
+      call.empty();
+    },
+    async ContainerRestart(call) {
+      await restartContainer(deps, call.param("id"), decodeStop(call));
+      call.empty();
+    },
+    async ContainerKill(call) {
+      await killContainer(deps, call.param("id"), call.query.get("signal") ?? "");
+      call.empty();
+    },
+    async ContainerUpdate(call) {
+      const change = await call.decode(containerUpdateBody);
+      call.json({ Warnings: await updateContainer(deps, call.param("id"), change) });
+    },
+    async ContainerRename(call) {
+      await renameContainer(deps, call.param("id"), call.query.get("name") ?? "");
+      call.empty();
+    },
+    async ContainerPause(call) {
+      await pauseContainer(deps, call.param("id"));
+      call.empty();
+    },
+    async ContainerUnpause(call) {
+      await unpauseContainer(deps, call.param("id"));
+      call.empty();
+    },
+    ContainerAttach: (call) => attach(deps, call, { raw: false }),
+    ContainerAttachWebsocket: (call) => attach(deps, call, { raw: true }),
+    ContainerWait: (call) => wait(deps, call),
+    async ContainerDelete(call) {
+      await removeContainer(deps, call.param("id"), {
+        force: call.query.flag("force"),
+        volumes: call.query.flag("v"),
+        link: call.query.flag("link"),
+      });
+      call.empty();
+    },
+    async ContainerPrune(call) {
+      const matches = toPruneTest(call.query.filters(PRUNE_FILTERS), Date.now());
+      const { ids, reclaimed } = await pruneContainers(deps, matches, call.signal);
+      call.json({ ContainersDeleted: ids.length > 0 ? ids : null, SpaceReclaimed: reclaimed });
+    },
+  };
+}
+
+async function create(deps: ContainerDeps, call: Call): Promise<void> {
+  const { config, hostConfig, networkingConfig } = await call.decode(containerCreateBody);
+  if (!config) {
+    throw new InvalidParameterError("config cannot be empty in order to create a container");
+  }
+  const { id, warnings } = await createContainer(deps, {
+    name: call.query.get("name") || undefined,
+    platform: call.query.get("platform") || undefined,
+    config,
+    hostConfig,
+    endpoints: networkingConfig.EndpointsConfig ?? {},
+  });
+  call.json({ Id: id, Warnings: warnings }, 201);
+}
+
+async function list(deps: ContainerDeps, call: Call): Promise<void> {
+  const { query } = call;
+  const records = listContainers(deps, {
+    all: query.flag("all"),
+    limit: query.integer("limit"),
+    filters: query.filters(LIST_FILTERS),
+  });
+  const views = await viewContainers(deps, records, { size: query.flag("size") });
+  const now = Date.now();
+  call.json(views.map((view) => toSummary(view, now)));
+}
+
+/** Old clients sent a host configuration with start: it belongs to create, and must not be dropped silently. */
+async function refuseBody(call: Call): Promise<void> {
+  const body = await call.decode(emptyBody);
+  if (typeof body !== "object" || body === null || Object.keys(body).length === 0) return;
+  throw new InvalidParameterError(
+    "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24",
+  );
+}
+
+function decodeStop(call: Call): StopOptions {
+  return {
+    signal: call.query.get("signal") || undefined,
+    timeout: call.query.integer("t"),
+    aborted: call.signal,
+  };
+}
+
+/** @throws InvalidParameterError */
+export function decodeSize({ query }: Call): { height: number; width: number } {
+  const [height, width] = [query.integer("h"), query.integer("w")];
+  if (height === undefined || width === undefined || !isDimension(height) || !isDimension(width)) {
+    throw new InvalidParameterError("invalid terminal size: h and w must be between 0 and 65535");
+  }
+  return { height, width };
+}
+
+function isDimension(value: number): boolean {
+  return value >= 0 && value <= 65535;
+}
+
+const CONDITIONS: readonly WaitCondition[] = ["not-running", "next-exit", "removed"];
+
+/** The headers go out before anything has happened: clients wait for them, and then start the container. */
+async function wait(deps: ContainerDeps, call: Call): Promise<void> {
+  const asked = call.query.get("condition") || "not-running";
+  const condition = CONDITIONS.find((candidate) => candidate === asked);
+  if (!condition) throw new InvalidParameterError(`invalid condition: ${JSON.stringify(asked)}`);
+  const waiting = waitForContainer(deps, call.param("id"), { condition, signal: call.signal });
+  const reply = call.stream({ contentType: "application/json" });
+  const ended = await waiting;
+  if (ended) {
+    await reply.writeJson({
+      StatusCode: ended.exitCode,
+      ...(ended.error !== "" && { Error: { Message: ended.error } }),
+    });
+  }
+  await reply.end();
+}
+
+async function attach(deps: ContainerDeps, call: Call, { raw }: { raw: boolean }): Promise<void> {
+  const { query } = call;
+  const detachKeys = parseDetachKeys(query.get("detachKeys"));
+  const attachment = attachToContainer(deps, call.param("id"), {
+    stdin: query.flag("stdin"),
+    stdout: query.flag("stdout"),
+    stderr: query.flag("stderr"),
+    logs: query.flag("logs"),
+    stream: query.flag("stream"),
+  });
+  const framed = !attachment.tty && !raw;
+  using connection = call.hijack({ contentType: streamType(call, framed) });
+  const client = toStdioClient(connection, { framed, detachKeys: attachment.tty ? detachKeys : undefined });
+  await attachment.serve(client);
+  await connection.end();
+}
+
+/** Before API 1.42 clients knew from inspect what to expect. */
+export function streamType(call: Call, framed: boolean): string {
+  return framed && call.atLeast([1, 42]) ? MULTIPLEXED_STREAM : RAW_STREAM;
+}
+
+async function logs(deps: ContainerDeps, call: Call): Promise<void> {
+  const { query } = call;
+  const containerLog = readContainerLog(deps, call.param("id"), {
+    stdout: query.flag("stdout"),
+    stderr: query.flag("stderr"),
+    since: parseTime(query.get("since")),
+    until: parseTime(query.get("until")),
+    tail: parseTail(query.get("tail")),
+    follow: query.flag("follow"),
+    signal: call.signal,
+  });
+  const framed = !containerLog.tty;
+  const reply = call.stream({ contentType: streamType(call, framed) });
+  const toLine = lineWriter(containerLog, {
+    timestamps: query.flag("timestamps"),
+    details: query.flag("details"),
+  });
+  for await (const entry of containerLog.entries) {
+    const line = toLine(entry);
+    await reply.write(framed ? encodeFrame(entry.stream, line) : line);
+  }
+  await reply.end();
+}
+
+/** Puts the time and the details in front of each line; the later parts of a long line go on without them. */
+function lineWriter(
+  { attributes }: ContainerLog,
+  { timestamps, details }: { timestamps: boolean; details: boolean },
+): (entry: LogEntry) => Uint8Array {
+  const encoder = new TextEncoder();
+  const detailText = Object.entries(attributes)
+    .map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`)
+    .join(",");
+  const withinLine = { stdout: false, stderr: false };
+  return ({ stream, timestamp, bytes, partial }) => {
+    const head = withinLine[stream]
+      ? ""
+      : `${timestamps ? `${timestamp} ` : ""}${details ? `${detailText} ` : ""}`;
+    withinLine[stream] = partial;
+    return head === "" ? bytes : Buffer.concat([encoder.encode(head), bytes]);
+  };
+}
+
+/** `sec.nanos` → nanoseconds; 0 and absence are no bound. @throws InvalidParameterError */
+function parseTime(text: string | undefined): bigint | undefined {
+  if (text === undefined || text === "" || text === "0") return undefined;
+  const parts = /^(-?\d+)(?:\.(\d{1,9}))?$/.exec(text);
+  if (!parts) {
+    const time = Date.parse(text);
+    if (Number.isNaN(time))
+      throw new InvalidParameterError(`invalid value for time: ${JSON.stringify(text)}`);
+    return BigInt(time) * 1_000_000n;
+  }
+  const [, seconds = "0", fraction = ""] = parts;
+  return BigInt(seconds) * 1_000_000_000n + BigInt(fraction.padEnd(9, "0"));
+}
+
+/** Anything but a number is all, as in Docker. */
+function parseTail(text: string | undefined): number | undefined {
+  return text !== undefined && /^\d+$/.test(text) ? Number(text) : undefined;
+}
