@@ -12,7 +12,7 @@ export function tryLockFile(path: string): Disposable | undefined {
     check(libc.flock(fd, LOCK_EX | LOCK_NB), "flock", path);
   } catch (error) {
     closeSync(fd);
-    if (error instanceof LinuxError && error.code === "EAGAIN") return undefined;
+    if (error instanceof LinuxError && ["EAGAIN", "EWOULDBLOCK"].includes(error.code)) return undefined;
     throw error;
   }
   return { [Symbol.dispose]: () => closeSync(fd) };

@@ -1,4 +1,104 @@
-/** The engine's composition root: the only place where drivers are constructed and handed to the use cases. */
-export async function main(_args: readonly string[]): Promise<void> {
-  throw new Error("not built yet");
+/**
+ * The engine's composition root. In here stands how a daemon begins, lives and ends; what it is put together from
+ * is in `daemon/engine.ts`, what it can be told in `daemon/options.ts` and `daemon/settings.ts`.
+ */
+import { homedir } from "node:os";
+import { log, setLogLevel } from "../base/log.ts";
+import { COMMIT, VERSION } from "../base/version.ts";
+import type { EngineConfig } from "../core/config.ts";
+import { messageOf } from "../core/errors.ts";
+import { createServer, listRoutes } from "../server/index.ts";
+import { checkConflicts, readConfigFile } from "./daemon/config-file.ts";
+import { toEndpoints } from "./daemon/endpoints.ts";
+import { handlersToList, identity, openEngine } from "./daemon/engine.ts";
+import { takeGround } from "./daemon/ground.ts";
+import { type Flags, parseFlags, UsageError, usage } from "./daemon/options.ts";
+import { claimResources, surviveErrors, untilToldToStop, writePidFile } from "./daemon/process.ts";
+import { settingsWithoutEffect, toEngineConfig } from "./daemon/settings.ts";
+
+const DEFAULT_CONFIG_FILE = "/etc/gantry/daemon.json";
+
+/** Ends the process: 0, 1 for what went wrong, 125 for a command line that cannot be understood. */
+export async function main(args: readonly string[]): Promise<void> {
+  try {
+    await run(parseFlags(args));
+    process.exit(0);
+  } catch (error) {
+    if (error instanceof UsageError) {
+      process.stderr.write(`${error.message}\nSee 'gantry daemon --help'.\n`);
+      process.exit(125);
+    }
+    process.stderr.write(`failed to start daemon: ${messageOf(error)}\n`);
+    log("debug", "why", { stack: error instanceof Error ? error.stack : undefined });
+    process.exit(1);
+  }
+}
+
+async function run(flags: Flags): Promise<void> {
+  if (flags.get("help") === true) return print(usage());
+  if (flags.get("version") === true) return print(`Gantry version ${VERSION}, build ${COMMIT}\n`);
+  const { config, warnings } = configure(flags);
+  if (flags.get("validate") === true) {
+    process.stderr.write("configuration OK\n");
+    return;
+  }
+  if (flags.get("list-routes") === true) return print(routeTable());
+  setLogLevel(config.logLevel);
+  for (const warning of warnings) log("warn", warning);
+  await serve(config, () => configure(flags).config);
+}
+
+/** @throws InvalidParameterError */
+function configure(flags: Flags): { config: EngineConfig; warnings: string[] } {
+  const path = flags.get("config-file");
+  const configFile = typeof path === "string" ? path : DEFAULT_CONFIG_FILE;
+  const file = readConfigFile(configFile, path !== undefined);
+  checkConflicts(configFile, file, flags);
+  const environment = { home: homedir(), dockerCertPath: process.env.DOCKER_CERT_PATH || undefined };
+  return {
+    config: toEngineConfig(flags, file, environment),
+    warnings: settingsWithoutEffect({ flags, file }),
+  };
+}
+
+/** The life of a daemon. Containers are there before it and go on after it. `configure` reads the configuration anew. */
+async function serve(wanted: EngineConfig, configure: () => EngineConfig): Promise<void> {
+  const begun = performance.now();
+  surviveErrors();
+  claimResources();
+  const told = untilToldToStop();
+
+  using ground = takeGround(wanted.paths);
+  using _pidFile = wanted.pidfile === undefined ? undefined : writePidFile(wanted.pidfile);
+  const config = { ...wanted, paths: ground.paths };
+  const endpoints = await toEndpoints(config);
+
+  await using engine = await openEngine(config);
+  await engine.boot();
+
+  const server = createServer({ handlers: engine.handlers, identity });
+  for (const endpoint of endpoints) await server.listen(endpoint);
+  log("info", "daemon has completed initialization", {
+    version: VERSION,
+    instance: config.paths.instance,
+    bootMilliseconds: Math.round(performance.now() - begun),
+  });
+
+  process.on("SIGHUP", () => engine.reload(configure));
+  log("info", "stopping; containers go on", { signal: await told });
+  await server.close(config.shutdownTimeout * 1000);
+}
+
+/** One line a route: method, path, whether it is built. */
+function routeTable(): string {
+  return listRoutes(handlersToList())
+    .map(
+      ({ method, path, state, operation }) =>
+        `${method.padEnd(7)}${path.padEnd(48)}${state.padEnd(11)}${operation}\n`,
+    )
+    .join("");
+}
+
+function print(text: string): void {
+  process.stdout.write(text);
 }

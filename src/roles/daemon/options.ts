@@ -94,7 +94,7 @@ export const OPTIONS = [
     key: "exec-root",
     kind: "string",
     usage: "Root directory for execution state files",
-    default: "/run/gantry",
+    default: "/run/gantry/engine",
   },
   {
     flag: "group",

@@ -11,6 +11,11 @@ import { InvalidParameterError } from "../../core/errors.ts";
 import { type ConfigFile, isObject } from "./config-file.ts";
 import { type Flags, OPTIONS, type Option } from "./options.ts";
 
+export const DEFAULT_GROUP = "docker";
+/** The place of the default daemon's socket, and of what every other daemon's clients look for first. */
+const DEFAULT_SOCKET = "/run/gantry/gantry.sock";
+const DEFAULT_EXEC_ROOT = "/run/gantry/engine";
+
 /** Options by their flag's name: from the command line, else from the file. */
 class Settings {
   readonly #flags: Flags;
@@ -76,8 +81,8 @@ export function toEngineConfig(
   const paths = toPaths(settings);
   return {
     paths,
-    hosts: toHosts(settings, tls !== undefined, paths),
-    group: settings.text("group") ?? "docker",
+    hosts: toHosts(settings, tls !== undefined),
+    group: settings.text("group") ?? DEFAULT_GROUP,
     pidfile: absolute(settings.text("pidfile")),
     tls,
     insecureTcp: settings.bool("insecure-tcp") ?? false,
@@ -113,7 +118,7 @@ export function settingsWithoutEffect(config: { flags: Flags; file: ConfigFile }
 
 function toPaths(settings: Settings): EnginePaths {
   const dataRoot = absolute(settings.text("data-root")) ?? "/var/lib/gantry";
-  const execRoot = absolute(settings.text("exec-root")) ?? "/run/gantry";
+  const execRoot = absolute(settings.text("exec-root")) ?? DEFAULT_EXEC_ROOT;
   if (dataRoot === execRoot)
     throw new InvalidParameterError("data-root and exec-root must not be the same directory");
   return { dataRoot, execRoot, instance: instanceOf(dataRoot) };
@@ -124,21 +129,16 @@ export function instanceOf(dataRoot: string): string {
   return createHash("sha256").update(dataRoot).digest("hex").slice(0, 8);
 }
 
-function toHosts(settings: Settings, tls: boolean, paths: EnginePaths): string[] {
-  const hosts = settings.strings("host").map((host) => toHost(host, tls, paths));
-  return hosts.length > 0 ? hosts : [`unix://${defaultSocket(paths)}`];
-}
-
-/** The default data root's daemon listens at `/run/gantry/gantry.sock`; each other one in its own exec root. */
-function defaultSocket(paths: EnginePaths): string {
-  return resolve(paths.execRoot, "gantry.sock");
+function toHosts(settings: Settings, tls: boolean): string[] {
+  const hosts = settings.strings("host").map((host) => toHost(host, tls));
+  return hosts.length > 0 ? hosts : [`unix://${DEFAULT_SOCKET}`];
 }
 
 /** @see moby opts/hosts.go */
-function toHost(host: string, tls: boolean, paths: EnginePaths): string {
+function toHost(host: string, tls: boolean): string {
   const [, scheme = "tcp", address = ""] = /^(?:([a-z]+):\/\/)?(.*)$/.exec(host.trim()) ?? [];
   if (scheme === "unix") {
-    if (address === "") return `unix://${defaultSocket(paths)}`;
+    if (address === "") return `unix://${DEFAULT_SOCKET}`;
     if (!isAbsolute(address)) throw new InvalidParameterError(`invalid unix socket path: ${host}`);
     return `unix://${address}`;
   }
