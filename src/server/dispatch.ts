@@ -102,9 +102,7 @@ export class Dispatcher {
   /** Also this may fail, on a socket in a strange state: then the connection ends. */
   async #fail(call: HttpCall, error: unknown): Promise<void> {
     try {
-      await call.fail(
-        call.aborted ? { status: 503, message: "request was aborted" } : toHttpError(error, call.operation),
-      );
+      await call.fail(call.isAbort(error) ? ABORTED : toHttpError(error, call.operation));
     } catch (second) {
       log("error", "cannot report an error", { operation: call.operation, error: second });
       call.destroy();
@@ -155,6 +153,8 @@ const UNROUTED: Route = {
   reply: "json",
   onDisconnect: "detach",
 };
+
+const ABORTED = { status: 503, message: "request was aborted" } as const;
 
 /** The reason by which calls end when the daemon stops. */
 export class Stopping extends Error {

@@ -2,7 +2,7 @@
  * Where the engine listens: `-H` as text → an endpoint, an endpoint → a listening server. Owns the socket file: its
  * mode and group, stale ones, and that a running engine's is never taken.
  */
-import { chmodSync, chownSync, readFileSync, rmSync, statSync } from "node:fs";
+import { chmodSync, chownSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { dirname } from "node:path";
@@ -28,7 +28,10 @@ export interface TlsOptions {
 }
 
 const SOCKET_MODE = 0o660;
-const LONGEST_SOCKET_PATH = 107;
+/** What the kernel takes, less the suffix below. */
+const LONGEST_SOCKET_PATH = 103;
+/** A socket gets its name only once mode and group are right; one that a crash left here is replaced next time. */
+const UNNAMED = ".new";
 
 /**
  * `unix:///path`, `tcp://host:port`, `fd://`; also Docker's short forms `/path`, `host:port`, `:port`.
@@ -91,20 +94,23 @@ async function listenUnix(
   await mkdir(dirname(path), { recursive: true });
   await removeStaleSocket(path);
   const server = createServer({ allowHalfOpen: true }, onSocket);
-  // Nobody may connect in the instant before the mode is set.
+  const unnamed = `${path}${UNNAMED}`;
+  rmSync(unnamed, { force: true });
   const umask = process.umask(0o177);
   try {
-    await listening(server, () => server.listen(path));
+    await listening(server, () => server.listen(unnamed));
   } finally {
     process.umask(umask);
   }
-  if (gid !== undefined) chownSync(path, 0, gid);
-  chmodSync(path, SOCKET_MODE);
+  if (gid !== undefined) chownSync(unnamed, 0, gid);
+  chmodSync(unnamed, SOCKET_MODE);
+  renameSync(unnamed, path);
   const { ino, dev } = statSync(path);
   return {
     endpoint,
     address: `unix://${path}`,
     close: () => {
+      // Removes the name that it was bound to, which is not there any more.
       server.close();
       // Only our own: somebody may have taken the path over.
       const now = statSync(path, { throwIfNoEntry: false });

@@ -96,8 +96,10 @@ export class HttpCall implements Call {
     this.#abort?.abort(reason);
   }
 
-  get aborted(): boolean {
-    return this.#aborted !== undefined;
+  /** The call was aborted, and this error says nothing but that. */
+  isAbort(error: unknown): boolean {
+    if (!this.#aborted) return false;
+    return error === this.#aborted || (error instanceof Error && error.name === "AbortError");
   }
 
   get body(): AsyncIterable<Uint8Array> {
@@ -177,7 +179,7 @@ export class HttpCall implements Call {
   }
 
   async #failInStream(message: string): Promise<void> {
-    if (this.#streamErrors !== "progress" || this.aborted) return this.#stream?.destroy();
+    if (this.#streamErrors !== "progress" || this.#aborted) return this.#stream?.destroy();
     const document = { errorDetail: { message }, error: message };
     await this.#stream?.write(Buffer.from(`${JSON.stringify(document)}\n`));
     await this.#stream?.end();

@@ -22,6 +22,9 @@ export interface ConnectionLimits {
   readonly lingerTimeout: number;
 }
 
+/** Milliseconds between two looks at a socket whose client sends no more. */
+const HANGUP_INTERVAL = 250;
+
 export const DEFAULT_LIMITS: ConnectionLimits = {
   maxHead: 256 * 1024,
   headTimeout: 60_000,
@@ -56,7 +59,7 @@ export class Connection {
     this.#socket = socket;
     this.#limits = limits;
     this.#writer = new SocketWriter(socket);
-    this.#reader = new SocketReader(socket, () => this.#exchange?.clientEnded());
+    this.#reader = new SocketReader(socket, () => this.#clientEnded());
   }
 
   /** Settles when the connection is done with HTTP. Never rejects. */
@@ -85,6 +88,21 @@ export class Connection {
 
   destroy(): void {
     this.#socket.destroy();
+  }
+
+  /**
+   * The client sends no more. On Bun the end of input is all that a half-open socket reports, also when the client
+   * is gone for good; only the handle is dropped then.
+   */
+  #clientEnded(): void {
+    this.#exchange?.clientEnded();
+    const timer = setInterval(() => {
+      if (hasHandle(this.#socket)) return;
+      clearInterval(timer);
+      this.#socket.destroy();
+    }, HANGUP_INTERVAL);
+    timer.unref();
+    this.#socket.once("close", () => clearInterval(timer));
   }
 
   /** False if the socket has left HTTP. */
@@ -448,6 +466,10 @@ function linger(socket: Socket, timeout: number): void {
   socket.once("close", () => clearTimeout(timer));
   if (socket.readableEnded) socket.destroySoon();
   else if (!socket.writableEnded) socket.end();
+}
+
+function hasHandle(socket: Socket): boolean {
+  return Boolean((socket as Socket & { readonly _handle?: object | null })._handle);
 }
 
 function toChunk(bytes: Uint8Array): Buffer {
