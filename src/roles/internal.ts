@@ -1,5 +1,8 @@
 /** Helper processes of the engine, by name. Each is loaded alone; bulk bytes and hostile paths are theirs. */
-const helpers: Readonly<Record<string, () => Promise<{ main(args: readonly string[]): Promise<void> }>>> = {};
+const helpers: Readonly<Record<string, () => Promise<{ main(args: readonly string[]): Promise<void> }>>> = {
+  "unpack-layer": () => import("../drivers/snapshot-overlay/unpack/helper.ts"),
+  decompress: () => import("../drivers/snapshot-overlay/unpack/decompress.ts"),
+};
 
 export async function main([name = "", ...args]: readonly string[]): Promise<void> {
   const load = helpers[name];

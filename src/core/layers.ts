@@ -1,0 +1,29 @@
+/** Port: turning a layer's bytes, as they came from a registry, into the tree that a snapshot is made of. */
+import type { Digest } from "./ids.ts";
+
+export interface UnpackRequest {
+  /** The blob's file: a tar archive, plain or compressed with gzip or zstd (its first bytes tell). */
+  readonly blob: string;
+  /** What the image's configuration says the uncompressed archive is. */
+  readonly diffId: Digest;
+  /** An empty directory. */
+  readonly into: string;
+  readonly signal: AbortSignal;
+  /** Bytes of the blob that were read so far. */
+  readonly onProgress?: (current: number) => void;
+}
+
+export interface UnpackedLayer {
+  /** Bytes of all files: what image sizes are made of. */
+  readonly size: number;
+  readonly entries: number;
+}
+
+export interface LayerUnpacker {
+  /**
+   * Nothing outside of `into` is touched, whatever the archive says. On error `into` is in any state.
+   * @throws InvalidParameterError if the archive is malformed, hostile, or not the one that `diffId` names
+   * @throws NoSpaceError, SystemError
+   */
+  unpack(request: UnpackRequest): Promise<UnpackedLayer>;
+}
