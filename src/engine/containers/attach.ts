@@ -41,7 +41,7 @@ export function attachToContainer(
   if (!request.stream && !request.logs) {
     throw new InvalidParameterError("Bad parameters: you must choose at least one of stream and logs");
   }
-  const place = request.stream ? takePlace(deps, container.id) : undefined;
+  const place = request.stream ? takePlace(deps, container, request) : undefined;
   publish(deps.events, container, "attach");
   return {
     tty: container.config.Tty ?? false,
@@ -76,16 +76,17 @@ interface Place extends Disposable {
   readonly connection: Promise<StdioConnection>;
 }
 
-function takePlace(deps: ContainerDeps, id: string): Place {
+function takePlace(deps: ContainerDeps, { id, config }: ContainerRecord, request: AttachRequest): Place {
+  const stdin = request.stdin && (config.OpenStdin ?? false);
   const running = deps.running.get(id);
   if (running) {
-    const connection = running.task.attach();
+    const connection = running.task.attach({ stdin });
     connection.catch(() => {});
     return { connection, [Symbol.dispose]: () => {} };
   }
   const { promise: connection, resolve, reject } = Promise.withResolvers<StdioConnection>();
   connection.catch(() => {});
-  const connect = (task: Task) => task.attach().then(resolve, reject);
+  const connect = (task: Task) => task.attach({ stdin }).then(resolve, reject);
   return { connection, ...deps.running.onTask(id, connect) };
 }
 

@@ -155,7 +155,7 @@ const RESTART_DEADLINE = 60_000;
 /** A start that fails under a policy counts as an exit: what stood in its way may pass. */
 async function tryAgainLater(deps: ContainerDeps, id: string, error: unknown): Promise<void> {
   const exitCode = exitCodeOfFailure(error);
-  const { message } = toStartFailure(error, "");
+  const { message } = toStartFailure(error);
   log("warn", "a restart by policy failed", { container: id, error: message });
   const delay = nextRestart(deps, id, { exitCode, ranFor: 0 });
   const failed = deps.store.update(id, ({ state, restartCount, requestedNetworks }) => ({

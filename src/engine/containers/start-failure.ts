@@ -1,7 +1,6 @@
 /**
- * Why a start or an exec failed, as Docker tells it. `docker run` makes its exit code out of the text: 127 from
- * "executable file not found" and "no such file or directory", 126 from "permission denied" and "is a directory".
- * The runtimes say the same in their own words and case; this file puts it into the words that clients look for.
+ * Why a start or an exec failed: the exit code that the record gets. `docker run` derives its own from the text, by
+ * the same rule: 127 from "executable file not found" and "no such file or directory", 126 from "permission denied".
  * @see moby daemon/errors.go, docker/cli command/container/run.go
  */
 import { EngineError, InvalidParameterError, messageOf, SystemError } from "../../core/errors.ts";
@@ -21,27 +20,13 @@ export class StartError extends InvalidParameterError {
   }
 }
 
-/** The error for the client. */
-export function toStartFailure(error: unknown, command: string): EngineError {
-  const prefix = "failed to create task for container: unable to start container process";
-  return toFailure(error, command, prefix);
-}
-
-/** The same for an exec. */
-export function toExecFailure(error: unknown, command: string): EngineError {
-  return toFailure(error, command, "OCI runtime exec failed: exec failed: unable to start container process");
-}
-
-function toFailure(error: unknown, command: string, prefix: string): EngineError {
+/** The error for the client: the request's fault when the program it names cannot be run. */
+export function toStartFailure(error: unknown): EngineError {
   if (error instanceof StartError) return error;
   const text = messageOf(error);
-  const found = classify(text);
-  if (!found) return error instanceof EngineError ? error : new SystemError(text, { cause: error });
-  return new StartError(
-    `${prefix}: exec: ${JSON.stringify(command)}: ${found.reason}`,
-    found.exitCode,
-    error,
-  );
+  const exitCode = classify(text);
+  if (exitCode !== undefined) return new StartError(text, exitCode, error);
+  return error instanceof EngineError ? error : new SystemError(text, { cause: error });
 }
 
 /** 126, 127 or 128. */
@@ -49,19 +34,10 @@ export function exitCodeOfFailure(error: unknown): number {
   return error instanceof StartError ? error.exitCode : UNKNOWN;
 }
 
-function classify(text: string): { reason: string; exitCode: number } | undefined {
+function classify(text: string): number | undefined {
   const lower = text.toLowerCase();
-  if (/executable file .*not found/.test(lower)) {
-    return { reason: "executable file not found in $PATH", exitCode: NOT_FOUND };
-  }
-  if (/(exec|executable|open executable|process).*no such file or directory/.test(lower)) {
-    return { reason: "stat: no such file or directory", exitCode: NOT_FOUND };
-  }
-  if (/(exec|executable|process).*is a directory/.test(lower)) {
-    return { reason: "is a directory", exitCode: CANNOT_INVOKE };
-  }
-  if (/(exec|executable|process).*permission denied/.test(lower)) {
-    return { reason: "permission denied", exitCode: CANNOT_INVOKE };
-  }
+  if (!lower.includes("exec: ")) return undefined;
+  if (lower.includes("permission denied")) return CANNOT_INVOKE;
+  if (/executable file not found|no such file or directory/.test(lower)) return NOT_FOUND;
   return undefined;
 }

@@ -113,7 +113,7 @@ export async function bringUp(
     publish(deps.events, started, "start");
     deps.running.adopt(id, { task, sandbox, resources: undo.move() });
   } catch (error) {
-    throw toStartFailure(error, container.path);
+    throw toStartFailure(error);
   }
 }
 
@@ -145,7 +145,7 @@ async function writeIdentityFiles(
 
 /** Writes down why a start failed; a `--rm` container is gone with that. The container's lock is held. */
 async function abandonStart(deps: ContainerDeps, id: string, error: unknown): Promise<void> {
-  const { message } = toStartFailure(error, "");
+  const { message } = toStartFailure(error);
   const exitCode = exitCodeOfFailure(error);
   const failed = deps.store.update(id, ({ state, requestedNetworks }) => ({
     starting: false,

@@ -2,13 +2,14 @@
  * `POST /exec/{id}/start`: runs the process, with a client on its stdio or without one. When the client sees the
  * end of the stream, the exit code can be asked for.
  */
+import { log } from "../../base/log.ts";
 import type { ContainerRecord } from "../../core/container.ts";
 import { ConflictError, messageOf, NotFoundError } from "../../core/errors.ts";
-import type { StdioConnection, TerminalSize } from "../../core/runtime.ts";
+import type { ExecTask, StdioConnection, TerminalSize } from "../../core/runtime.ts";
 import type { ContainerDeps } from "../containers/deps.ts";
 import { publish } from "../containers/events.ts";
 import type { RunningContainer } from "../containers/running.ts";
-import { exitCodeOfFailure, toExecFailure } from "../containers/start-failure.ts";
+import { exitCodeOfFailure, toStartFailure } from "../containers/start-failure.ts";
 import { type StdioClient, serveStdio } from "../containers/stdio.ts";
 import { getExecutable } from "./create.ts";
 import type { Exec } from "./store.ts";
@@ -107,11 +108,23 @@ async function run(
       onAttach,
     });
     deps.execs.put({ ...exec, state: "running", task, pid: task.pid });
-    const ended = task.exited.then(({ exitCode }) => recordEnd(deps, exec, exitCode));
+    const ended = task.exited.then(({ exitCode }) => {
+      recordEnd(deps, exec, exitCode);
+      void forget(task);
+    });
     return { ended };
   } catch (error) {
-    recordEnd(deps, exec, exitCodeOfFailure(toExecFailure(error, config.cmd[0] ?? "")));
-    throw toExecFailure(error, config.cmd[0] ?? "");
+    recordEnd(deps, exec, exitCodeOfFailure(toStartFailure(error)));
+    throw toStartFailure(error);
+  }
+}
+
+/** Its exit code is written down: the traces on the host may go. What stays goes with the container. */
+async function forget(task: ExecTask): Promise<void> {
+  try {
+    await task[Symbol.asyncDispose]();
+  } catch (error) {
+    log("warn", "traces of an exec could not be removed", { exec: task.id, error: messageOf(error) });
   }
 }
 
