@@ -1,0 +1,519 @@
+/** The order of things in a container's life, on ports in memory; what they do to a kernel is in the drivers' tests. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { KeyedLock } from "../../base/keyed-lock.ts";
+import { NotFoundError } from "../../core/errors.ts";
+import type { EngineEvent } from "../../core/events.ts";
+import type { Digest } from "../../core/ids.ts";
+import type { Task, TaskExit } from "../../core/runtime.ts";
+import type { RuntimeProcess, RuntimeSpec } from "../../core/runtime-spec.ts";
+import type { StateStore, Table } from "../../core/state.ts";
+import { ExecStore } from "../exec/store.ts";
+import { attachToContainer } from "./attach.ts";
+import { bootContainers } from "./boot.ts";
+import { type CreateRequest, createContainer } from "./create.ts";
+import type { ContainerDeps } from "./deps.ts";
+import { removeContainer } from "./remove.ts";
+import { restartContainer } from "./restart.ts";
+import { RunningContainers } from "./running.ts";
+import { startContainer } from "./start.ts";
+import { killContainer, stopContainer } from "./stop.ts";
+import { ContainerStore } from "./store.ts";
+import { waitForContainer } from "./wait.ts";
+
+const signal = new AbortController().signal;
+
+/** A host in memory: what is mounted, connected and running, and a journal of what was done in which order. */
+class FakeHost {
+  readonly journal: string[] = [];
+  readonly events: Pick<EngineEvent, "type" | "action" | "actor">[] = [];
+  readonly tasks = new Map<string, FakeTask>();
+  readonly prepared = new Set<string>();
+  readonly tables = new Map<string, Map<string, string>>();
+  failAt: string | undefined;
+  /** Signals that end a process. */
+  deadly = new Set([9, 15]);
+  readonly dataRoot = mkdtempSync(join(tmpdir(), "t-containers-"));
+
+  step(what: string): void {
+    this.journal.push(what);
+    if (this.failAt === what) throw new Error(`${what} failed`);
+  }
+
+  resource(name: string): AsyncDisposable {
+    this.step(name);
+    return { [Symbol.asyncDispose]: async () => void this.journal.push(`un${name}`) };
+  }
+
+  actions(): string[] {
+    return this.events.map(({ action }) => action);
+  }
+}
+
+class FakeTask implements Task {
+  readonly pid = 42;
+  readonly pidStartTime = 7;
+  readonly execs = new Map();
+  readonly started = true;
+  readonly id: string;
+  readonly #host: FakeHost;
+  readonly #exit = Promise.withResolvers<TaskExit>();
+  readonly exited = this.#exit.promise;
+
+  constructor(id: string, host: FakeHost) {
+    this.id = id;
+    this.#host = host;
+  }
+
+  end(exitCode: number): void {
+    this.#exit.resolve({ exitCode, exitedAt: Date.now(), oomKilled: false });
+  }
+
+  async start(): Promise<void> {
+    this.#host.step("start");
+  }
+
+  async kill(number: number): Promise<void> {
+    if (this.#host.deadly.has(number)) this.end(128 + number);
+  }
+
+  async attach() {
+    this.#host.step("attach");
+    return {
+      output: (async function* () {})(),
+      write: async () => {},
+      endInput: () => {},
+      [Symbol.dispose]: () => {},
+    };
+  }
+
+  async pause(): Promise<void> {}
+  async resume(): Promise<void> {}
+  async resize(): Promise<void> {}
+  async update(): Promise<void> {}
+  async reopenLog(): Promise<void> {}
+  async processIds(): Promise<number[]> {
+    return [this.pid];
+  }
+  async exec(): Promise<never> {
+    throw new Error("not in this test");
+  }
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#host.journal.push("untask");
+    this.#host.tasks.delete(this.id);
+  }
+}
+
+function fakeState(host: FakeHost): StateStore {
+  return {
+    table<T>(name: string): Table<T> {
+      const rows = host.tables.get(name) ?? new Map<string, string>();
+      host.tables.set(name, rows);
+      return {
+        get: (key) => (rows.has(key) ? (JSON.parse(rows.get(key) ?? "") as T) : undefined),
+        put: (key, value) => void rows.set(key, JSON.stringify(value)),
+        delete: (key) => rows.delete(key),
+        entries: () => [...rows].map(([key, row]) => [key, JSON.parse(row) as T]),
+      };
+    },
+    transaction: (work) => work(),
+    [Symbol.dispose]: () => {},
+  };
+}
+
+function compose(host: FakeHost): ContainerDeps {
+  return {
+    store: new ContainerStore(fakeState(host)),
+    running: new RunningContainers(),
+    execs: new ExecStore(),
+    locks: new KeyedLock(),
+    images: {
+      resolve(reference) {
+        if (reference !== "busybox") throw new NotFoundError(`No such image: ${reference}:latest`);
+        return {
+          id: `sha256:${"a".repeat(64)}` as Digest,
+          config: {
+            architecture: process.arch === "x64" ? "amd64" : process.arch,
+            os: "linux",
+            config: { Cmd: ["sh"] },
+            rootfs: { type: "layers", diff_ids: [] },
+          },
+          layers: [],
+        };
+      },
+      usedBy: () => {},
+    },
+    snapshots: {
+      name: "fake",
+      has: async () => true,
+      stageLayer: async () => {
+        throw new Error("not in this test");
+      },
+      removeLayer: async () => {},
+      layerUsage: async () => ({ size: 0, inodes: 0 }),
+      prepare: async (key) => void host.prepared.add(key),
+      mount: async () => ({ path: "/rootfs", ...host.resource("mount") }),
+      describe: () => ({ LowerDir: "", MergedDir: "", UpperDir: "", WorkDir: "" }),
+      usage: async () => ({ size: 0, inodes: 0 }),
+      remove: async (key) => void host.prepared.delete(key),
+      reconcile: async () => {},
+    },
+    networking: {
+      plan: (_mode, requested) => ({ ...requested }),
+      create: async ({ id }) => ({
+        id,
+        namespacePath: "/netns",
+        endpoints: { bridge: { IPAddress: "172.17.0.2" } },
+        ports: {},
+        files: { hosts: "127.0.0.1 localhost\n" },
+        ...host.resource("network"),
+      }),
+      recover: async (running) =>
+        new Map(
+          running.map(({ id }) => [
+            id,
+            { id, namespacePath: "/netns", endpoints: {}, ports: {}, files: {}, ...host.resource("network") },
+          ]),
+        ),
+    },
+    volumes: {
+      acquire: async () => {
+        throw new Error("not in this test");
+      },
+      copyUp: async () => {},
+      mount: async () => ({ path: "" }),
+      unmount: async () => {},
+      release: async () => {},
+      recover: async () => {},
+    },
+    runtime: {
+      async create({ id }) {
+        host.step("task");
+        const task = new FakeTask(id, host);
+        host.tasks.set(id, task);
+        return task;
+      },
+      recover: async (ids) => new Map([...host.tasks].filter(([id]) => ids.has(id))),
+      describe: async () => ({ defaultRuntime: "fake", runtimes: {}, monitor: "" }),
+    },
+    toSpec: async () => ({}) as RuntimeSpec,
+    toExecProcess: async () => ({}) as RuntimeProcess,
+    logDrivers: new Map([
+      [
+        "none",
+        {
+          name: "none",
+          pathFor: () => undefined,
+          read: async function* () {},
+          remove: async () => {},
+        },
+      ],
+    ]),
+    events: { publish: (event) => void host.events.push(event) },
+    paths: { dataRoot: host.dataRoot, execRoot: join(host.dataRoot, "exec"), instance: "00000000" },
+    defaults: {
+      init: false,
+      initPath: undefined,
+      runtime: "fake",
+      runtimes: {},
+      ulimits: [],
+      logDriver: "none",
+      logOptions: {},
+      shmSize: 1,
+      cgroupNamespace: undefined,
+    },
+    host: { cpus: 2, cgroupVersion: 2, swapLimit: true },
+  };
+}
+
+let host: FakeHost;
+let deps: ContainerDeps;
+
+beforeEach(async () => {
+  host = new FakeHost();
+  deps = compose(host);
+  await bootContainers(deps, { imageLayers: new Set() });
+});
+
+afterEach(() => rmSync(host.dataRoot, { recursive: true, force: true }));
+
+async function create(hostConfig: CreateRequest["hostConfig"] = {}, name = "box"): Promise<string> {
+  const { id } = await createContainer(deps, {
+    name,
+    platform: undefined,
+    config: { Image: "busybox" },
+    hostConfig,
+    endpoints: {},
+  });
+  return id;
+}
+
+function taskOf(id: string): FakeTask {
+  const task = host.tasks.get(id);
+  if (!task) throw new Error("no task");
+  return task;
+}
+
+async function end(id: string, exitCode: number): Promise<void> {
+  const running = deps.running.get(id);
+  taskOf(id).end(exitCode);
+  await running?.released;
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  for (let turn = 0; turn < 200 && !condition(); turn += 1) await Bun.sleep(5);
+  expect(condition()).toBe(true);
+}
+
+describe("create", () => {
+  test("gives the name to one of two at the same time", async () => {
+    const results = await Promise.allSettled([create(), create()]);
+    expect(results.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected"]);
+    const [winner] = deps.store.list();
+    const failed = results.find((result) => result.status === "rejected");
+    expect(String(failed?.reason.message)).toBe(
+      `Conflict. The container name "/box" is already in use by container "${winner?.id}". You have to remove (or rename) that container to be able to reuse that name.`,
+    );
+  });
+
+  test("leaves nothing when it fails, not even the name", async () => {
+    await expect(create({ LogConfig: { Type: "syslog" } })).rejects.toThrow(
+      "logger: no log driver named 'syslog' is registered",
+    );
+    expect(host.prepared.size).toBe(0);
+    await create();
+  });
+
+  test("names the missing image", async () => {
+    const request = { name: undefined, platform: undefined, hostConfig: {}, endpoints: {} };
+    await expect(createContainer(deps, { ...request, config: { Image: "none" } })).rejects.toThrow(
+      "No such image: none:latest",
+    );
+  });
+});
+
+describe("start", () => {
+  test("makes root, network and task in this order, and releases them in reverse when the process ends", async () => {
+    const id = await create();
+    await startContainer(deps, id, { signal });
+    expect(deps.store.byId(id)?.state).toMatchObject({ status: "running", pid: 42 });
+    expect(deps.store.byId(id)?.networks).toEqual({ bridge: { IPAddress: "172.17.0.2" } });
+    await end(id, 3);
+    expect(host.journal).toEqual(["mount", "network", "task", "start", "untask", "unnetwork", "unmount"]);
+    expect(deps.store.byId(id)?.state).toMatchObject({ status: "exited", exitCode: 3, pid: 0 });
+    expect(deps.store.byId(id)?.networks).toEqual({});
+    expect(host.actions()).toEqual(["create", "start", "die"]);
+  });
+
+  for (const step of ["mount", "network", "task", "start"]) {
+    test(`undoes everything when ${step} fails, and can be tried again`, async () => {
+      const id = await create();
+      host.failAt = step;
+      await expect(startContainer(deps, id, { signal })).rejects.toThrow(`${step} failed`);
+      const made = host.journal.filter((entry) => !entry.startsWith("un") && entry !== step);
+      const undone = host.journal.filter((entry) => entry.startsWith("un"));
+      expect(undone).toEqual(made.reverse().map((entry) => `un${entry}`));
+      expect(deps.store.byId(id)).toMatchObject({
+        starting: false,
+        state: { status: "created", exitCode: 128, error: `${step} failed` },
+      });
+      host.failAt = undefined;
+      await startContainer(deps, id, { signal });
+    });
+  }
+
+  test("of a running container changes nothing", async () => {
+    const id = await create();
+    await startContainer(deps, id, { signal });
+    await expect(startContainer(deps, id, { signal })).rejects.toThrow("Container is already started");
+  });
+
+  test("connects who is attached before the program runs", async () => {
+    const id = await create();
+    const attachment = attachToContainer(deps, id, {
+      stdin: false,
+      stdout: true,
+      stderr: true,
+      logs: false,
+      stream: true,
+    });
+    const never = new Promise<void>(() => {});
+    const served = attachment.serve({
+      input: (async function* () {})(),
+      write: async () => {},
+      closed: never,
+      detached: never,
+    });
+    await startContainer(deps, id, { signal });
+    await served;
+    expect(host.journal).toEqual(["mount", "network", "task", "attach", "start"]);
+  });
+});
+
+describe("a container with --rm", () => {
+  test("is gone when its process ended, and waiters for that learn the exit code", async () => {
+    const id = await create({ AutoRemove: true });
+    const removed = waitForContainer(deps, id, { condition: "removed", signal });
+    await startContainer(deps, id, { signal });
+    await end(id, 5);
+    expect(await removed).toEqual({ exitCode: 5, error: "" });
+    expect(deps.store.list()).toEqual([]);
+    expect(host.prepared.size).toBe(0);
+    expect(host.actions()).toEqual(["create", "start", "die", "destroy"]);
+  });
+
+  test("is gone when it cannot start", async () => {
+    const id = await create({ AutoRemove: true });
+    host.failAt = "task";
+    await expect(startContainer(deps, id, { signal })).rejects.toThrow("task failed");
+    expect(deps.store.list()).toEqual([]);
+  });
+
+  test("survives a restart by hand", async () => {
+    const id = await create({ AutoRemove: true });
+    await startContainer(deps, id, { signal });
+    await restartContainer(deps, id, {});
+    expect(deps.store.byId(id)?.state.status).toBe("running");
+    expect(host.actions()).toEqual(["create", "start", "kill", "die", "stop", "start", "restart"]);
+  });
+});
+
+describe("a restart policy", () => {
+  test("starts it again after a backoff in which it counts as running", async () => {
+    const id = await create({ RestartPolicy: { Name: "always" } });
+    await startContainer(deps, id, { signal });
+    await end(id, 0);
+    expect(deps.store.byId(id)).toMatchObject({ restartCount: 1, state: { status: "restarting" } });
+    await until(() => deps.store.byId(id)?.state.status === "running");
+    expect(host.actions()).toEqual(["create", "start", "die", "start"]);
+    await stopContainer(deps, id, {});
+  });
+
+  test("is called off by a stop during the backoff", async () => {
+    const id = await create({ RestartPolicy: { Name: "always" } });
+    await startContainer(deps, id, { signal });
+    await end(id, 1);
+    await stopContainer(deps, id, {});
+    await Bun.sleep(150);
+    expect(deps.store.byId(id)?.state.status).toBe("exited");
+    expect(host.actions()).toEqual(["create", "start", "die", "stop"]);
+  });
+
+  test("leaves alone what was killed by hand", async () => {
+    const id = await create({ RestartPolicy: { Name: "always" } });
+    await startContainer(deps, id, { signal });
+    await killContainer(deps, id, "KILL");
+    expect(deps.store.byId(id)?.state).toMatchObject({ status: "exited", exitCode: 137 });
+    expect(host.actions()).toEqual(["create", "start", "kill", "die"]);
+  });
+
+  test("tries again when the restart itself fails", async () => {
+    const id = await create({ RestartPolicy: { Name: "always" } });
+    await startContainer(deps, id, { signal });
+    host.failAt = "network";
+    await end(id, 1);
+    await until(() => deps.store.byId(id)?.restartCount === 2);
+    host.failAt = undefined;
+    await until(() => deps.store.byId(id)?.state.status === "running");
+    await stopContainer(deps, id, {});
+  });
+});
+
+describe("stop", () => {
+  test("turns to SIGKILL when its time is up", async () => {
+    const id = await create();
+    host.deadly = new Set([9]);
+    await startContainer(deps, id, { signal });
+    await stopContainer(deps, id, { timeout: 0 });
+    expect(deps.store.byId(id)?.state.exitCode).toBe(137);
+    const kills = host.events.filter(({ action }) => action === "kill");
+    expect(kills.map(({ actor }) => actor.attributes.signal)).toEqual(["15", "9"]);
+  });
+
+  test("of what does not run changes nothing", async () => {
+    const id = await create();
+    await expect(stopContainer(deps, id, {})).rejects.toThrow("Container is already stopped");
+  });
+});
+
+describe("remove", () => {
+  test("refuses what runs, unless forced", async () => {
+    const id = await create();
+    await startContainer(deps, id, { signal });
+    const options = { force: false, volumes: false, link: false };
+    await expect(removeContainer(deps, "box", options)).rejects.toThrow(
+      'cannot remove container "/box": container is running: stop the container before removing or force remove',
+    );
+    await removeContainer(deps, "box", { ...options, force: true });
+    expect(deps.store.list()).toEqual([]);
+    expect(host.actions()).toEqual(["create", "start", "kill", "die", "destroy"]);
+  });
+});
+
+describe("a daemon that was killed", () => {
+  /** A new daemon on what the old one left behind. */
+  async function reboot(): Promise<void> {
+    host.events.length = 0;
+    deps = compose(host);
+    await bootContainers(deps, { imageLayers: new Set() });
+  }
+
+  test("finds running containers again and sees their end", async () => {
+    const id = await create();
+    deps.running.supervise(() => {});
+    await startContainer(deps, id, { signal });
+    await reboot();
+    expect(deps.store.byId(id)?.state.status).toBe("running");
+    await end(id, 4);
+    expect(deps.store.byId(id)?.state).toMatchObject({ status: "exited", exitCode: 4 });
+    expect(host.actions()).toEqual(["die"]);
+  });
+
+  test("learns of exits that it missed, and what was due then", async () => {
+    const [plain, removed, restarted] = [
+      await create({}, "plain"),
+      await create({ AutoRemove: true }, "removed"),
+      await create({ RestartPolicy: { Name: "on-failure" } }, "restarted"),
+    ];
+    deps.running.supervise(() => {});
+    for (const id of [plain, removed, restarted]) await startContainer(deps, id, { signal });
+    for (const id of [plain, removed, restarted]) taskOf(id).end(7);
+    await reboot();
+    expect(deps.store.byId(plain)?.state).toMatchObject({ status: "exited", exitCode: 7 });
+    expect(deps.store.byId(removed)).toBeUndefined();
+    expect(deps.store.byId(restarted)?.state.status).toBe("restarting");
+    await until(() => deps.store.byId(restarted)?.state.status === "running");
+    await stopContainer(deps, restarted, {});
+  });
+
+  test("undoes a start that nobody was told of", async () => {
+    const id = await create();
+    deps.store.update(id, () => ({ starting: true }));
+    host.tasks.set(id, new FakeTask(id, host));
+    await reboot();
+    expect(deps.store.byId(id)).toMatchObject({ starting: false, state: { status: "created" } });
+    expect(host.journal).toEqual(["untask"]);
+  });
+
+  test("finishes a removal", async () => {
+    const id = await create();
+    deps.store.update(id, ({ state }) => ({ state: { ...state, status: "removing" } }));
+    await reboot();
+    expect(deps.store.list()).toEqual([]);
+  });
+
+  test("after a reboot of the host, starts what its policy wants to run", async () => {
+    const [always, plain] = [
+      await create({ RestartPolicy: { Name: "always" } }, "a1"),
+      await create({}, "p1"),
+    ];
+    for (const id of [always, plain]) await startContainer(deps, id, { signal });
+    host.tasks.clear();
+    await reboot();
+    expect(deps.store.byId(plain)?.state).toMatchObject({ status: "exited", exitCode: 255 });
+    await until(() => deps.store.byId(always)?.state.status === "running");
+    await stopContainer(deps, always, {});
+  });
+});
