@@ -96,12 +96,11 @@ async function listenUnix(
   const server = createServer({ allowHalfOpen: true }, onSocket);
   const unnamed = `${path}${UNNAMED}`;
   rmSync(unnamed, { force: true });
-  const umask = process.umask(0o177);
-  try {
-    await listening(server, () => server.listen(unnamed));
-  } finally {
+  await listening(server, () => {
+    const umask = process.umask(0o177);
+    server.listen(unnamed);
     process.umask(umask);
-  }
+  });
   if (gid !== undefined) chownSync(unnamed, 0, gid);
   chmodSync(unnamed, SOCKET_MODE);
   renameSync(unnamed, path);
