@@ -5,7 +5,7 @@ import { request as httpsRequest } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as tlsConnect } from "node:tls";
-import { parseEndpoint } from "./endpoint.ts";
+import { inheritedSockets, parseEndpoint } from "./endpoint.ts";
 import { createServer } from "./index.ts";
 import { eventually, request, serve, testIdentity, Wire } from "./testing.ts";
 
@@ -18,7 +18,7 @@ describe("-H", () => {
     expect(parseEndpoint("tcp://:7")).toEqual({ kind: "tcp", host: "127.0.0.1", port: 7 });
     expect(parseEndpoint("tcp://")).toEqual({ kind: "tcp", host: "127.0.0.1", port: 2375 });
     expect(parseEndpoint("localhost:1")).toEqual({ kind: "tcp", host: "localhost", port: 1 });
-    expect(parseEndpoint("fd://")).toEqual({ kind: "fd", name: "" });
+    expect(parseEndpoint("fd://")).toEqual({ kind: "inherited", name: "" });
   });
 
   for (const text of [
@@ -84,6 +84,56 @@ describe("a socket file", () => {
     await using server = await serve({});
     const path = `/tmp/${"x".repeat(110)}`;
     expect(server.server.listen({ kind: "unix", path })).rejects.toThrow("longer than 103 bytes");
+  });
+});
+
+describe("sockets handed over by systemd", () => {
+  const environment = { LISTEN_PID: "42", LISTEN_FDS: "2", LISTEN_FDNAMES: "docker.socket:other" };
+
+  test("are found by number, by name, or all", () => {
+    const fds = (name: string) =>
+      inheritedSockets(name, environment, 42).map((endpoint) => ({ ...endpoint }));
+    expect(fds("")).toEqual([
+      { kind: "fd", fd: 3 },
+      { kind: "fd", fd: 4 },
+    ]);
+    expect(fds("other")).toEqual([{ kind: "fd", fd: 4 }]);
+    expect(fds("3")).toEqual([{ kind: "fd", fd: 3 }]);
+    expect(() => fds("5")).toThrow("no sockets found for -H fd://5");
+    expect(() => inheritedSockets("", environment, 43)).toThrow("no sockets found");
+    expect(() => inheritedSockets("", {}, 42)).toThrow("no sockets found");
+  });
+
+  test("are served, with what waited in them before", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "gantry-fd-"));
+    const path = join(directory, "s");
+    const program = `
+      import { createServer } from ${JSON.stringify(join(import.meta.dir, "index.ts"))};
+      import { pingHandlers } from ${JSON.stringify(join(import.meta.dir, "handlers/ping.ts"))};
+      import { testIdentity } from ${JSON.stringify(join(import.meta.dir, "testing.ts"))};
+      await createServer({ handlers: pingHandlers, identity: testIdentity }).listen({ kind: "fd", fd: 3 });`;
+    const activator = `
+import os, socket, sys
+s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(8)
+print("bound", flush=True); sys.stdin.readline()
+os.dup2(s.fileno(), 3); os.set_inheritable(3, True)
+os.execv(sys.argv[2], [sys.argv[2], "-e", sys.argv[3]])`;
+    const service = Bun.spawn(["python3", "-c", activator, path, process.execPath, program], {
+      stdin: "pipe",
+      stdout: "pipe",
+      stderr: "ignore",
+    });
+    try {
+      await service.stdout.getReader().read();
+      using early = new Wire(path).send(request("GET", "/_ping"));
+      service.stdin.write("go\n");
+      service.stdin.flush();
+      expect(await early.until("\r\n\r\nOK")).toStartWith("HTTP/1.1 200 ");
+    } finally {
+      service.kill();
+      await service.exited;
+      rmSync(directory, { recursive: true });
+    }
   });
 });
 

@@ -2,7 +2,7 @@
  * Where the engine listens: `-H` as text → an endpoint, an endpoint → a listening server. Owns the socket file: its
  * mode and group, stale ones, and that a running engine's is never taken.
  */
-import { chmodSync, chownSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
+import { chmodSync, chownSync, readFileSync, readlinkSync, renameSync, rmSync, statSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { dirname } from "node:path";
@@ -18,7 +18,9 @@ export type Endpoint =
       readonly tls?: TlsOptions;
       readonly allowedHosts?: readonly string[];
     }
-  | { readonly kind: "fd"; readonly name: string };
+  /** `name` selects among the inherited sockets: a number, a systemd name, or nothing for all of them. */
+  | { readonly kind: "inherited"; readonly name: string }
+  | { readonly kind: "fd"; readonly fd: number };
 
 /** PEM texts. With `ca`, clients must show a certificate that it signed. */
 export interface TlsOptions {
@@ -47,10 +49,36 @@ export function parseEndpoint(text: string): Endpoint {
     case "tcp":
       return parseTcp(text, rest);
     case "fd":
-      return { kind: "fd", name: rest };
+      return { kind: "inherited", name: rest };
     default:
       throw new InvalidParameterError(`unsupported protocol in -H ${text}: use unix://, tcp:// or fd://`);
   }
+}
+
+/** Of these, `LISTEN_PID`, `LISTEN_FDS` and `LISTEN_FDNAMES` are what systemd tells a service. @see sd_listen_fds(3) */
+export type ListenEnvironment = Readonly<Record<string, string | undefined>>;
+
+const FIRST_INHERITED = 3;
+
+/**
+ * The sockets that `fd://`, `fd://3` or `fd://name` stands for.
+ * @throws InvalidParameterError if there are none
+ */
+export function inheritedSockets(name: string, environment: ListenEnvironment, pid: number): Endpoint[] {
+  const count = Number(environment.LISTEN_PID) === pid ? Number(environment.LISTEN_FDS) || 0 : 0;
+  const names = environment.LISTEN_FDNAMES?.split(":") ?? [];
+  const all = Array.from({ length: count }, (_, index) => ({
+    fd: FIRST_INHERITED + index,
+    name: names[index],
+  }));
+  const wanted =
+    name === "" ? all : all.filter((socket) => socket.name === name || String(socket.fd) === name);
+  if (wanted.length === 0) {
+    throw new InvalidParameterError(
+      `no sockets found for -H fd://${name}: the service has to be started by its systemd socket unit`,
+    );
+  }
+  return wanted.map(({ fd }) => ({ kind: "fd", fd }));
 }
 
 function parseTcp(text: string, rest: string): Endpoint {
@@ -76,10 +104,43 @@ export async function listen(endpoint: Endpoint, onSocket: (socket: Socket) => v
     case "tcp":
       return await listenTcp(endpoint, onSocket);
     case "fd":
-      throw new NotImplementedError(
-        "fd:// is not available: this runtime cannot accept connections on an inherited socket; use unix:// or tcp://",
-      );
+      return await listenInherited(endpoint, onSocket);
+    case "inherited":
+      throw new InvalidParameterError("fd:// has to be resolved to the sockets that were handed over");
   }
+}
+
+/** The socket, its file and mode belong to whoever made it. */
+async function listenInherited(
+  endpoint: Extract<Endpoint, { kind: "fd" }>,
+  onSocket: (socket: Socket) => void,
+): Promise<Listening> {
+  const { fd } = endpoint;
+  const path = unixSocketPath(fd);
+  if (path === undefined) {
+    throw new NotImplementedError(
+      `fd://${fd} is not a unix socket: only those are taken over from systemd, use tcp:// for TCP`,
+    );
+  }
+  const server = createServer({ allowHalfOpen: true }, onSocket);
+  await listening(server, () => server.listen({ fd }));
+  return { endpoint, address: `fd://${fd} (${path})`, close: () => void server.close() };
+}
+
+/** undefined if the descriptor is no listening unix socket. @see proc_net(5), /proc/net/unix */
+function unixSocketPath(fd: number): string | undefined {
+  let inode: string | undefined;
+  try {
+    inode = /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/self/fd/${fd}`))?.[1];
+  } catch (error) {
+    throw new InvalidParameterError(`fd://${fd} is not open`, { cause: error });
+  }
+  if (inode === undefined) return undefined;
+  for (const line of readFileSync("/proc/self/net/unix", "utf8").split("\n")) {
+    const fields = line.trim().split(/\s+/);
+    if (fields[6] === inode) return fields[7] ?? "";
+  }
+  return undefined;
 }
 
 async function listenUnix(

@@ -14,7 +14,13 @@ import type { BodyLimits } from "./http-call.ts";
 import { Connection, type ConnectionLimits } from "./http1/connection.ts";
 import type { Identity } from "./identity.ts";
 
-export { type Endpoint, parseEndpoint, type TlsOptions } from "./endpoint.ts";
+export {
+  type Endpoint,
+  inheritedSockets,
+  type ListenEnvironment,
+  parseEndpoint,
+  type TlsOptions,
+} from "./endpoint.ts";
 export { type HostFacts, type Identity, toVersion } from "./identity.ts";
 
 export interface ServerOptions {

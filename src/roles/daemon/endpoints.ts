@@ -4,19 +4,20 @@ import { log } from "../../base/log.ts";
 import type { EngineConfig } from "../../core/config.ts";
 import { InvalidParameterError, messageOf } from "../../core/errors.ts";
 import { insecureTcpWarning } from "../../engine/system/info.ts";
-import { type Endpoint, parseEndpoint, type TlsOptions } from "../../server/index.ts";
+import { type Endpoint, inheritedSockets, parseEndpoint, type TlsOptions } from "../../server/index.ts";
 import { DEFAULT_GROUP } from "./settings.ts";
 
 /** @throws InvalidParameterError for a TCP address that anybody could use, unless that was asked for */
 export function toEndpoints(config: EngineConfig): Endpoint[] {
   const tls = readTls(config.tls);
-  return config.hosts.map((host) => {
+  return config.hosts.flatMap((host) => {
     const endpoint = parseEndpoint(host);
     if (endpoint.kind === "unix") return { ...endpoint, group: socketGroup(config.group) };
     if (endpoint.kind === "tcp") {
       if (!config.tls?.verify) checkInsecure(host, config);
       return { ...endpoint, tls };
     }
+    if (endpoint.kind === "inherited") return inheritedSockets(endpoint.name, process.env, process.pid);
     return endpoint;
   });
 }
