@@ -25,7 +25,6 @@ export const { symbols: libc } = dlopen("libc.so.6", {
   connect: { args: [i32, pointer, u32], returns: i32 },
   send: { args: [i32, pointer, u64, i32], returns: i64 },
   recv: { args: [i32, pointer, u64, i32], returns: i64 },
-  accept4: { args: [i32, pointer, pointer, i32], returns: i32 },
   shutdown: { args: [i32, i32], returns: i32 },
   setsockopt: { args: [i32, i32, i32, pointer, u32], returns: i32 },
   getsockname: { args: [i32, pointer, pointer], returns: i32 },
