@@ -9,84 +9,84 @@ const suite = useEngine({ images: ["busybox", "configured"] });
 
 withEachClient(suite, "exec", (cli) => {
   beforeEach(async () => {
-    await cli.ok("run", "-d", "--name", "c", "-e", "FROM_RUN=yes", "busybox", "sleep", "600");
+    await cli.ok("run", "-d", "--name", "box", "-e", "FROM_RUN=yes", "busybox", "sleep", "600");
   });
 
   test("output and exit code", async () => {
-    expect(await cli("exec", "c", "sh", "-c", "echo out; echo err >&2; exit 5")).toEqual({
+    expect(await cli("exec", "box", "sh", "-c", "echo out; echo err >&2; exit 5")).toEqual({
       code: 5,
       stdout: "out\n",
       stderr: "err\n",
     });
-    expect((await cli("exec", "c", "true")).code).toBe(0);
-    expect((await cli("exec", "c", "sh", "-c", "kill -9 $$")).code).toBe(137);
+    expect((await cli("exec", "box", "true")).code).toBe(0);
+    expect((await cli("exec", "box", "sh", "-c", "kill -9 $$")).code).toBe(137);
   });
 
   test("126 and 127", async () => {
-    const missing = await cli("exec", "c", "no-such-program");
+    const missing = await cli("exec", "box", "no-such-program");
     expect(missing.stderr + missing.stdout).toContain("executable file not found in $PATH");
     expect([126, 127]).toContain(missing.code);
-    const refused = await cli("exec", "c", "/etc/passwd");
+    const refused = await cli("exec", "box", "/etc/passwd");
     expect((refused.stderr + refused.stdout).toLowerCase()).toContain("permission denied");
     expect(refused.code).toBe(126);
   });
 
   test("stdin with -i, to its end", async () => {
-    const { stdout } = await cli.with({ stdin: "a\nb\nc\n" }, "exec", "-i", "c", "wc", "-l");
+    const { stdout } = await cli.with({ stdin: "a\nb\nc\n" }, "exec", "-i", "box", "wc", "-l");
     expect(stdout.trim()).toBe("3");
   });
 
   test("4 MB there and back", async () => {
     const data = Buffer.alloc(4_000_000, "0123456789abcde\n").toString();
-    const { stdout } = await cli.with({ stdin: data }, "exec", "-i", "c", "cat");
+    const { stdout } = await cli.with({ stdin: data }, "exec", "-i", "box", "cat");
     expect(stdout === data).toBe(true);
   });
 
   test("environment: the container's, plus -e and --env-file", async () => {
     const file = join(suite.engine.directory, "exec-env");
     writeFileSync(file, "FROM_FILE=yes\n");
-    const { stdout } = await cli("exec", "-e", "FROM_EXEC=1", "--env-file", file, "c", "env");
+    const { stdout } = await cli("exec", "-e", "FROM_EXEC=1", "--env-file", file, "box", "env");
     for (const line of ["FROM_RUN=yes", "FROM_EXEC=1", "FROM_FILE=yes", "HOME=/root"])
       expect(stdout).toContain(`${line}\n`);
   });
 
   test("-u, -w", async () => {
-    expect(await cli.ok("exec", "-u", "gina", "c", "sh", "-c", "id -un; echo $HOME")).toBe(
+    expect(await cli.ok("exec", "-u", "gina", "box", "sh", "-c", "id -un; echo $HOME")).toBe(
       "gina\n/home/gina",
     );
-    expect(await cli.ok("exec", "-u", "12:34", "c", "sh", "-c", "id -u; id -g")).toBe("12\n34");
-    expect(await cli.ok("exec", "-w", "/usr/bin", "c", "pwd")).toBe("/usr/bin");
-    expect((await cli("exec", "-u", "nobody-here", "c", "true")).stderr).toContain(
+    expect(await cli.ok("exec", "-u", "12:34", "box", "sh", "-c", "id -u; id -g")).toBe("12\n34");
+    expect(await cli.ok("exec", "-w", "/usr/bin", "box", "pwd")).toBe("/usr/bin");
+    expect((await cli("exec", "-u", "nobody-here", "box", "true")).stderr).toContain(
       "unable to find user nobody-here",
     );
   });
 
   test("runs in the container's namespaces, under its limits", async () => {
-    expect(await cli.ok("exec", "c", "cat", "/proc/1/comm")).toBe("sleep");
-    expect(await cli.ok("exec", "c", "hostname")).toBe(
-      await cli.ok("inspect", "-f", "{{.Config.Hostname}}", "c"),
+    expect(await cli.ok("exec", "box", "cat", "/proc/1/comm")).toBe("sleep");
+    expect(await cli.ok("exec", "box", "hostname")).toBe(
+      await cli.ok("inspect", "-f", "{{.Config.Hostname}}", "box"),
     );
-    expect(await cli.ok("exec", "c", "sh", "-c", "grep CapBnd /proc/self/status")).toMatch(
+    expect(await cli.ok("exec", "box", "sh", "-c", "grep CapBnd /proc/self/status")).toMatch(
       /00000000a80425fb$/,
     );
-    expect(await cli.ok("exec", "c", "sh", "-c", "grep Seccomp: /proc/self/status")).toMatch(/2$/);
+    expect(await cli.ok("exec", "box", "sh", "-c", "grep Seccomp: /proc/self/status")).toMatch(/2$/);
   });
 
   test("--privileged gives more, to that process alone", async () => {
-    const own = await cli.ok("exec", "--privileged", "c", "sh", "-c", "grep CapEff /proc/self/status");
+    const own = await cli.ok("exec", "--privileged", "box", "sh", "-c", "grep CapEff /proc/self/status");
     expect(BigInt(`0x${own.split(/\s+/)[1]}`)).toBeGreaterThan(0xa80425fbn);
-    expect(await cli.ok("exec", "c", "grep", "CapBnd", "/proc/self/status")).toMatch(/00000000a80425fb$/);
+    expect(await cli.ok("exec", "box", "grep", "CapBnd", "/proc/self/status")).toMatch(/00000000a80425fb$/);
   });
 
   test("-t gives a terminal; without it there is none", async () => {
-    expect((await cli("exec", "c", "tty")).stdout).toBe("not a tty\n");
-    using client = cli.terminal("exec", "-it", "c", "sh", "-c", "tty; stty size; exit 3");
+    expect((await cli("exec", "box", "tty")).stdout).toBe("not a tty\n");
+    using client = cli.terminal("exec", "-it", "box", "sh", "-c", "tty; stty size; exit 3");
     expect(await client.ended()).toBe(3);
     expect(client.screen).toMatch(/\/dev\/pts\/\d+\r\n24 80\r\n/);
   });
 
   test("the terminal follows the client's size", async () => {
-    using client = cli.terminal("exec", "-it", "c", "sh");
+    using client = cli.terminal("exec", "-it", "box", "sh");
     await client.shows("# ");
     client.resize(101, 31);
     await eventually(async () => {
@@ -100,28 +100,28 @@ withEachClient(suite, "exec", (cli) => {
 
   test("-d returns at once and the program goes on", async () => {
     const began = Date.now();
-    expect(await cli.ok("exec", "-d", "c", "sh", "-c", "sleep 1; echo x > /made")).toBe("");
+    expect(await cli.ok("exec", "-d", "box", "sh", "-c", "sleep 1; echo x > /made")).toBe("");
     expect(Date.now() - began).toBeLessThan(900);
-    await eventually(async () => (await cli("exec", "c", "cat", "/made")).stdout === "x\n");
+    await eventually(async () => (await cli("exec", "box", "cat", "/made")).stdout === "x\n");
   });
 
   test("eight at once", async () => {
     const outputs = await Promise.all(
-      Array.from({ length: 8 }, (_, at) => cli.ok("exec", "c", "sh", "-c", `sleep 0.1; echo ${at}`)),
+      Array.from({ length: 8 }, (_, at) => cli.ok("exec", "box", "sh", "-c", `sleep 0.1; echo ${at}`)),
     );
     expect(outputs).toEqual(["0", "1", "2", "3", "4", "5", "6", "7"]);
   });
 
   test("ends when the container ends", async () => {
-    using client = cli.spawn("exec", "c", "sh", "-c", "echo ready; sleep 60");
+    using client = cli.spawn("exec", "box", "sh", "-c", "echo ready; sleep 60");
     await client.shows("ready");
-    await cli.ok("kill", "c");
+    await cli.ok("kill", "box");
     expect(await client.ended()).toBe(137);
   });
 
   test("of one that does not run, or is not there", async () => {
-    await cli.ok("kill", "c");
-    const { code, stderr } = await cli("exec", "c", "true");
+    await cli.ok("kill", "box");
+    const { code, stderr } = await cli("exec", "box", "true");
     expect(stderr).toMatch(/[Cc]ontainer \S+ is not running/);
     expect(code).toBe(1);
     expect((await cli("exec", "nope", "true")).stderr).toContain("No such container: nope");
@@ -129,7 +129,7 @@ withEachClient(suite, "exec", (cli) => {
 
   test("a background child of the exec does not hold it", async () => {
     const began = Date.now();
-    await cli.with({ timeout: 10_000 }, "exec", "c", "sh", "-c", "sleep 8 >/dev/null 2>&1 & echo done");
+    await cli.with({ timeout: 10_000 }, "exec", "box", "sh", "-c", "sleep 8 >/dev/null 2>&1 & echo done");
     expect(Date.now() - began).toBeLessThan(5_000);
   });
 });

@@ -16,23 +16,23 @@ withEachClient(suite, "life", (cli) => {
 
   describe("create and start", () => {
     test("a created container has not run", async () => {
-      const id = await cli.ok("create", "--name", "c", "busybox", "echo", "hello");
+      const id = await cli.ok("create", "--name", "box", "busybox", "echo", "hello");
       expect(await cli.ok("ps", "-a", "--format", "{{.ID}} {{.Status}}")).toBe(`${id.slice(0, 12)} Created`);
       const { State } = await inspected(id);
       expect(State).toMatchObject({ Status: "created", Running: false, Pid: 0, ExitCode: 0 });
     });
 
     test("start prints what it was given; start -a gives output and exit code", async () => {
-      await cli.ok("create", "--name", "c", "busybox", "sh", "-c", "echo hello; exit 3");
-      expect(await cli.ok("start", "c")).toBe("c");
-      expect(await cli.ok("wait", "c")).toBe("3");
-      const again = await cli("start", "-a", "c");
+      await cli.ok("create", "--name", "box", "busybox", "sh", "-c", "echo hello; exit 3");
+      expect(await cli.ok("start", "box")).toBe("box");
+      expect(await cli.ok("wait", "box")).toBe("3");
+      const again = await cli("start", "-a", "box");
       expect([again.stdout, again.code]).toEqual(["hello\n", 3]);
     });
 
     test("start -ai feeds stdin", async () => {
-      await cli.ok("create", "-i", "--name", "c", "busybox", "cat");
-      const { stdout, code } = await cli.with({ stdin: "through\n" }, "start", "-ai", "c");
+      await cli.ok("create", "-i", "--name", "box", "busybox", "cat");
+      const { stdout, code } = await cli.with({ stdin: "through\n" }, "start", "-ai", "box");
       expect([stdout, code]).toEqual(["through\n", 0]);
     });
 
@@ -41,17 +41,17 @@ withEachClient(suite, "life", (cli) => {
         "run",
         "-d",
         "--name",
-        "c",
+        "box",
         "busybox",
         "sh",
         "-c",
         "date >> /runs; wc -l < /runs; echo ready; sleep 60",
       );
-      await cli.ok("start", "c");
-      await ready("c");
-      await cli.ok("restart", "-t", "0", "c");
-      await eventually(async () => (await cli.ok("logs", "c")).match(/ready/g)?.length === 2);
-      expect((await cli.ok("logs", "c")).split("\n")).toEqual(["1", "ready", "2", "ready"]);
+      await cli.ok("start", "box");
+      await ready("box");
+      await cli.ok("restart", "-t", "0", "box");
+      await eventually(async () => (await cli.ok("logs", "box")).match(/ready/g)?.length === 2);
+      expect((await cli.ok("logs", "box")).split("\n")).toEqual(["1", "ready", "2", "ready"]);
     });
 
     test("an unknown name or image is an error", async () => {
@@ -75,10 +75,14 @@ withEachClient(suite, "life", (cli) => {
 
   describe("stop, kill, restart", () => {
     test("stop sends SIGTERM and waits", async () => {
-      await cli.ok("run", "-d", "--name", "c", "busybox", "sh", "-c", trapping("TERM", 11));
-      await ready("c");
-      expect(await cli.ok("stop", "c")).toBe("c");
-      expect((await inspected("c")).State).toMatchObject({ Status: "exited", ExitCode: 11, Running: false });
+      await cli.ok("run", "-d", "--name", "box", "busybox", "sh", "-c", trapping("TERM", 11));
+      await ready("box");
+      expect(await cli.ok("stop", "box")).toBe("box");
+      expect((await inspected("box")).State).toMatchObject({
+        Status: "exited",
+        ExitCode: 11,
+        Running: false,
+      });
     });
 
     test("stop -t 1 kills what does not listen", async () => {
@@ -86,17 +90,17 @@ withEachClient(suite, "life", (cli) => {
         "run",
         "-d",
         "--name",
-        "c",
+        "box",
         "busybox",
         "sh",
         "-c",
         "trap '' TERM; echo ready; while :; do sleep 0.05; done",
       );
-      await ready("c");
+      await ready("box");
       const began = Date.now();
-      await cli.ok("stop", "-t", "1", "c");
+      await cli.ok("stop", "-t", "1", "box");
       expect(Date.now() - began).toBeWithin(900, 6_000);
-      expect((await inspected("c")).State).toMatchObject({ ExitCode: 137, OOMKilled: false });
+      expect((await inspected("box")).State).toMatchObject({ ExitCode: 137, OOMKilled: false });
     });
 
     test("stop uses the stop signal of the image or of --stop-signal", async () => {
@@ -104,7 +108,7 @@ withEachClient(suite, "life", (cli) => {
         "run",
         "-d",
         "--name",
-        "c",
+        "box",
         "-u",
         "root",
         "--entrypoint",
@@ -113,14 +117,14 @@ withEachClient(suite, "life", (cli) => {
         "-c",
         trapping("USR1", 21),
       );
-      await ready("c");
-      await cli.ok("stop", "c");
-      expect((await inspected("c")).State.ExitCode).toBe(21);
+      await ready("box");
+      await cli.ok("stop", "box");
+      expect((await inspected("box")).State.ExitCode).toBe(21);
       await cli.ok(
         "run",
         "-d",
         "--name",
-        "d",
+        "box2",
         "--stop-signal",
         "SIGUSR2",
         "busybox",
@@ -128,51 +132,51 @@ withEachClient(suite, "life", (cli) => {
         "-c",
         trapping("USR2", 22),
       );
-      await ready("d");
-      await cli.ok("stop", "d");
-      expect((await inspected("d")).State.ExitCode).toBe(22);
+      await ready("box2");
+      await cli.ok("stop", "box2");
+      expect((await inspected("box2")).State.ExitCode).toBe(22);
     });
 
     test("stop of a stopped one is fine, kill is not", async () => {
-      await cli.ok("run", "--name", "c", "busybox", "true");
-      expect((await cli("stop", "c")).code).toBe(0);
-      const { code, stderr } = await cli("kill", "c");
+      await cli.ok("run", "--name", "box", "busybox", "true");
+      expect((await cli("stop", "box")).code).toBe(0);
+      const { code, stderr } = await cli("kill", "box");
       expect(stderr).toMatch(/[Cc]ontainer \S+ is not running/);
       expect(code).toBe(1);
     });
 
     test("kill -s by name and by number", async () => {
       for (const signal of ["HUP", "SIGHUP", "1"]) {
-        await cli.ok("run", "-d", "--name", "c", "busybox", "sh", "-c", trapping("HUP", 31));
-        await ready("c");
-        await cli.ok("kill", "-s", signal, "c");
-        expect(await cli.ok("wait", "c")).toBe("31");
-        await cli.ok("rm", "c");
+        await cli.ok("run", "-d", "--name", "box", "busybox", "sh", "-c", trapping("HUP", 31));
+        await ready("box");
+        await cli.ok("kill", "-s", signal, "box");
+        expect(await cli.ok("wait", "box")).toBe("31");
+        await cli.ok("rm", "box");
       }
-      await cli.ok("run", "-d", "--name", "c", "busybox", "sleep", "60");
-      const { stderr, code } = await cli("kill", "-s", "NOSUCH", "c");
+      await cli.ok("run", "-d", "--name", "box", "busybox", "sleep", "60");
+      const { stderr, code } = await cli("kill", "-s", "NOSUCH", "box");
       expect(stderr).toMatch(/[Ii]nvalid signal: NOSUCH/);
       expect(code).toBe(1);
     });
 
     test("restart of a stopped and of a running one", async () => {
-      await cli.ok("run", "-d", "--name", "c", "busybox", "sh", "-c", trapping("TERM", 0));
-      await ready("c");
-      const before = (await inspected("c")).State;
-      await cli.ok("restart", "c");
-      const after = (await inspected("c")).State;
+      await cli.ok("run", "-d", "--name", "box", "busybox", "sh", "-c", trapping("TERM", 0));
+      await ready("box");
+      const before = (await inspected("box")).State;
+      await cli.ok("restart", "box");
+      const after = (await inspected("box")).State;
       expect(after.Running).toBe(true);
       expect(after.Pid).not.toBe(before.Pid);
-      await cli.ok("stop", "c");
-      await cli.ok("restart", "c");
-      expect((await inspected("c")).State.Running).toBe(true);
+      await cli.ok("stop", "box");
+      await cli.ok("restart", "box");
+      expect((await inspected("box")).State.Running).toBe(true);
     });
 
     test("several at once: the good ones are done, the bad one is named", async () => {
-      await cli.ok("run", "-d", "--name", "a", "busybox", "sleep", "60");
-      await cli.ok("run", "-d", "--name", "b", "busybox", "sleep", "60");
-      const { code, stdout, stderr } = await cli("stop", "-t", "0", "a", "nope", "b");
-      expect(stdout.split("\n").filter(Boolean).sort()).toEqual(["a", "b"]);
+      await cli.ok("run", "-d", "--name", "aa", "busybox", "sleep", "60");
+      await cli.ok("run", "-d", "--name", "bb", "busybox", "sleep", "60");
+      const { code, stdout, stderr } = await cli("stop", "-t", "0", "aa", "nope", "bb");
+      expect(stdout.split("\n").filter(Boolean).sort()).toEqual(["aa", "bb"]);
       expect(stderr).toContain("No such container: nope");
       expect(code).toBe(1);
     });
@@ -204,12 +208,12 @@ withEachClient(suite, "life", (cli) => {
     });
 
     test("rm of a running one needs -f", async () => {
-      const id = await cli.ok("run", "-d", "--name", "c", "busybox", "sleep", "60");
-      const { code, stderr } = await cli("rm", "c");
+      const id = await cli.ok("run", "-d", "--name", "box", "busybox", "sleep", "60");
+      const { code, stderr } = await cli("rm", "box");
       expect(stderr).toMatch(/container is running|You cannot remove a running container/);
       expect(stderr).toMatch(/force/);
       expect(code).toBe(1);
-      expect(await cli.ok("rm", "-f", "c")).toBe("c");
+      expect(await cli.ok("rm", "-f", "box")).toBe("box");
       expect((await cli("inspect", id)).code).toBe(1);
     });
 
@@ -221,11 +225,11 @@ withEachClient(suite, "life", (cli) => {
     });
 
     test("rm leaves a named volume and takes an anonymous one only with -v", async () => {
-      await cli.ok("create", "--name", "c", "-v", "named:/n", "-v", "/anonymous", "busybox");
-      await cli.ok("rm", "c");
+      await cli.ok("create", "--name", "box", "-v", "named:/n", "-v", "/anonymous", "busybox");
+      await cli.ok("rm", "box");
       expect((await cli.ok("volume", "ls", "-q")).split("\n").length).toBe(2);
-      await cli.ok("create", "--name", "d", "-v", "named:/n", "-v", "/anonymous", "busybox");
-      await cli.ok("rm", "-v", "d");
+      await cli.ok("create", "--name", "box2", "-v", "named:/n", "-v", "/anonymous", "busybox");
+      await cli.ok("rm", "-v", "box2");
       expect((await cli.ok("volume", "ls", "-q")).split("\n").length).toBe(2);
     });
   });
@@ -280,7 +284,7 @@ withEachClient(suite, "life", (cli) => {
     });
 
     test("status of the ended", async () => {
-      await cli("run", "--name", "c", "busybox", "sh", "-c", "exit 3");
+      await cli("run", "--name", "box", "busybox", "sh", "-c", "exit 3");
       expect(await cli.ok("ps", "-a", "--format", "{{.Status}}")).toMatch(
         /^Exited \(3\) (Less than a|\d+) seconds? ago$/,
       );
@@ -293,7 +297,7 @@ withEachClient(suite, "life", (cli) => {
         "run",
         "-d",
         "--name",
-        "c",
+        "box",
         "--restart",
         "on-failure:2",
         "busybox",
@@ -303,17 +307,28 @@ withEachClient(suite, "life", (cli) => {
       );
       await eventually(
         async () =>
-          (await inspected("c")).RestartCount === 2 && (await inspected("c")).State.Status === "exited",
+          (await inspected("box")).RestartCount === 2 && (await inspected("box")).State.Status === "exited",
       );
-      expect(await cli.ok("logs", "c")).toBe("run\nrun\nrun");
-      expect((await inspected("c")).State.ExitCode).toBe(4);
+      expect(await cli.ok("logs", "box")).toBe("run\nrun\nrun");
+      expect((await inspected("box")).State.ExitCode).toBe(4);
     });
 
     test("on-failure leaves success alone", async () => {
-      await cli.ok("run", "-d", "--name", "c", "--restart", "on-failure", "busybox", "sh", "-c", "echo run");
-      await eventually(async () => (await inspected("c")).State.Status === "exited");
+      await cli.ok(
+        "run",
+        "-d",
+        "--name",
+        "box",
+        "--restart",
+        "on-failure",
+        "busybox",
+        "sh",
+        "-c",
+        "echo run",
+      );
+      await eventually(async () => (await inspected("box")).State.Status === "exited");
       await Bun.sleep(400);
-      expect(await cli.ok("logs", "c")).toBe("run");
+      expect(await cli.ok("logs", "box")).toBe("run");
     });
 
     test("always comes back, and stop ends it", async () => {
@@ -321,7 +336,7 @@ withEachClient(suite, "life", (cli) => {
         "run",
         "-d",
         "--name",
-        "c",
+        "box",
         "--restart",
         "always",
         "busybox",
@@ -329,20 +344,20 @@ withEachClient(suite, "life", (cli) => {
         "-c",
         "echo run; sleep 0.1",
       );
-      await eventually(async () => (await inspected("c")).RestartCount >= 2);
-      await cli.ok("stop", "-t", "0", "c");
-      const { RestartCount } = await inspected("c");
+      await eventually(async () => (await inspected("box")).RestartCount >= 2);
+      await cli.ok("stop", "-t", "0", "box");
+      const { RestartCount } = await inspected("box");
       await Bun.sleep(800);
-      expect((await inspected("c")).State.Status).toBe("exited");
-      expect((await inspected("c")).RestartCount).toBe(RestartCount);
+      expect((await inspected("box")).State.Status).toBe("exited");
+      expect((await inspected("box")).RestartCount).toBe(RestartCount);
     });
 
     test("is restarting while it waits", async () => {
-      await cli.ok("run", "-d", "--name", "c", "--restart", "always", "busybox", "false");
-      await eventually(async () => (await inspected("c")).RestartCount >= 3);
-      await eventually(async () => (await inspected("c")).State.Restarting === true);
+      await cli.ok("run", "-d", "--name", "box", "--restart", "always", "busybox", "false");
+      await eventually(async () => (await inspected("box")).RestartCount >= 3);
+      await eventually(async () => (await inspected("box")).State.Restarting === true);
       expect(await cli.ok("ps", "--format", "{{.Status}}")).toMatch(/^Restarting \(1\) /);
-      expect((await cli("rm", "-f", "c")).code).toBe(0);
+      expect((await cli("rm", "-f", "box")).code).toBe(0);
     });
 
     test("--rm and --restart exclude each other", async () => {
@@ -372,7 +387,7 @@ withEachClient(suite, "life", (cli) => {
         "run",
         "-d",
         "--name",
-        "c",
+        "box",
         "-e",
         "A=1",
         "-m",
@@ -383,9 +398,9 @@ withEachClient(suite, "life", (cli) => {
         "sleep",
         "60",
       );
-      const [found] = JSON.parse(await cli.ok("inspect", "c"));
+      const [found] = JSON.parse(await cli.ok("inspect", "box"));
       expect(found).toMatchObject({
-        Name: "/c",
+        Name: "/box",
         Path: "sleep",
         Args: ["60"],
         RestartCount: 0,

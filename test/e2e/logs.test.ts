@@ -31,7 +31,7 @@ withEachClient(suite, "logs", (cli) => {
       "a",
       "b",
     ]);
-    const [first = 0, second = 0] = lines.map((line) => Date.parse(line.slice(0, 23) + "Z"));
+    const [first = 0, second = 0] = lines.map((line) => Date.parse(`${line.slice(0, 23)}Z`));
     expect(second - first).toBeWithin(80, 2_000);
   });
 
@@ -115,8 +115,8 @@ withEachClient(suite, "logs", (cli) => {
   });
 
   test("a created container has none; an unknown one is an error", async () => {
-    await cli.ok("create", "--name", "c", "busybox");
-    expect((await cli("logs", "c")).stdout).toBe("");
+    await cli.ok("create", "--name", "box", "busybox");
+    expect((await cli("logs", "box")).stdout).toBe("");
     const { code, stderr } = await cli("logs", "nope");
     expect(stderr).toContain("No such container: nope");
     expect(code).toBe(1);

@@ -55,15 +55,15 @@ withEachClient(suite, "terminal", (cli) => {
 
   test("Ctrl-P Ctrl-Q detaches and leaves it running; attach comes back to it", async () => {
     {
-      using client = cli.terminal("run", "-it", "--name", "c", "busybox", "sh");
+      using client = cli.terminal("run", "-it", "--name", "box", "busybox", "sh");
       await client.shows("# ");
       client.type("X=kept\r");
       await client.shows("X=kept\r\n");
       client.type("\x10\x11");
       expect(await client.ended()).toBe(0);
     }
-    expect(await cli.ok("inspect", "-f", "{{.State.Running}}", "c")).toBe("true");
-    using again = cli.terminal("attach", "c");
+    expect(await cli.ok("inspect", "-f", "{{.State.Running}}", "box")).toBe("true");
+    using again = cli.terminal("attach", "box");
     await Bun.sleep(300);
     again.type("echo is:$X\r");
     await again.shows("is:kept");
@@ -72,23 +72,23 @@ withEachClient(suite, "terminal", (cli) => {
   });
 
   test("--detach-keys", async () => {
-    using client = cli.terminal("run", "-it", "--name", "c", "--detach-keys", "ctrl-x,q", "busybox", "sh");
+    using client = cli.terminal("run", "-it", "--name", "box", "--detach-keys", "ctrl-x,q", "busybox", "sh");
     await client.shows("# ");
     client.type("\x10\x11");
     client.type("\r");
     await Bun.sleep(200);
     client.type("\x18q");
     await client.ended();
-    expect(await cli.ok("inspect", "-f", "{{.State.Running}}", "c")).toBe("true");
+    expect(await cli.ok("inspect", "-f", "{{.State.Running}}", "box")).toBe("true");
   });
 
   test("exec -it is detached from as well", async () => {
-    await cli.ok("run", "-d", "--name", "c", "busybox", "sleep", "600");
-    using client = cli.terminal("exec", "-it", "c", "sh");
+    await cli.ok("run", "-d", "--name", "box", "busybox", "sleep", "600");
+    using client = cli.terminal("exec", "-it", "box", "sh");
     await client.shows("# ");
     client.type("\x10\x11");
     await client.ended();
-    expect(await cli.ok("exec", "c", "sh", "-c", "ps | grep -c '[ ]sh$'")).toBe("1");
+    expect(await cli.ok("exec", "box", "sh", "-c", "ps | grep -c '[ ]sh$'")).toBe("1");
   });
 
   test("-t without a terminal on the client's side", async () => {
@@ -108,13 +108,13 @@ withEachClient(suite, "terminal", (cli) => {
       "run",
       "-d",
       "--name",
-      "c",
+      "box",
       "busybox",
       "sh",
       "-c",
       "trap 'echo bye; exit 8' TERM; while :; do echo tick; sleep 0.1; done",
     );
-    using client = cli.spawn("attach", "c");
+    using client = cli.spawn("attach", "box");
     await client.shows("tick");
     client.signal("SIGTERM");
     expect(await client.ended()).toBe(8);
@@ -126,22 +126,22 @@ withEachClient(suite, "terminal", (cli) => {
       "run",
       "-d",
       "--name",
-      "c",
+      "box",
       "busybox",
       "sh",
       "-c",
       "sleep 1; for i in 1 2 3; do echo line $i; sleep 0.1; done",
     );
-    using first = cli.spawn("attach", "--no-stdin", "c");
-    using second = cli.spawn("attach", "--no-stdin", "c");
+    using first = cli.spawn("attach", "--no-stdin", "box");
+    using second = cli.spawn("attach", "--no-stdin", "box");
     await Promise.all([first.ended(), second.ended()]);
     expect(first.stdout).toBe("line 1\nline 2\nline 3\n");
     expect(second.stdout).toBe(first.stdout);
   });
 
   test("attach to one that does not run is refused", async () => {
-    await cli.ok("create", "--name", "c", "busybox");
-    const { code, stderr } = await cli("attach", "c");
+    await cli.ok("create", "--name", "box", "busybox");
+    const { code, stderr } = await cli("attach", "box");
     expect(stderr).toContain("You cannot attach to a stopped container, start it first");
     expect(code).toBe(1);
   });
