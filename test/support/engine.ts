@@ -12,7 +12,9 @@ import { $, type Subprocess } from "bun";
 import { remainsOf } from "./leaks.ts";
 
 export const oracle = process.env.GANTRY_ORACLE === "1";
-const executable = resolve(import.meta.dir, "../../dist/gantry");
+/** The compiled program under test. */
+export const executablePath =
+  process.env.GANTRY_TEST_EXECUTABLE ?? resolve(import.meta.dir, "../../dist/gantry");
 const sourceDaemon = process.env.GANTRY_TEST_FROM_SOURCE === "1";
 
 export interface Reply {
@@ -222,7 +224,7 @@ export class TestEngine implements AsyncDisposable {
   #gantryCommand(): string[] {
     const program = sourceDaemon
       ? [process.execPath, resolve(import.meta.dir, "../../src/main.ts")]
-      : [process.env.GANTRY_TEST_EXECUTABLE ?? executable];
+      : [executablePath];
     return [
       ...program,
       "daemon",
