@@ -7,7 +7,7 @@ import { hostAddress, oracle } from "../support/engine.ts";
 import { freePort } from "../support/registry.ts";
 import { notInOracle, useEngine, withEachClient } from "../support/suite.ts";
 
-const suite = useEngine({ images: ["busybox", "configured"] });
+const suite = useEngine({ images: ["busybox", "configured", "debian:bookworm"] });
 
 withEachClient(suite, "network", (cli) => {
   const shell = async (script: string, ...args: string[]) =>
@@ -155,21 +155,10 @@ withEachClient(suite, "network", (cli) => {
 
     test("udp", async () => {
       const port = await freePort();
-      const id = await cli.ok(
-        "run",
-        "-d",
-        "-p",
-        `${port}:7000/udp`,
-        "busybox",
-        "nc",
-        "-u",
-        "-ll",
-        "-p",
-        "7000",
-        "-e",
-        "cat",
-      );
-      await eventually(async () => (await cli("exec", id, "netstat", "-lun")).stdout.includes(":7000 "));
+      const echo = `use IO::Socket::INET; $| = 1; my $s = IO::Socket::INET->new(LocalPort => 7000, Proto => "udp");
+        print "ready"; while ($s->recv(my $m, 1500)) { $s->send($m) }`;
+      const id = await cli.ok("run", "-d", "-p", `${port}:7000/udp`, "debian:bookworm", "perl", "-e", echo);
+      await eventually(async () => (await cli.ok("logs", id)) === "ready");
       for (const address of ["127.0.0.1", hostAddress()]) {
         const reply = Promise.withResolvers<string>();
         const socket = createSocket("udp4").on("message", (bytes) => reply.resolve(bytes.toString()));
