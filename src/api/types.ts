@@ -9,6 +9,7 @@ export type {
   ContainerUpdateRequest,
   ContainerWaitResponse,
   EndpointIPAMConfig,
+  EndpointResource,
   EndpointSettings,
   EventMessage,
   ExecConfig,

@@ -8,6 +8,8 @@ import type { IpAddress, IpPrefix } from "./ipam.ts";
 /** One subnet of a network, complete: what was not asked for has been chosen. */
 export interface NetworkSubnet {
   readonly subnet: string;
+  /** Asked for by the user: only then may containers ask for addresses in it. */
+  readonly requested?: boolean;
   readonly ipRange?: string;
   readonly gateway?: string;
   readonly auxiliaryAddresses?: Readonly<Record<string, string>>;
@@ -40,7 +42,9 @@ export interface NetworkNamespace extends Disposable {
   readonly id: string;
   /** A path that lives as long as the namespace, on this host. */
   readonly path: string;
-  /** An open descriptor of this process; also `/proc/<pid>/fd/<n>`, valid in every mount namespace. */
+  /** A path that is valid in every mount namespace as long as this process holds the namespace. */
+  readonly openPath: string;
+  /** An open descriptor of this process. */
   readonly descriptor: number;
 }
 
@@ -55,6 +59,8 @@ export interface NetworkNamespaces {
   /** Remembers facts of a sandbox across SIGKILL of the daemon. */
   save(id: string, facts: SandboxFacts): void;
   load(id: string): SandboxFacts | undefined;
+  /** Drops the notes of a sandbox that had no namespace of its own. */
+  forget(id: string): void;
   /** Boot: gives up every namespace and note that is not in `owned`. */
   reclaim(owned: ReadonlySet<string>): void;
 }

@@ -16,22 +16,48 @@ export interface ContainerSandbox extends AsyncDisposable {
   readonly ports: PortMap;
   /** The content of these files in the container; undefined: leave what the image or the other namespace has. */
   readonly files: { readonly hosts?: string; readonly resolvConf?: string };
+  /** Inspect's `SandboxKey`: a path by which people enter the namespace. Empty where it belongs to somebody else. */
+  readonly key?: string;
 }
 
 export interface ContainerNetworking {
   /**
-   * Checks at create what can be known then: networks exist, addresses lie in their subnet, the mode fits.
-   * Returns the endpoints keyed by network name as they are to be persisted, with NetworkID filled in.
+   * Checks at create what can be known then: addresses lie in their subnet, the mode fits. Returns the endpoints keyed
+   * by network name as they are to be persisted, with NetworkID filled in where the network exists (a network that
+   * does not is start's error, as in Docker: a 404 from create would make clients pull the image).
+   * @throws InvalidParameterError
    */
   plan(
     hostConfig: ContainerRecord["hostConfig"],
     requested: Readonly<Record<string, EndpointSettings>>,
   ): Record<string, EndpointSettings>;
-  /** Makes the namespace, endpoints and published ports. `joined` is the running container of `container:<id>`. */
+  /**
+   * Makes the namespace, endpoints and published ports. `joined` is the running container of `container:<id>`.
+   * @throws EngineError "failed to set up container networking: …"; nothing is left then
+   */
   create(
     container: ContainerRecord,
     options: { joined?: { id: string; pid: number }; signal: AbortSignal },
   ): Promise<ContainerSandbox>;
+  /** The container has another name now: its neighbours find it by the new one. */
+  renamed?(container: ContainerRecord): void;
   /** Boot: takes over the sandboxes of containers that still run (DNS sockets, ports), and destroys all others. */
   recover(running: readonly ContainerRecord[]): Promise<Map<string, ContainerSandbox>>;
+}
+
+/** What networks need from containers, for `connect` and `disconnect`. Set once by the composition root. */
+export interface NetworkedContainers {
+  /** By id, name or unique prefix. @throws NotFoundError "No such container: …" */
+  get(reference: string): ContainerRecord;
+  /**
+   * Persists one endpoint of a container: as it was asked for, and as it is now (the same while it does not run);
+   * undefined takes it out.
+   */
+  setEndpoint(
+    id: string,
+    networkName: string,
+    endpoint: { requested: EndpointSettings; current: EndpointSettings } | undefined,
+  ): Promise<void>;
+  /** The files of a running container have new content (`ContainerSandbox.files`). */
+  filesChanged(id: string, files: ContainerSandbox["files"]): Promise<void>;
 }

@@ -23,6 +23,7 @@ const BATCH = { BEGIN: 0x10, END: 0x11 } as const;
 const NFT_MSG = {
   NEWTABLE: 0,
   GETTABLE: 1,
+  DELTABLE: 2,
   NEWCHAIN: 3,
   NEWRULE: 6,
   NEWSETELEM: 12,
@@ -210,11 +211,14 @@ function encodeRedirect(table: string, chain: string, redirect: LocalRedirect): 
   );
 }
 
-/** A table `ip <table>` whose output chain leads local ports elsewhere. */
+/** A table `ip <table>` whose output chain leads local ports elsewhere; it replaces one of that name. */
 export function encodeLocalRedirects(table: string, redirects: readonly LocalRedirect[]): NetlinkMessage[] {
   const chain = "output";
+  const name = [attribute(NFTA.TABLE_NAME, text(table))];
   return [
-    message(NFT_MSG.NEWTABLE, NFPROTO.IPV4, [attribute(NFTA.TABLE_NAME, text(table))], NLM_F.CREATE),
+    message(NFT_MSG.NEWTABLE, NFPROTO.IPV4, name, NLM_F.CREATE),
+    message(NFT_MSG.DELTABLE, NFPROTO.IPV4, name),
+    message(NFT_MSG.NEWTABLE, NFPROTO.IPV4, name, NLM_F.CREATE),
     message(
       NFT_MSG.NEWCHAIN,
       NFPROTO.IPV4,

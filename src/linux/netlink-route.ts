@@ -47,7 +47,7 @@ const IFLA = {
 const IFLA_INFO = { KIND: 1, DATA: 2 } as const;
 const VETH_INFO_PEER = 1;
 const IFLA_BR_MCAST_SNOOPING = 23;
-const IFLA_BRPORT_ISOLATED = 33;
+const IFLA_BRPORT = { HAIRPIN: 4, ISOLATED: 33 } as const;
 const IFA = { ADDRESS: 1, LOCAL: 2, BROADCAST: 4, FLAGS: 8 } as const;
 const IFA_F_NODAD = 2;
 const RTA = { DST: 1, OIF: 4, GATEWAY: 5, PRIORITY: 6, TABLE: 15 } as const;
@@ -192,13 +192,23 @@ export function encodeSetLink(
   return { type: RTM.SETLINK, body: Buffer.concat(parts) };
 }
 
-/** Isolated ports of a bridge do not reach each other, only the bridge itself. */
-export function encodeIsolatePort(index: number): NetlinkMessage {
+/**
+ * Isolated ports of a bridge do not reach each other, only the bridge itself. A port in hairpin mode may get back what
+ * came from it.
+ */
+export function encodePortFlags(
+  index: number,
+  flags: { isolated: boolean; hairpin: boolean },
+): NetlinkMessage {
   return {
     type: RTM.SETLINK,
     body: Buffer.concat([
       linkHeader(AF_BRIDGE, index),
-      nested(IFLA.PROTINFO, attribute(IFLA_BRPORT_ISOLATED, u8(1))),
+      nested(
+        IFLA.PROTINFO,
+        attribute(IFLA_BRPORT.HAIRPIN, u8(flags.hairpin ? 1 : 0)),
+        attribute(IFLA_BRPORT.ISOLATED, u8(flags.isolated ? 1 : 0)),
+      ),
     ]),
   };
 }

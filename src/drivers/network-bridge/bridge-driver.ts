@@ -38,7 +38,7 @@ import {
   encodeDeleteAddress,
   encodeDeleteRoute,
   encodeForwardingEntry,
-  encodeIsolatePort,
+  encodePortFlags,
   encodeSetLink,
   type Link,
   type RawAddress,
@@ -56,6 +56,7 @@ import {
 import { type BridgeOptions, parseBridgeOptions } from "./options.ts";
 
 const DEFAULT_MTU = 1500;
+const BRIDGE_NETFILTER = "/proc/sys/net/bridge/bridge-nf-call-iptables";
 /** A flushed rule set or a deleted bridge is back within this time and the work it takes: well below five seconds. */
 const HEAL_INTERVAL_MS = 2000;
 
@@ -231,7 +232,7 @@ export class BridgeDriver implements NetworkDriver, Disposable {
       const port = networkId === record.id ? this.#route.findLink(this.#portName(endpointId)) : undefined;
       if (!port) continue;
       this.#route.apply("restore bridge port", encodeSetLink(port.index, { master: index, up: true }));
-      if (!options.icc) this.#route.apply("isolate bridge port", encodeIsolatePort(port.index));
+      this.#setPortFlags(port, options);
     }
     log("warn", "bridge was gone: restored", { network: record.name, bridge: options.bridge });
   }
@@ -342,8 +343,18 @@ export class BridgeDriver implements NetworkDriver, Disposable {
     );
     const port = this.#route.getLink(name);
     this.#route.apply("tell the bridge", encodeForwardingEntry(port.index, endpoint.mac));
-    if (!options.icc) this.#route.apply("isolate bridge port", encodeIsolatePort(port.index));
+    this.#setPortFlags(port, options);
     withNamespace("net", pathOf(namespace), () => configureInside(endpoint));
+  }
+
+  /**
+   * With br_netfilter (another engine may have loaded it) an address that is translated to one on the same bridge is
+   * bridged, not routed: a container then reaches its own published port only by a port in hairpin mode.
+   */
+  #setPortFlags(port: Link, { icc }: BridgeOptions): void {
+    const hairpin = existsSync(BRIDGE_NETFILTER) && readFileSync(BRIDGE_NETFILTER, "utf8").trim() === "1";
+    if (hairpin || !icc)
+      this.#route.apply("set bridge port flags", encodePortFlags(port.index, { hairpin, isolated: !icc }));
   }
 
   #mtuOf(options: BridgeOptions): number {

@@ -10,6 +10,7 @@
  *                into a bridge: answers and published ports · out of a bridge: yes
  *   postrouting  networks with NAT leave by the host's address; a container that reaches its own network through
  *                the host's address, and the host through loopback, are seen as the bridge; other clients as they are
+ *                (br_netfilter shows packets that it translated within a bridge without the link they came from)
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { parseAddress, toBytes } from "../../core/ipam.ts";
@@ -114,6 +115,7 @@ add rule ${t} postrouting meta nfproto ipv4 iifname @masquerade4 masquerade
 add rule ${t} postrouting meta nfproto ipv6 iifname @masquerade6 masquerade
 add rule ${t} bridged ct status dnat iifname . oifname @hairpin masquerade
 add rule ${t} bridged ct status dnat ip saddr 127.0.0.0/8 masquerade
+add rule ${t} bridged ct status dnat meta iif 0 fib saddr type != local masquerade
 `;
 }
 

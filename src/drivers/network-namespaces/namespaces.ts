@@ -52,7 +52,7 @@ class NamespaceDirectory implements NetworkNamespaces {
   create(id: string): NetworkNamespace {
     const path = this.#path(id);
     try {
-      this.#forget(id);
+      this.forget(id);
       writeFileSync(path, "", { mode: 0o600 });
       const descriptor = withNewNamespace("net", () => {
         bindMount(currentNamespacePath("net"), path);
@@ -61,7 +61,7 @@ class NamespaceDirectory implements NetworkNamespaces {
       });
       return new HeldNamespace(id, path, descriptor);
     } catch (error) {
-      this.#forget(id);
+      this.forget(id);
       throw new SystemError(`failed to create network namespace: ${messageOf(error)}`, {
         cause: error,
         subject: id,
@@ -102,11 +102,11 @@ class NamespaceDirectory implements NetworkNamespaces {
   reclaim(owned: ReadonlySet<string>): void {
     for (const name of readdirSync(this.#directory)) {
       const id = name.replace(/\.json(\.new)?$/, "");
-      if (!owned.has(id)) this.#forget(id);
+      if (!owned.has(id)) this.forget(id);
     }
   }
 
-  #forget(id: string): void {
+  forget(id: string): void {
     releasePath(this.#path(id));
   }
 
@@ -150,6 +150,11 @@ class HeldNamespace implements NetworkNamespace {
   get descriptor(): number {
     if (this.#descriptor < 0) throw new SystemError("network namespace was released", { subject: this.id });
     return this.#descriptor;
+  }
+
+  /** Through `/proc`: the bind mount is not seen by a runtime in another mount namespace. */
+  get openPath(): string {
+    return `/proc/${process.pid}/fd/${this.descriptor}`;
   }
 
   /** The kernel takes links and addresses down with the last holder, in its own time: nobody waits for it. */

@@ -1,0 +1,135 @@
+/** Which addresses of networks are in use: kept from live endpoints, so that nothing outlives its owner. */
+import { InvalidParameterError, SystemError } from "../../core/errors.ts";
+import type { NetworkId } from "../../core/ids.ts";
+import {
+  contains,
+  findAddress,
+  formatAddress,
+  type IpAddress,
+  type IpPrefix,
+  nextAddress,
+  parseAddress,
+  parsePrefix,
+} from "../../core/ipam.ts";
+import type { NetworkRecord, NetworkSubnet } from "../../core/network-driver.ts";
+
+interface NetworkAddresses {
+  readonly used: Set<bigint>;
+  /** The last one given out, by subnet: the next search begins after it. */
+  readonly last: Map<string, IpAddress>;
+}
+
+export class Addresses {
+  readonly #networks = new Map<NetworkId, NetworkAddresses>();
+
+  /**
+   * Addresses of one endpoint: one of each family of the network.
+   * @param wanted static addresses; @throws InvalidParameterError, SystemError "Address already in use"
+   */
+  allocate(network: NetworkRecord, wanted: { ipv4?: string; ipv6?: string }): IpPrefix[] {
+    const allocated: IpPrefix[] = [];
+    try {
+      for (const [family, text] of [
+        [4, wanted.ipv4],
+        [6, wanted.ipv6],
+      ] as const) {
+        const subnets = network.ipam.subnets.filter(({ subnet }) => parsePrefix(subnet).family === family);
+        if (subnets.length > 0)
+          allocated.push(text ? this.#take(network, subnets, text) : this.#next(network, subnets));
+      }
+      return allocated;
+    } catch (error) {
+      this.release(network.id, allocated);
+      throw error;
+    }
+  }
+
+  /** Boot: addresses of an endpoint that lives already. */
+  claim(networkId: NetworkId, addresses: readonly IpAddress[]): void {
+    const { used } = this.#of(networkId);
+    for (const { value } of addresses) used.add(value);
+  }
+
+  release(networkId: NetworkId, addresses: readonly IpAddress[]): void {
+    const { used } = this.#of(networkId);
+    for (const { value } of addresses) used.delete(value);
+  }
+
+  forget(networkId: NetworkId): void {
+    this.#networks.delete(networkId);
+  }
+
+  #take({ id }: NetworkRecord, subnets: readonly NetworkSubnet[], text: string): IpPrefix {
+    const address = parseAddress(text);
+    const subnet = subnets.find((candidate) => contains(parsePrefix(candidate.subnet), address));
+    if (!subnet)
+      throw new InvalidParameterError(`no configured subnet contains IP address ${text}`, { subject: text });
+    const { used } = this.#of(id);
+    if (used.has(address.value) || reservedOf(subnet).some(({ value }) => value === address.value))
+      throw new SystemError("Address already in use", { subject: text });
+    used.add(address.value);
+    return { ...address, length: parsePrefix(subnet.subnet).length };
+  }
+
+  #next({ id, name }: NetworkRecord, subnets: readonly NetworkSubnet[]): IpPrefix {
+    const { used, last } = this.#of(id);
+    for (const config of subnets) {
+      const subnet = parsePrefix(config.subnet);
+      const range = config.ipRange ? parsePrefix(config.ipRange) : undefined;
+      const address = nextAddress(
+        { subnet, range, reserved: reservedOf(config) },
+        used,
+        last.get(config.subnet),
+      );
+      if (!address) continue;
+      used.add(address.value);
+      last.set(config.subnet, address);
+      return { ...address, length: subnet.length };
+    }
+    throw new SystemError(`no available IPv4 addresses on this network's address pools: ${name} (${id})`, {
+      subject: id,
+    });
+  }
+
+  #of(id: NetworkId): NetworkAddresses {
+    const known = this.#networks.get(id);
+    if (known) return known;
+    const fresh: NetworkAddresses = { used: new Set(), last: new Map() };
+    this.#networks.set(id, fresh);
+    return fresh;
+  }
+}
+
+function reservedOf({ gateway, auxiliaryAddresses }: NetworkSubnet): IpAddress[] {
+  return [gateway, ...Object.values(auxiliaryAddresses ?? {})].flatMap((text) =>
+    text ? (findAddress(text) ?? []) : [],
+  );
+}
+
+/**
+ * Checks a container's wish against a network, at create already.
+ * @throws InvalidParameterError with Docker's wording
+ */
+export function checkWantedAddresses(
+  network: NetworkRecord,
+  wanted: { ipv4?: string; ipv6?: string },
+  options: { defaultBridge: boolean },
+): void {
+  for (const text of [wanted.ipv4, wanted.ipv6]) {
+    if (!text) continue;
+    if (options.defaultBridge)
+      throw new InvalidParameterError(
+        "invalid config for network bridge: invalid endpoint settings:\nuser specified IP address is supported on user defined networks only",
+      );
+    const address = parseAddress(text);
+    const subnet = network.ipam.subnets.find((candidate) => contains(parsePrefix(candidate.subnet), address));
+    if (!subnet)
+      throw new InvalidParameterError(
+        `invalid config for network ${network.name}: invalid endpoint settings:\nno configured subnet contains IP address ${formatAddress(address)}`,
+      );
+    if (!subnet.requested)
+      throw new InvalidParameterError(
+        `invalid config for network ${network.name}: invalid endpoint settings:\nuser specified IP address is supported only when connecting to networks with user configured subnets`,
+      );
+  }
+}

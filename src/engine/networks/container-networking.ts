@@ -1,0 +1,391 @@
+/**
+ * What a container's start gets from networks. Picks the mode (`host`, `none`, `container:<id>` or networks),
+ * builds the sandbox, and at boot takes running ones over.
+ */
+import type { EndpointSettings } from "../../api/types.ts";
+import { log } from "../../base/log.ts";
+import type { NetworkConfig } from "../../core/config.ts";
+import type { ContainerRecord } from "../../core/container.ts";
+import {
+  EngineError,
+  ForbiddenError,
+  InvalidParameterError,
+  messageOf,
+  NotFoundError,
+  NotImplementedError,
+  SystemError,
+} from "../../core/errors.ts";
+import type { EventSink } from "../../core/events.ts";
+import type { NameServer } from "../../core/name-server.ts";
+import type {
+  HostNetwork,
+  NetworkDriver,
+  NetworkNamespaces,
+  NetworkRecord,
+  PortPublisher,
+} from "../../core/network-driver.ts";
+import type { ContainerNetworking, ContainerSandbox, NetworkedContainers } from "../../core/networking.ts";
+import { Addresses, checkWantedAddresses } from "./addresses.ts";
+import { addressOf, EndpointIndex, hasEmbeddedDns, isDefaultBridge } from "./endpoints.ts";
+import {
+  effectiveResolver,
+  type HostsEntry,
+  ownNames,
+  parseResolvConf,
+  toEmbeddedResolvConf,
+  toExtraHosts,
+  toHostsFile,
+  toPlainResolvConf,
+  toUpstreamServers,
+} from "./files.ts";
+import { toNameScope } from "./name-scope.ts";
+import { checkPorts } from "./ports.ts";
+import { Sandbox } from "./sandbox.ts";
+import type { NetworkStore } from "./store.ts";
+
+export interface ContainerNetworkingOptions {
+  readonly store: NetworkStore;
+  readonly config: NetworkConfig;
+  readonly namespaces: NetworkNamespaces;
+  readonly publisher: PortPublisher;
+  readonly nameServer: NameServer;
+  readonly host: HostNetwork;
+  readonly events: EventSink;
+}
+
+interface WantedEndpoint {
+  readonly network: NetworkRecord;
+  readonly driver: NetworkDriver;
+  readonly settings: EndpointSettings;
+}
+
+type Mode = { kind: "host" } | { kind: "none" } | { kind: "container" } | { kind: "networks"; first: string };
+
+/** @see moby api/types/container/hostconfig.go NetworkMode */
+export function parseNetworkMode(mode: string | undefined): Mode {
+  if (!mode || mode === "default" || mode === "bridge") return { kind: "networks", first: "bridge" };
+  if (mode === "host") return { kind: "host" };
+  if (mode === "none") return { kind: "none" };
+  if (mode.startsWith("container:")) return { kind: "container" };
+  return { kind: "networks", first: mode };
+}
+
+export class ContainerNetworks implements ContainerNetworking {
+  readonly #options: ContainerNetworkingOptions;
+  readonly index = new EndpointIndex();
+  readonly addresses = new Addresses();
+  /** Sandboxes with a namespace of their own or the host's, by container id. */
+  readonly #live = new Map<string, Sandbox>();
+  #containers: NetworkedContainers | undefined;
+
+  constructor(options: ContainerNetworkingOptions) {
+    this.#options = options;
+  }
+
+  /** Set once by the composition root, before the first request. */
+  set containers(containers: NetworkedContainers) {
+    this.#containers = containers;
+  }
+
+  get containers(): NetworkedContainers {
+    if (!this.#containers) throw new SystemError("networks know of no containers yet");
+    return this.#containers;
+  }
+
+  sandboxOf(containerId: string): Sandbox | undefined {
+    return this.#live.get(containerId);
+  }
+
+  plan(
+    hostConfig: ContainerRecord["hostConfig"],
+    requested: Readonly<Record<string, EndpointSettings>>,
+  ): Record<string, EndpointSettings> {
+    checkPorts(hostConfig);
+    const mode = parseNetworkMode(hostConfig.NetworkMode);
+    if (mode.kind !== "networks") return this.#planWithoutNetworks(mode, requested);
+    const wanted = this.#inOrder(mode.first, requested);
+    return Object.fromEntries(wanted.map(([reference, settings]) => this.planEndpoint(reference, settings)));
+  }
+
+  /** One endpoint of a plan, also for `connect`. A network that is not there keeps the name it was given. */
+  planEndpoint(reference: string, settings: EndpointSettings): [name: string, settings: EndpointSettings] {
+    const network = this.#findNetwork(reference, settings);
+    if (settings.MacAddress && !/^[0-9a-f]{2}([:-][0-9a-f]{2}){5}$/i.test(settings.MacAddress))
+      throw new InvalidParameterError(`invalid MAC address: ${settings.MacAddress}`);
+    if (!network) return [reference, settings];
+    const { IPv4Address: ipv4, IPv6Address: ipv6 } = settings.IPAMConfig ?? {};
+    checkWantedAddresses(network, { ipv4, ipv6 }, { defaultBridge: isDefaultBridge(network) });
+    const mac = settings.MacAddress?.replaceAll("-", ":").toLowerCase();
+    return [network.name, { ...settings, ...(mac ? { MacAddress: mac } : {}), NetworkID: network.id }];
+  }
+
+  async create(
+    container: ContainerRecord,
+    { joined, signal }: { joined?: { id: string; pid: number }; signal: AbortSignal },
+  ): Promise<ContainerSandbox> {
+    signal.throwIfAborted();
+    const mode = parseNetworkMode(container.hostConfig.NetworkMode);
+    if (mode.kind === "container") return joinedSandbox(container, joined);
+    let sandbox: Sandbox | undefined;
+    try {
+      const wanted = this.#wantedEndpoints(container, mode);
+      sandbox = this.#newSandbox(container, mode, "create");
+      await sandbox.open(wanted);
+      return sandbox;
+    } catch (error) {
+      await sandbox?.[Symbol.asyncDispose]();
+      throw explained(error);
+    }
+  }
+
+  renamed(container: ContainerRecord): void {
+    this.#live.get(container.id)?.renamed(container);
+  }
+
+  async recover(running: readonly ContainerRecord[]): Promise<Map<string, ContainerSandbox>> {
+    const { store, namespaces } = this.#options;
+    const facts = new Map(running.map(({ id }) => [id, namespaces.load(id)] as const));
+    const owned = [...facts.values()].flatMap((known) => Object.values(known?.endpoints ?? {}));
+    const endpoints = new Set(owned.map(({ endpointId }) => endpointId));
+    namespaces.reclaim(new Set(running.map(({ id }) => id)));
+    for (const driver of store.drivers()) {
+      const networks = store.all().filter((network) => network.driver === driver.name);
+      await driver.recover(networks, endpoints);
+    }
+    const sandboxes = new Map<string, ContainerSandbox>();
+    for (const container of running) {
+      try {
+        sandboxes.set(container.id, await this.#resume(container, facts.get(container.id)));
+      } catch (error) {
+        log("error", "cannot take over a container's network", { container: container.id, error });
+      }
+    }
+    return sandboxes;
+  }
+
+  async #resume(
+    container: ContainerRecord,
+    facts: ReturnType<NetworkNamespaces["load"]>,
+  ): Promise<ContainerSandbox> {
+    const mode = parseNetworkMode(container.hostConfig.NetworkMode);
+    if (mode.kind === "container") return joinedSandbox(container, { id: "", pid: container.state.pid });
+    const sandbox = this.#newSandbox(container, mode, "open");
+    const { store } = this.#options;
+    await sandbox.resume(facts ?? { endpoints: {}, ports: [] }, (id) => {
+      const network = store.find(id);
+      return network && { network, driver: store.driver(network.driver) };
+    });
+    return sandbox;
+  }
+
+  /** Modes without networks of their own carry one endpoint for show, and take no others. */
+  #planWithoutNetworks(
+    mode: Exclude<Mode, { kind: "networks" }>,
+    requested: Readonly<Record<string, EndpointSettings>>,
+  ): Record<string, EndpointSettings> {
+    const others = Object.keys(requested).filter((name) => name !== mode.kind && name !== "default");
+    if (mode.kind === "container") {
+      if (others.some((name) => !name.startsWith("container:")))
+        throw new InvalidParameterError(
+          "container sharing network namespace with another container or host cannot be connected to any other network",
+        );
+      return {};
+    }
+    if (others.length > 0)
+      throw new InvalidParameterError(
+        mode.kind === "host"
+          ? "container sharing network namespace with another container or host cannot be connected to any other network"
+          : "container cannot be connected to multiple networks with one of the networks in private (none) mode",
+      );
+    return {
+      [mode.kind]: { ...requested[mode.kind], NetworkID: this.#options.store.findByName(mode.kind)?.id },
+    };
+  }
+
+  /** The mode's own network first, whatever it was called in the request; the others by name. */
+  #inOrder(
+    first: string,
+    requested: Readonly<Record<string, EndpointSettings>>,
+  ): [reference: string, settings: EndpointSettings][] {
+    const firstNetwork = this.#findNetwork(first, {});
+    const isFirst = (reference: string) =>
+      reference === first ||
+      (reference === "default" && first === "bridge") ||
+      (firstNetwork !== undefined && this.#findNetwork(reference, {})?.id === firstNetwork.id);
+    const own = Object.entries(requested).find(([reference]) => isFirst(reference));
+    const others = Object.entries(requested).filter(([reference]) => !isFirst(reference));
+    return [[first, own?.[1] ?? {}], ...others.sort(([a], [b]) => (a < b ? -1 : 1))];
+  }
+
+  /** The network of a settings object: by its id while that lives, else by name (it may have been made anew). */
+  #findNetwork(reference: string, { NetworkID }: EndpointSettings): NetworkRecord | undefined {
+    const known = NetworkID ? this.#options.store.find(NetworkID) : undefined;
+    if (known) return known;
+    try {
+      return this.#options.store.get(reference);
+    } catch (error) {
+      if (error instanceof NotFoundError) return undefined;
+      throw error;
+    }
+  }
+
+  #wantedEndpoints(container: ContainerRecord, mode: Mode): WantedEndpoint[] {
+    const { store } = this.#options;
+    const requested =
+      mode.kind === "networks"
+        ? this.#inOrder(mode.first, container.requestedNetworks)
+        : ([[mode.kind, container.requestedNetworks[mode.kind] ?? {}]] as const);
+    return requested.map(([reference, settings]) => {
+      const network = this.#findNetwork(reference, settings);
+      if (!network) throw new NotFoundError(`network ${reference} not found`, { subject: reference });
+      return { network, driver: store.driver(network.driver), settings };
+    });
+  }
+
+  #newSandbox(container: ContainerRecord, mode: Mode, how: "create" | "open"): Sandbox {
+    const { namespaces, publisher, nameServer, events, config } = this.#options;
+    const namespace =
+      mode.kind === "host"
+        ? hostNamespace(container.id, namespaces)
+        : how === "create"
+          ? namespaces.create(container.id)
+          : namespaces.open(container.id, container.state.pid);
+    if (!namespace) throw new SystemError("its network namespace is gone", { subject: container.id });
+    const sandbox = new Sandbox({
+      ...{ container, namespace, namespaces, publisher, nameServer, events },
+      addresses: this.addresses,
+      index: this.index,
+      defaultAddress: config.publishAddress,
+      files: (of) => this.#files(of, mode),
+      nameScope: (of) => this.#nameScope(of),
+      onDispose: () => {
+        if (this.#live.get(container.id) === sandbox) this.#live.delete(container.id);
+      },
+    });
+    this.#live.set(container.id, sandbox);
+    return sandbox;
+  }
+
+  #nameScope(sandbox: Sandbox) {
+    return toNameScope({
+      endpoints: () => sandbox.live,
+      index: this.index,
+      servers: () => {
+        const settings = this.#resolverOf(sandbox.container);
+        return toUpstreamServers(
+          settings,
+          [...sandbox.live].some((endpoint) => addressOf(endpoint, 6)),
+        );
+      },
+    });
+  }
+
+  #resolverOf(container: ContainerRecord) {
+    return effectiveResolver(
+      container,
+      this.#options.config,
+      parseResolvConf(this.#options.host.resolvConf()),
+    );
+  }
+
+  #files(sandbox: Sandbox, mode: Mode): ContainerSandbox["files"] {
+    const { container } = sandbox;
+    const extra = toExtraHosts(container, this.#hostGateway());
+    const { Dns, DnsOptions, DnsSearch } = container.hostConfig;
+    if (mode.kind === "host") {
+      const overridden = [Dns, DnsOptions, DnsSearch].some((list) => list?.length);
+      return {
+        hosts: toHostsFile(extra, this.#options.host.hosts()),
+        resolvConf: overridden
+          ? toPlainResolvConf(this.#resolverOf(container))
+          : this.#options.host.resolvConf(),
+      };
+    }
+    const endpoints = [...sandbox.live];
+    const own: HostsEntry[] = endpoints.flatMap((endpoint) =>
+      ([4, 6] as const).flatMap((family) => {
+        const address = addressOf(endpoint, family);
+        return address ? [{ address, names: ownNames(container) }] : [];
+      }),
+    );
+    const embedded = endpoints.some(({ network, driver }) => hasEmbeddedDns(network, driver));
+    const settings = this.#resolverOf(container);
+    return {
+      hosts: toHostsFile([...extra, ...this.#linkedHosts(sandbox), ...own]),
+      resolvConf: embedded ? toEmbeddedResolvConf(settings) : toPlainResolvConf(settings),
+    };
+  }
+
+  /** `--link` on the default bridge: names in the hosts file. Elsewhere embedded DNS does it. */
+  #linkedHosts(sandbox: Sandbox): HostsEntry[] {
+    const onBridge = [...sandbox.live].find(({ network }) => isDefaultBridge(network));
+    if (!onBridge) return [];
+    return (sandbox.container.hostConfig.Links ?? []).flatMap((link) => {
+      const [target = "", alias = target] = link.split(":");
+      const linked = this.containers.get(target.replace(/^\//, ""));
+      const endpoint = this.#live.get(linked.id)?.endpointOn(onBridge.network);
+      const address = endpoint && addressOf(endpoint, 4);
+      if (!address)
+        throw new InvalidParameterError(
+          `Cannot link to a non running container: ${linked.name} AS ${alias.replace(/^.*\//, "")}`,
+        );
+      const names = new Set([
+        alias.replace(/^.*\//, ""),
+        linked.config.Hostname || linked.id.slice(0, 12),
+        linked.name,
+      ]);
+      return [{ address, names: [...names].join(" ") }];
+    });
+  }
+
+  /** What `host-gateway` means: the default bridge's own address, else the host's. */
+  #hostGateway(): string | undefined {
+    const bridge = this.#options.store.findByName("bridge");
+    return bridge?.ipam.subnets[0]?.gateway ?? this.#options.host.uplinkAddress();
+  }
+}
+
+function hostNamespace(id: string, namespaces: NetworkNamespaces) {
+  return {
+    id,
+    path: namespaces.hostPath,
+    openPath: namespaces.hostPath,
+    get descriptor(): number {
+      throw new NotImplementedError("the host's network namespace takes no endpoints", { subject: id });
+    },
+    [Symbol.dispose]() {
+      namespaces.forget(id);
+    },
+  };
+}
+
+/** The namespace of another container, or of a process: nothing in it is ours to release. */
+function joinedSandbox(
+  container: ContainerRecord,
+  joined: { id: string; pid: number } | undefined,
+): ContainerSandbox {
+  if (!joined || joined.pid <= 0)
+    throw new SystemError(
+      `cannot join network of a non running container: ${container.hostConfig.NetworkMode}`,
+    );
+  return {
+    id: container.id,
+    key: "",
+    namespacePath: `/proc/${joined.pid}/ns/net`,
+    endpoints: {},
+    ports: {},
+    files: {},
+    async [Symbol.asyncDispose]() {},
+  };
+}
+
+/** Same meaning, with the words that say during what. */
+function explained(error: unknown): unknown {
+  const message = `failed to set up container networking: ${messageOf(error)}`;
+  if (!(error instanceof EngineError)) return error;
+  const options = { cause: error, subject: error.subject };
+  if (error instanceof NotFoundError) return new NotFoundError(message, options);
+  if (error instanceof InvalidParameterError) return new InvalidParameterError(message, options);
+  if (error instanceof ForbiddenError) return new ForbiddenError(message, options);
+  return new SystemError(message, options);
+}

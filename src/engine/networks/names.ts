@@ -1,0 +1,48 @@
+/** The names of networks: which are allowed, which are taken, and what a reference means. */
+import { ConflictError, ForbiddenError, InvalidParameterError, NotFoundError } from "../../core/errors.ts";
+import type { NetworkRecord } from "../../core/network-driver.ts";
+
+/** Networks that are always there; `default` is what clients call the engine's choice of them. */
+const PREDEFINED = new Set(["bridge", "host", "none", "default"]);
+
+export function isPredefined(name: string): boolean {
+  return PREDEFINED.has(name);
+}
+
+/** @throws InvalidParameterError, ForbiddenError with Docker's wording */
+export function checkNewName(name: string): void {
+  if (name.trim() === "") throw new InvalidParameterError("invalid name: name is empty");
+  if (isPredefined(name))
+    throw new ForbiddenError(`operation is not permitted on predefined ${name} network `, { subject: name });
+  if (!/^[\w][\w. -]*$/.test(name) || name.length > 255)
+    throw new InvalidParameterError(
+      `invalid network name: ${JSON.stringify(name)}: only [a-zA-Z0-9][a-zA-Z0-9_. -] are allowed`,
+      { subject: name },
+    );
+}
+
+/**
+ * What people mean: the full id, else the name, else a unique prefix of the id.
+ * @throws NotFoundError "network … not found"; InvalidParameterError when it is ambiguous
+ */
+export function resolveNetwork(networks: Iterable<NetworkRecord>, reference: string): NetworkRecord {
+  const all = [...networks];
+  const exact = all.find(({ id }) => id === reference) ?? all.find(({ name }) => name === reference);
+  if (exact) return exact;
+  const byPrefix = reference === "" ? [] : all.filter(({ id }) => id.startsWith(reference));
+  const [only, ...more] = byPrefix;
+  if (more.length > 0)
+    throw new InvalidParameterError(
+      `network ${reference} is ambiguous (${byPrefix.length} matches found based on ID prefix)`,
+      { subject: reference },
+    );
+  if (!only) throw new NotFoundError(`network ${reference} not found`, { subject: reference });
+  return only;
+}
+
+export function checkNameFree(networks: Iterable<NetworkRecord>, name: string): void {
+  for (const network of networks) {
+    if (network.name === name)
+      throw new ConflictError(`network with name ${name} already exists`, { subject: name });
+  }
+}

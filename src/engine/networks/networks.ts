@@ -1,0 +1,350 @@
+/**
+ * Networks as users see them: create, list, inspect, remove, prune, connect, disconnect.
+ * A record is written before its bridge is made, and deleted after the bridge is gone: boot makes what is missing.
+ */
+import type { EndpointSettings, Network, NetworkCreateRequest, NetworkInspect } from "../../api/types.ts";
+import { KeyedLock } from "../../base/keyed-lock.ts";
+import { log } from "../../base/log.ts";
+import type { EngineConfig } from "../../core/config.ts";
+import type { ContainerRecord } from "../../core/container.ts";
+import { ForbiddenError, InvalidParameterError, NotFoundError } from "../../core/errors.ts";
+import type { EventSink } from "../../core/events.ts";
+import { type NetworkId, randomId } from "../../core/ids.ts";
+import { formatAddress, formatPrefix, networkOf, parsePrefix } from "../../core/ipam.ts";
+import type { NameServer } from "../../core/name-server.ts";
+import type {
+  HostNetwork,
+  NetworkDriver,
+  NetworkNamespaces,
+  NetworkRecord,
+  PortPublisher,
+} from "../../core/network-driver.ts";
+import type { StateStore } from "../../core/state.ts";
+import { ContainerNetworks, parseNetworkMode } from "./container-networking.ts";
+import { toNetwork, toNetworkInspect } from "./describe.ts";
+import type { LiveEndpoint } from "./endpoints.ts";
+import { type Filters, matchesFilters, matchesPruneFilters } from "./filters.ts";
+import { checkNameFree, checkNewName, isPredefined } from "./names.ts";
+import { NetworkStore } from "./store.ts";
+import { type AddressPool, DEFAULT_POOLS, localIPv6Pool, planSubnets } from "./subnets.ts";
+
+export interface NetworksOptions {
+  readonly config: Pick<EngineConfig, "network" | "paths">;
+  readonly state: StateStore;
+  readonly events: EventSink;
+  readonly drivers: readonly NetworkDriver[];
+  readonly namespaces: NetworkNamespaces;
+  readonly publisher: PortPublisher;
+  readonly nameServer: NameServer;
+  readonly host: HostNetwork;
+}
+
+/**
+ * Networks as they are on disk, with the predefined ones. Nothing is in the kernel before `containers.recover()`:
+ * the composition root calls that at boot, also when nothing runs.
+ */
+export function openNetworks(options: NetworksOptions): Networks {
+  const store = new NetworkStore(options.state, options.drivers);
+  const networks = new Networks(store, options);
+  networks.ensurePredefined();
+  return networks;
+}
+
+export class Networks {
+  /** What a container's start and stop use. */
+  readonly containers: ContainerNetworks;
+  readonly #store: NetworkStore;
+  readonly #options: NetworksOptions;
+  readonly #locks = new KeyedLock();
+
+  constructor(store: NetworkStore, options: NetworksOptions) {
+    this.#store = store;
+    this.#options = options;
+    this.containers = new ContainerNetworks({ ...options, store, config: options.config.network });
+  }
+
+  list(filters: Filters): Network[] {
+    return this.#store
+      .all()
+      .filter((network) => matchesFilters(network, filters, { used: this.#endpoints(network).length > 0 }))
+      .map(toNetwork);
+  }
+
+  /** @throws NotFoundError, InvalidParameterError */
+  inspect(reference: string): NetworkInspect {
+    const network = this.#store.get(reference);
+    return toNetworkInspect(network, this.#endpoints(network));
+  }
+
+  /** @throws ConflictError, ForbiddenError, InvalidParameterError with Docker's wording */
+  async create(request: NetworkCreateRequest): Promise<{ id: NetworkId; warning: string }> {
+    checkNewName(request.Name);
+    checkNameFree(this.#store.all(), request.Name);
+    const { record, driver } = this.#toRecord(request);
+    driver.check(record);
+    this.#store.put(record);
+    try {
+      await driver.ensure(record);
+    } catch (error) {
+      this.#store.delete(record.id);
+      throw error;
+    }
+    this.#announce("create", record);
+    return { id: record.id, warning: "" };
+  }
+
+  /** @throws NotFoundError; ForbiddenError while it is predefined or in use */
+  async remove(reference: string): Promise<void> {
+    const network = this.#store.get(reference);
+    if (isPredefined(network.name))
+      throw new ForbiddenError(`${network.name} is a pre-defined network and cannot be removed`, {
+        subject: network.id,
+      });
+    const [endpoint] = this.#endpoints(network);
+    if (endpoint)
+      throw new ForbiddenError(
+        `error while removing network: network ${network.name} has active endpoints (name:"${endpoint.containerName}" id:"${endpoint.id.slice(0, 12)}")`,
+        { subject: network.id },
+      );
+    await this.#destroy(network);
+  }
+
+  /** Removes what no running container uses. @returns names */
+  async prune(filters: Filters): Promise<string[]> {
+    const now = Date.now();
+    const unused = this.#store
+      .all()
+      .filter((network) => !isPredefined(network.name) && this.#endpoints(network).length === 0)
+      .filter((network) => matchesPruneFilters(network, filters, now));
+    const removed: string[] = [];
+    for (const network of unused) {
+      try {
+        await this.#destroy(network);
+        removed.push(network.name);
+      } catch (error) {
+        log("warn", "cannot prune network", { network: network.name, error });
+      }
+    }
+    const actor = { id: "", attributes: { reclaimed: "0" } };
+    this.#options.events.publish({ type: "network", action: "prune", actor });
+    return removed;
+  }
+
+  /** Connects a container, running or not. @throws EngineError with Docker's wording */
+  async connect(reference: string, containerReference: string, settings: EndpointSettings): Promise<void> {
+    const network = this.#store.get(reference);
+    const { containers } = this.containers;
+    const { id } = containers.get(containerReference);
+    await this.#locks.run(id, async () => {
+      const container = containers.get(id);
+      this.#checkConnectable(network, container);
+      const [, planned] = this.containers.planEndpoint(network.name, settings);
+      const sandbox = this.containers.sandboxOf(id);
+      if (!sandbox) {
+        await containers.setEndpoint(id, network.name, { requested: planned, current: planned });
+        return;
+      }
+      await sandbox.connect(network, this.#store.driver(network.driver), planned);
+      const current = sandbox.endpoints[network.name] ?? planned;
+      await containers.setEndpoint(id, network.name, { requested: planned, current });
+      await containers.filesChanged(id, sandbox.files);
+    });
+  }
+
+  /** @param force also when the container is not there any more @throws EngineError with Docker's wording */
+  async disconnect(reference: string, containerReference: string, force: boolean): Promise<void> {
+    const network = this.#store.get(reference);
+    const container = this.#findContainer(network, containerReference, force);
+    if (!container) return;
+    await this.#locks.run(container.id, async () => {
+      const sandbox = this.containers.sandboxOf(container.id);
+      const endpoint = sandbox?.endpointOn(network);
+      const planned = Object.hasOwn(this.#networksOf(container.id), network.name);
+      if (network.driver === "host" && sandbox)
+        throw new ForbiddenError(
+          "container cannot be disconnected from host network or connected to host network",
+        );
+      if (!endpoint && !planned)
+        throw new ForbiddenError(`container ${container.id} is not connected to network ${network.name}`, {
+          subject: container.id,
+        });
+      if (sandbox && endpoint) sandbox.disconnect(endpoint);
+      await this.containers.containers.setEndpoint(container.id, network.name, undefined);
+      if (sandbox) await this.containers.containers.filesChanged(container.id, sandbox.files);
+    });
+  }
+
+  /** The predefined networks, as the configuration wants them. */
+  ensurePredefined(): void {
+    const { network } = this.#options.config;
+    for (const [name, driver] of [
+      ["host", "host"],
+      ["none", "null"],
+    ] as const) {
+      if (!this.#store.findByName(name)) this.#store.put(predefined(name, driver));
+    }
+    const known = this.#store.findByName("bridge");
+    if (network.bridge === "none") {
+      if (known) this.#store.delete(known.id);
+      return;
+    }
+    const wanted = this.#defaultBridge(known);
+    if (JSON.stringify(known) !== JSON.stringify(wanted)) this.#store.put(wanted);
+  }
+
+  /** The address is kept from run to run, unless the configuration names another one. */
+  #defaultBridge(known: NetworkRecord | undefined): NetworkRecord {
+    const { network: config } = this.#options.config;
+    const base = known ?? predefined("bridge", "bridge");
+    const record: NetworkRecord = {
+      ...base,
+      options: {
+        "com.docker.network.bridge.default_bridge": "true",
+        "com.docker.network.bridge.enable_icc": "true",
+        "com.docker.network.bridge.enable_ip_masquerade": "true",
+        "com.docker.network.bridge.host_binding_ipv4": config.publishAddress,
+        "com.docker.network.bridge.name": config.bridge,
+        ...(config.mtu === undefined ? {} : { "com.docker.network.driver.mtu": String(config.mtu) }),
+      },
+    };
+    const [adopted] = this.#store.driver("bridge").adopted?.(record) ?? [];
+    const given = config.bip ? parsePrefix(config.bip) : adopted;
+    const kept = known?.ipam.subnets;
+    const subnets = given
+      ? [{ subnet: formatPrefix(networkOf(given)), gateway: formatAddress(given) }]
+      : kept?.length
+        ? kept
+        : planSubnets(undefined, this.#subnetOptions({ enableIPv4: true, enableIPv6: false }, record.id));
+    return { ...record, ipam: { ...record.ipam, subnets } };
+  }
+
+  #toRecord(request: NetworkCreateRequest): { record: NetworkRecord; driver: NetworkDriver } {
+    if (request.ConfigOnly || request.ConfigFrom?.Network)
+      throw new InvalidParameterError("configuration-only networks are not supported by this engine");
+    if (request.Ingress) throw new ForbiddenError("Ingress network is only supported in swarm mode");
+    if (request.Scope && request.Scope !== "local")
+      throw new InvalidParameterError(`network scope ${request.Scope} is not supported by driver`);
+    const ipamDriver = request.IPAM?.Driver || "default";
+    if (ipamDriver !== "default")
+      throw new InvalidParameterError(
+        `could not find IPAM driver: plugin ${JSON.stringify(ipamDriver)} not found`,
+      );
+    const name = request.Driver || "bridge";
+    const driver = this.#store.driver(name);
+    if (!driver.addressed)
+      throw new ForbiddenError(`only one instance of ${JSON.stringify(name)} network is allowed`);
+    const enableIPv4 = request.EnableIPv4 ?? true;
+    const enableIPv6 = request.EnableIPv6 ?? false;
+    if (!enableIPv4 && !enableIPv6)
+      throw new InvalidParameterError("IPv4 or IPv6 must be enabled", { subject: request.Name });
+    const id = randomId<NetworkId>();
+    const record: NetworkRecord = {
+      id,
+      name: request.Name,
+      created: new Date().toISOString().replace("Z", "000000Z"),
+      driver: name,
+      enableIPv4,
+      enableIPv6,
+      internal: request.Internal ?? false,
+      attachable: request.Attachable ?? false,
+      ingress: false,
+      ipam: {
+        driver: ipamDriver,
+        options: request.IPAM?.Options ?? null,
+        subnets: planSubnets(request.IPAM, this.#subnetOptions({ enableIPv4, enableIPv6 }, id)),
+      },
+      options: request.Options ?? {},
+      labels: request.Labels ?? {},
+    };
+    return { record, driver };
+  }
+
+  #subnetOptions(families: { enableIPv4: boolean; enableIPv6: boolean }, exceptFor: NetworkId) {
+    const { config, host } = this.#options;
+    const configured = config.network.addressPools.map(
+      ({ base, size }): AddressPool => ({ base: parsePrefix(base), size }),
+    );
+    const hasIPv6 = configured.some(({ base }) => base.family === 6);
+    const pools = configured.length > 0 ? configured : DEFAULT_POOLS;
+    const others = this.#store.all().filter(({ id }) => id !== exceptFor);
+    return {
+      ...families,
+      pools: hasIPv6 ? pools : [...pools, localIPv6Pool(config.paths.instance)],
+      networks: others.flatMap(({ ipam }) => ipam.subnets.map(({ subnet }) => parsePrefix(subnet))),
+      routes: host.routes(),
+    };
+  }
+
+  #checkConnectable(network: NetworkRecord, container: ContainerRecord): void {
+    const mode = parseNetworkMode(container.hostConfig.NetworkMode);
+    if (network.driver === "host")
+      throw new ForbiddenError(
+        "container cannot be disconnected from host network or connected to host network",
+      );
+    if (mode.kind === "container" || mode.kind === "host")
+      throw new ForbiddenError(
+        "container sharing network namespace with another container or host cannot be connected to any other network",
+      );
+    const connected = Object.keys(container.requestedNetworks).filter((name) => name !== network.name);
+    const alone = network.driver === "null" || connected.includes("none");
+    if (alone && connected.length > 0)
+      throw new ForbiddenError(
+        "container cannot be connected to multiple networks with one of the networks in private (none) mode",
+      );
+    const live = this.containers.sandboxOf(container.id)?.endpointOn(network);
+    if (live || Object.hasOwn(container.requestedNetworks, network.name))
+      throw new ForbiddenError(
+        `endpoint with name ${container.name} already exists in network ${network.name}`,
+        { subject: container.id },
+      );
+  }
+
+  #findContainer(network: NetworkRecord, reference: string, force: boolean): ContainerRecord | undefined {
+    try {
+      return this.containers.containers.get(reference);
+    } catch (error) {
+      if (force && error instanceof NotFoundError) {
+        log("warn", "no such container to disconnect", { network: network.name, container: reference });
+        return undefined;
+      }
+      throw error;
+    }
+  }
+
+  #networksOf(containerId: string): ContainerRecord["requestedNetworks"] {
+    return this.containers.containers.get(containerId).requestedNetworks;
+  }
+
+  #endpoints(network: NetworkRecord): LiveEndpoint[] {
+    return this.containers.index.of(network.id);
+  }
+
+  async #destroy(network: NetworkRecord): Promise<void> {
+    await this.#store.driver(network.driver).remove(network);
+    this.#store.delete(network.id);
+    this.containers.addresses.forget(network.id);
+    this.#announce("destroy", network);
+  }
+
+  #announce(action: "create" | "destroy", { id, name, driver }: NetworkRecord): void {
+    const actor = { id, attributes: { name, type: driver } };
+    this.#options.events.publish({ type: "network", action, actor });
+  }
+}
+
+function predefined(name: string, driver: string): NetworkRecord {
+  return {
+    id: randomId<NetworkId>(),
+    name,
+    created: new Date().toISOString().replace("Z", "000000Z"),
+    driver,
+    enableIPv4: true,
+    enableIPv6: false,
+    internal: false,
+    attachable: false,
+    ingress: false,
+    ipam: { driver: "default", options: null, subnets: [] },
+    options: {},
+    labels: {},
+  };
+}
