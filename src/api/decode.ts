@@ -32,7 +32,8 @@ export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text) as unknown;
   } catch (error) {
-    throw new DecodeError(`invalid character or unexpected end in JSON: ${String(error)}`, { cause: error });
+    const reason = error instanceof Error ? error.message.replace(/^JSON Parse error: /, "") : String(error);
+    throw new DecodeError(`malformed: ${reason}`, { cause: error });
   }
 }
 
