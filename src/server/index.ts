@@ -12,6 +12,7 @@ import { type AdmissionCheck, Dispatcher } from "./dispatch.ts";
 import { type Endpoint, type Listening, listen } from "./endpoint.ts";
 import type { BodyLimits } from "./http-call.ts";
 import { Connection, type ConnectionLimits } from "./http1/connection.ts";
+import { formatHead } from "./http1/head.ts";
 import type { Identity } from "./identity.ts";
 
 export {
@@ -29,7 +30,12 @@ export interface ServerOptions {
   /** Keyed by operation. A row without one answers 501. */
   readonly handlers: Handlers;
   readonly identity: Identity;
-  readonly limits?: { readonly connection?: ConnectionLimits; readonly body?: BodyLimits };
+  readonly limits?: {
+    readonly connection?: ConnectionLimits;
+    readonly body?: BodyLimits;
+    /** Open connections; what comes beyond is turned away, so that descriptors are left for containers. */
+    readonly maxConnections?: number;
+  };
 }
 
 export interface ApiServer {
@@ -49,7 +55,13 @@ export function createServer({ routes = allRoutes, handlers, identity, limits }:
   const connections = new Set<Connection>();
   const listeners: Listening[] = [];
 
+  const maxConnections = limits?.maxConnections ?? MAX_CONNECTIONS;
+
   function accept(socket: Socket, admit: AdmissionCheck | undefined): void {
+    if (connections.size >= maxConnections) {
+      turnAway(socket);
+      return;
+    }
     const connection = new Connection(socket, limits?.connection);
     connections.add(connection);
     socket.once("close", () => connections.delete(connection));
@@ -76,6 +88,21 @@ export function createServer({ routes = allRoutes, handlers, identity, limits }:
       return { calls: dispatcher.callsInFlight, connections: connections.size };
     },
   };
+}
+
+const MAX_CONNECTIONS = 4096;
+
+function turnAway(socket: Socket): void {
+  const body = '{"message":"too many connections"}\n';
+  socket.on("error", () => socket.destroy());
+  socket.end(
+    formatHead(503, "Service Unavailable", [
+      ["Content-Type", "application/json"],
+      ["Connection", "close"],
+      ["Content-Length", String(body.length)],
+    ]) + body,
+    () => socket.destroy(),
+  );
 }
 
 function admissionOf(endpoint: Endpoint): AdmissionCheck | undefined {

@@ -591,6 +591,19 @@ describe("closing", () => {
   });
 });
 
+test("connections beyond the limit are turned away, and there is room again when others leave", async () => {
+  await using server = await serve({}, { maxConnections: 2 });
+  const first = new Wire(server.path);
+  using _second = new Wire(server.path);
+  await eventually(() => server.server.load.connections === 2);
+  using third = new Wire(server.path);
+  expect(await third.end()).toStartWith("HTTP/1.1 503 ");
+  first.socket.destroy();
+  await eventually(() => server.server.load.connections === 1);
+  using fourth = new Wire(server.path).send(request("GET", "/_ping"));
+  await fourth.until("\r\n\r\nOK");
+});
+
 test("200 idle and silent connections do not hold up a ping", async () => {
   await using server = await serve({});
   const silent = Array.from({ length: 200 }, (_, n) => {
