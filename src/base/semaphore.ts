@@ -7,6 +7,11 @@ export class Semaphore {
     this.#free = places;
   }
 
+  /** False if the next caller would have to wait. */
+  get hasFree(): boolean {
+    return this.#free > 0;
+  }
+
   /** Waits for a place; the holder must dispose. @throws the signal's reason if aborted while waiting */
   async acquire(signal: AbortSignal): Promise<Disposable> {
     signal.throwIfAborted();

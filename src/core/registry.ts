@@ -16,7 +16,7 @@ export interface Credentials {
 }
 
 export interface RegistryOptions {
-  readonly credentials?: Credentials;
+  readonly credentials?: Credentials | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -35,6 +35,8 @@ export interface Registry {
   fetchManifest(reference: Reference, options: RegistryOptions): Promise<FetchedManifest>;
   /** Like `fetchManifest`, without the body: for `docker manifest` and pinning. */
   describeManifest(reference: Reference, options: RegistryOptions): Promise<Descriptor>;
+  /** All tags of a repository. @throws as `fetchManifest` */
+  listTags(repository: Reference, options: RegistryOptions): Promise<string[]>;
   /**
    * Downloads a blob of the repository into an upload, from where that stands, resuming by range when the connection
    * breaks. The caller commits.
@@ -44,7 +46,7 @@ export interface Registry {
     repository: Reference,
     blob: Descriptor,
     into: Ingest,
-    options: RegistryOptions & { onProgress?: (current: number) => void },
+    options: RegistryOptions & { onProgress?: ((current: number) => void) | undefined },
   ): Promise<void>;
   /**
    * `docker login`: asks the registry whether the credentials are good.

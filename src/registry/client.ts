@@ -34,6 +34,7 @@ const FIRST_PAUSE_MS = 250;
 /** A body that stands still for so long is a broken connection. */
 const STALL_TIMEOUT_MS = 60_000;
 const ERROR_LIMIT = 64 << 10;
+const MOST_TAG_PAGES = 1000;
 
 export class RegistryClient implements Registry {
   readonly #config: RegistryConfig;
@@ -83,11 +84,29 @@ export class RegistryClient implements Registry {
     );
   }
 
+  async listTags(repository: Reference, options: RegistryOptions): Promise<string[]> {
+    return await this.#onAnyHost(repository, options, async (host) => {
+      const tags: string[] = [];
+      let path: string | undefined = `/v2/${repository.path}/tags/list`;
+      for (let pages = 0; path !== undefined && pages < MOST_TAG_PAGES; pages++) {
+        const request: RegistryRequest = { path, signal: options.signal };
+        const response = await withTries(options.signal, () =>
+          this.#authorized(host, repository, request, options),
+        );
+        const bytes = await readBody(response, MANIFEST_LIMIT);
+        if (response.status !== 200) throw toEngineError(repository, response.status, bytes);
+        tags.push(...parseTags(bytes));
+        path = nextPage(response, path);
+      }
+      return tags;
+    });
+  }
+
   async fetchBlob(
     repository: Reference,
     blob: Descriptor,
     into: Ingest,
-    options: RegistryOptions & { onProgress?: (current: number) => void },
+    options: RegistryOptions & { onProgress?: ((current: number) => void) | undefined },
   ): Promise<void> {
     await this.#onAnyHost(repository, options, async (host) => {
       let tries = 0;
@@ -110,7 +129,7 @@ export class RegistryClient implements Registry {
     repository: Reference,
     blob: Descriptor,
     into: Ingest,
-    options: RegistryOptions & { onProgress?: (current: number) => void },
+    options: RegistryOptions & { onProgress?: ((current: number) => void) | undefined },
   ): Promise<void> {
     const stalled = new AbortController();
     const signal = AbortSignal.any([options.signal, stalled.signal]);
@@ -211,6 +230,25 @@ export class RegistryClient implements Registry {
       subject: address,
     });
   }
+}
+
+function parseTags(bytes: Uint8Array): string[] {
+  let document: { tags?: unknown } | null;
+  try {
+    document = JSON.parse(new TextDecoder().decode(bytes)) as typeof document;
+  } catch (error) {
+    throw new InvalidParameterError("the registry's list of tags is not JSON", { cause: error });
+  }
+  const tags = document?.tags ?? [];
+  if (!Array.isArray(tags)) throw new InvalidParameterError("the registry's list of tags is none");
+  return tags.filter((tag): tag is string => typeof tag === "string");
+}
+
+/** `Link: </v2/name/tags/list?last=x&n=100>; rel="next"`. Only its path counts: a page is on the same host. */
+function nextPage(response: Response, path: string): string | undefined {
+  const [, target] = /^<([^>]+)>;\s*rel="?next"?/.exec(response.headers.get("link") ?? "") ?? [];
+  const url = target === undefined ? null : URL.parse(target, `http://registry${path}`);
+  return url ? `${url.pathname}${url.search}` : undefined;
 }
 
 function loginHost(address: string, config: RegistryConfig): RegistryHost {

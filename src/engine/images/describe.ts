@@ -1,0 +1,158 @@
+/** Images as the API shows them: list, inspect, history. Reads only. */
+import type { ImageInspect, ImageSummary } from "../../api/types.ts";
+import type { Descriptor } from "../../core/content.ts";
+import type { Digest } from "../../core/ids.ts";
+import { familiarString } from "../../core/references.ts";
+import type { Snapshotter } from "../../core/snapshots.ts";
+import { createdAt, type Filters, imageFilter } from "./filters.ts";
+import { type ImageRecord, type ImageStore, sizeOf } from "./store.ts";
+
+export interface ImageUser {
+  readonly id: string;
+  readonly running: boolean;
+  readonly name: string;
+}
+
+export type FindUsers = (imageId: Digest) => readonly ImageUser[];
+
+export interface ListImagesOptions {
+  readonly filters: Filters;
+  /** Compute `SharedSize`, otherwise -1. */
+  readonly sharedSize: boolean;
+  readonly manifests: boolean;
+}
+
+/** Newest first. */
+export function listImages(
+  store: ImageStore,
+  usersOf: FindUsers,
+  options: ListImagesOptions,
+): ImageSummary[] {
+  return store
+    .list()
+    .filter(imageFilter(options.filters, store))
+    .sort((a, b) => createdAt(b) - createdAt(a))
+    .map((image) => {
+      const users = usersOf(image.id);
+      return {
+        Id: image.id,
+        ParentId: "",
+        ...namesOf(image, store),
+        Created: Math.floor(createdAt(image) / 1000),
+        Size: sizeOf(image),
+        SharedSize: options.sharedSize ? sharedSizeOf(image, store) : -1,
+        Labels: { ...image.config.config?.Labels },
+        Containers: users.length,
+        ...(options.manifests ? { Manifests: [manifestSummary(image, users)] } : {}),
+      };
+    });
+}
+
+function namesOf(image: ImageRecord, store: ImageStore): { RepoTags: string[]; RepoDigests: string[] } {
+  const references = store.referencesTo(image.id);
+  return {
+    RepoTags: references.filter((reference) => reference.tag !== undefined).map(familiarString),
+    RepoDigests: references.filter((reference) => reference.digest !== undefined).map(familiarString),
+  };
+}
+
+function sharedSizeOf(image: ImageRecord, store: ImageStore): number {
+  return image.layers.reduce((sum, layer) => sum + (store.layerUsers(layer.chainId) > 1 ? layer.size : 0), 0);
+}
+
+type ManifestSummary = NonNullable<ImageSummary["Manifests"]>[number];
+
+function manifestSummary(image: ImageRecord, users: readonly ImageUser[]): ManifestSummary {
+  const content = image.layers.reduce(
+    (sum, layer) => sum + layer.blob.size,
+    image.manifest.size + image.configDescriptor.size,
+  );
+  const unpacked = sizeOf(image);
+  const { os, architecture, variant } = image.config;
+  return {
+    ID: image.manifest.digest,
+    Descriptor: toDescriptor(image.manifest),
+    Available: true,
+    Size: { Content: content, Total: content + unpacked },
+    Kind: "image",
+    ImageData: {
+      Platform: { os, architecture, ...(variant ? { variant } : {}) },
+      Containers: users.map((user) => user.id),
+      Size: { Unpacked: unpacked },
+    },
+  };
+}
+
+function toDescriptor({ mediaType, digest, size }: Descriptor): {
+  mediaType: string;
+  digest: string;
+  size: number;
+} {
+  return { mediaType, digest, size };
+}
+
+/** What inspect shows; the handler leaves out what the request's API version does not have. */
+export function inspectImage(
+  image: ImageRecord,
+  parts: { store: ImageStore; snapshots: Snapshotter; usersOf: FindUsers; manifests: boolean },
+): ImageInspect {
+  const { config } = image;
+  const [latest] = [...(config.history ?? [])].reverse();
+  return {
+    Id: image.id,
+    ...namesOf(image, parts.store),
+    Comment: latest?.comment ?? "",
+    ...(config.created ? { Created: config.created } : {}),
+    Author: config.author ?? "",
+    Config: { ...config.config },
+    Architecture: config.architecture,
+    ...(config.variant ? { Variant: config.variant } : {}),
+    Os: config.os,
+    ...(config["os.version"] ? { OsVersion: config["os.version"] } : {}),
+    Size: sizeOf(image),
+    GraphDriver: { Name: parts.snapshots.name, Data: graphData(image, parts.snapshots) },
+    RootFS: { Type: "layers", Layers: image.layers.map((layer) => layer.diffId) },
+    Metadata: { LastTagTime: image.lastTagged },
+    Descriptor: toDescriptor(image.manifest),
+    ...(parts.manifests ? { Manifests: [manifestSummary(image, parts.usersOf(image.id))] } : {}),
+  } as ImageInspect;
+}
+
+/** The highest layer is what `docker inspect` calls upper; an image has no merged and no work directory. */
+function graphData(image: ImageRecord, snapshots: Snapshotter): Record<string, string> {
+  const layers = image.layers.map((layer) => layer.chainId);
+  const [upper, ...lower] = snapshots.describe("image", layers).LowerDir.split(":");
+  return {
+    ...(upper ? { UpperDir: upper } : {}),
+    ...(lower.length > 0 ? { LowerDir: lower.join(":") } : {}),
+  };
+}
+
+export interface HistoryEntry {
+  readonly Id: string;
+  /** Seconds since the epoch. */
+  readonly Created: number;
+  readonly CreatedBy: string;
+  readonly Tags: string[] | null;
+  readonly Size: number;
+  readonly Comment: string;
+}
+
+/** Newest first. Only the image itself has an id: the steps before it were made elsewhere. */
+export function imageHistory(image: ImageRecord, store: ImageStore): HistoryEntry[] {
+  const sizes = image.layers.map((layer) => layer.size);
+  const steps = image.config.history ?? [];
+  const entries = steps.map((step) => ({
+    Created: Math.floor((Date.parse(step.created ?? "") || 0) / 1000),
+    CreatedBy: step.created_by ?? "",
+    Size: step.empty_layer ? 0 : (sizes.shift() ?? 0),
+    Comment: step.comment ?? "",
+  }));
+  // Some images have no history, or not of all layers.
+  for (const size of sizes) entries.push({ Created: 0, CreatedBy: "", Size: size, Comment: "" });
+  return entries.reverse().map((entry, index) => ({
+    Id: index === 0 ? image.id : "<missing>",
+    Tags: index === 0 ? namesOf(image, store).RepoTags : null,
+    ...entry,
+  }));
+}

@@ -1,0 +1,294 @@
+/**
+ * Images: pulling, listing, naming, removing. One object for the API's handlers and for containers, which see the
+ * part of it that `ContainerImages` names.
+ */
+import type { ImageInspect, ImageSummary } from "../../api/types.ts";
+import { log } from "../../base/log.ts";
+import type { ContentStore, Descriptor } from "../../core/content.ts";
+import { InvalidParameterError, NotFoundError } from "../../core/errors.ts";
+import type { EventSink } from "../../core/events.ts";
+import type { Digest } from "../../core/ids.ts";
+import type { ContainerImages, ImageConfig, ResolvedImage } from "../../core/image.ts";
+import type { LayerUnpacker } from "../../core/layers.ts";
+import {
+  formatPlatform,
+  parseImageConfig,
+  parseManifest,
+  parsePlatform,
+  platformMatches,
+} from "../../core/manifests.ts";
+import {
+  canonicalString,
+  familiarString,
+  parseReference,
+  type Reference,
+  withDefaultTag,
+  withTag,
+} from "../../core/references.ts";
+import { type Credentials, MANIFEST_LIMIT, type Registry } from "../../core/registry.ts";
+import type { Snapshotter } from "../../core/snapshots.ts";
+import type { StateStore } from "../../core/state.ts";
+import {
+  type FindUsers,
+  type HistoryEntry,
+  imageHistory,
+  inspectImage,
+  type ListImagesOptions,
+  listImages,
+} from "./describe.ts";
+import { type Filters, flagFilter, imageFilter } from "./filters.ts";
+import type { ProgressMessage } from "./progress.ts";
+import { Puller } from "./pull.ts";
+import { deleteImage, type RemovedItem, removeImage } from "./remove.ts";
+import { ImageStore, sizeOf } from "./store.ts";
+
+export { LIST_FILTERS, PRUNE_FILTERS } from "./filters.ts";
+export type { ProgressMessage } from "./progress.ts";
+
+/** Downloads that no image came of are kept that long, for the next try. */
+const UNFINISHED_LIFETIME_MS = 24 * 3_600_000;
+
+export interface ImagesDeps {
+  readonly state: StateStore;
+  readonly content: ContentStore;
+  readonly snapshots: Snapshotter;
+  readonly unpacker: LayerUnpacker;
+  readonly registry: Registry;
+  readonly events: EventSink;
+  readonly maxConcurrentDownloads: number;
+}
+
+export interface PullOptions {
+  /** `linux/arm64`; undefined: the host's. */
+  readonly platform?: string | undefined;
+  readonly credentials?: Credentials | undefined;
+  readonly signal: AbortSignal;
+}
+
+export interface PrunedImages {
+  readonly ImagesDeleted: RemovedItem[];
+  /** Bytes. */
+  readonly SpaceReclaimed: number;
+}
+
+export class Images implements ContainerImages {
+  readonly #deps: ImagesDeps;
+  readonly #store: ImageStore;
+  readonly #puller: Puller;
+  #usersOf: FindUsers = () => [];
+
+  constructor(deps: ImagesDeps) {
+    this.#deps = deps;
+    this.#store = new ImageStore(deps);
+    this.#puller = new Puller({ ...deps, store: this.#store });
+  }
+
+  usedBy(find: FindUsers): void {
+    this.#usersOf = find;
+  }
+
+  resolve(reference: string, platform?: string): ResolvedImage {
+    const image = this.#store.get(reference);
+    if (platform !== undefined && platform !== "") {
+      const wanted = parsePlatform(platform);
+      if (!platformMatches(wanted, image.config)) {
+        throw new NotFoundError(
+          `image with reference ${reference} was found but its platform (${formatPlatform(image.config)}) does not match the specified platform (${formatPlatform(wanted)})`,
+          { subject: reference },
+        );
+      }
+    }
+    return {
+      id: image.id,
+      manifest: image.manifest,
+      config: image.config,
+      layers: image.layers.map((layer) => layer.chainId),
+    };
+  }
+
+  /** For containers whose image may be gone from the lists meanwhile. */
+  findConfig(id: Digest): ImageConfig | undefined {
+    return this.#store.findById(id)?.config ?? this.#store.hidden().find((image) => image.id === id)?.config;
+  }
+
+  /**
+   * Pulls, reporting progress. The first step of the iteration fails if the image cannot be had at all.
+   * @param name without tag and digest all tags are pulled
+   */
+  pull(
+    name: string,
+    { platform, credentials, signal }: PullOptions,
+  ): AsyncGenerator<ProgressMessage, void, undefined> {
+    return this.#puller.pull({
+      reference: parseReference(name),
+      ...(platform ? { platform: parsePlatform(platform) } : {}),
+      ...(credentials ? { credentials } : {}),
+      signal,
+    });
+  }
+
+  list(options: ListImagesOptions): ImageSummary[] {
+    return listImages(this.#store, this.#usersOf, options);
+  }
+
+  /** @throws NotFoundError */
+  inspect(name: string, options: { manifests?: boolean; platform?: string } = {}): ImageInspect {
+    this.resolve(name, options.platform);
+    return inspectImage(this.#store.get(name), {
+      store: this.#store,
+      snapshots: this.#deps.snapshots,
+      usersOf: this.#usersOf,
+      manifests: options.manifests ?? false,
+    });
+  }
+
+  /** @throws NotFoundError */
+  history(name: string): HistoryEntry[] {
+    return imageHistory(this.#store.get(name), this.#store);
+  }
+
+  /**
+   * Gives an image one more name; one that another image had moves.
+   * @throws NotFoundError; InvalidParameterError
+   */
+  tag(name: string, repository: string, tagName: string): void {
+    const image = this.#store.get(name);
+    const parsed = parseReference(repository);
+    if (parsed.digest !== undefined) {
+      throw new InvalidParameterError("refusing to create a tag with a digest reference", {
+        subject: repository,
+      });
+    }
+    const reference = withDefaultTag(tagName === "" ? parsed : withTag(parsed, tagName));
+    this.#store.add(
+      { ...image, lastTagged: new Date().toISOString() },
+      new Map([[canonicalString(reference), { id: image.id, target: image.manifest }]]),
+    );
+    this.#deps.events.publish({
+      type: "image",
+      action: "tag",
+      actor: {
+        id: image.id,
+        attributes: { ...image.config.config?.Labels, name: familiarString(reference) },
+      },
+    });
+  }
+
+  /** @throws NotFoundError, ConflictError */
+  async remove(name: string, options: { force: boolean }): Promise<RemovedItem[]> {
+    return await removeImage(this.#removal(), name, options.force);
+  }
+
+  /** Removes images without a name, or with `dangling=false` all that no container uses; and content left of pulls. */
+  async prune(filters: Filters, signal: AbortSignal): Promise<PrunedImages> {
+    const onlyDangling = flagFilter(filters, "dangling") ?? true;
+    const rest = new Map([...filters].filter(([name]) => name !== "dangling"));
+    const matches = imageFilter(rest, this.#store);
+    const removed: RemovedItem[] = [];
+    let reclaimed = await this.#collectHidden();
+    for (const image of this.#store.list()) {
+      signal.throwIfAborted();
+      if (onlyDangling && this.#store.referencesTo(image.id).some((reference) => reference.tag !== undefined))
+        continue;
+      if (!matches(image) || this.#usersOf(image.id).length > 0) continue;
+      const before = removed.length;
+      await deleteImage(this.#removal(), image, removed);
+      const layers = new Set(
+        removed.slice(before).flatMap((item) => ("Deleted" in item ? [item.Deleted] : [])),
+      );
+      for (const layer of image.layers) if (layers.has(layer.chainId)) reclaimed += layer.size;
+    }
+    reclaimed += await this.#store.collectBlobs(Date.now());
+    this.#deps.events.publish({
+      type: "image",
+      action: "prune",
+      actor: { id: "", attributes: { reclaimed: String(reclaimed) } },
+    });
+    return { ImagesDeleted: removed, SpaceReclaimed: reclaimed };
+  }
+
+  /** A container is gone: what was deleted by force while it used it can go now. */
+  async released(imageId: Digest): Promise<void> {
+    const image = this.#store.hidden().find((candidate) => candidate.id === imageId);
+    if (image && this.#usersOf(imageId).length === 0) await this.#store.remove(image, { inUse: false });
+  }
+
+  async #collectHidden(): Promise<number> {
+    let freed = 0;
+    for (const image of this.#store.hidden()) {
+      if (this.#usersOf(image.id).length > 0) continue;
+      await this.#store.remove(image, { inUse: false });
+      freed += sizeOf(image);
+    }
+    return freed;
+  }
+
+  /** For the snapshotter's reconciliation at boot: the layers that are not to be thrown away. */
+  layers(): ReadonlySet<Digest> {
+    return this.#store.layers();
+  }
+
+  /**
+   * Boot, after containers are known and the snapshotter was reconciled: throws away what no image and no container
+   * has any more, and downloads that no one continued for a day.
+   */
+  async recover(): Promise<void> {
+    await this.#collectHidden();
+    const before = Date.now() - UNFINISHED_LIFETIME_MS;
+    const freed = (await this.#deps.content.expireIngests(before)) + (await this.#store.collectBlobs(before));
+    if (freed > 0) log("info", "removed content of unfinished pulls", { bytes: freed });
+    for (const image of this.#store.list()) {
+      for (const layer of image.layers) {
+        if (await this.#deps.snapshots.has(layer.chainId)) continue;
+        log("warn", "a layer is missing on disk, pull the image again", {
+          image: image.id,
+          layer: layer.chainId,
+        });
+      }
+    }
+  }
+
+  /** `GET /distribution/{name}/json`: what a registry has under a name, without pulling it. */
+  async describeDistribution(
+    name: string,
+    options: { credentials?: Credentials | undefined; signal: AbortSignal },
+  ): Promise<{
+    Descriptor: Descriptor;
+    Platforms: { os: string; architecture: string; variant?: string }[];
+  }> {
+    const reference = withDefaultTag(parseReference(name));
+    const { descriptor, bytes } = await this.#deps.registry.fetchManifest(reference, options);
+    const parsed = parseManifest(bytes, descriptor.mediaType);
+    const Descriptor = { ...descriptor, mediaType: parsed.mediaType };
+    if (parsed.kind === "index") {
+      return {
+        Descriptor,
+        Platforms: parsed.manifests.flatMap(({ platform }) => (platform ? [platform] : [])),
+      };
+    }
+    return { Descriptor, Platforms: [await this.#platformOf(reference, parsed.config, options)] };
+  }
+
+  async #platformOf(
+    reference: Reference,
+    config: Descriptor,
+    options: { credentials?: Credentials | undefined; signal: AbortSignal },
+  ): Promise<{ os: string; architecture: string; variant?: string }> {
+    const { content, registry } = this.#deps;
+    if (!(await content.stat(config.digest))) {
+      await using ingest = await content.ingest(config, options);
+      await registry.fetchBlob(reference, config, ingest, options);
+      await ingest.commit();
+    }
+    const { os, architecture, variant } = parseImageConfig(await content.read(config.digest, MANIFEST_LIMIT));
+    return { os, architecture, ...(variant ? { variant } : {}) };
+  }
+
+  #removal() {
+    return { store: this.#store, usersOf: this.#usersOf, events: this.#deps.events };
+  }
+}
+
+export function createImages(deps: ImagesDeps): Images {
+  return new Images(deps);
+}

@@ -1,0 +1,279 @@
+/**
+ * The images of this engine: what is persisted of them, and the index that everything reads.
+ *
+ * Tables: `images` (by image id) and `references` (by canonical reference, tags and digests alike). Both are read
+ * once at boot; a change is persisted in one transaction before the index shows it.
+ *
+ * Content that no image refers to is collected, unless a lease holds it: a pull leases the digests that it will need
+ * before it looks whether they are there, so that nothing goes away between the look and the commit.
+ */
+import { KeyedLock } from "../../base/keyed-lock.ts";
+import { log } from "../../base/log.ts";
+import type { ContentStore, Descriptor } from "../../core/content.ts";
+import { hexOf, isDigest } from "../../core/digests.ts";
+import { ConflictError, NotFoundError } from "../../core/errors.ts";
+import type { Digest } from "../../core/ids.ts";
+import type { ImageConfig } from "../../core/image.ts";
+import {
+  canonicalString,
+  familiarString,
+  parseCanonicalReference,
+  parseReference,
+  type Reference,
+  withDefaultTag,
+  withDigest,
+} from "../../core/references.ts";
+import type { Snapshotter } from "../../core/snapshots.ts";
+import type { StateStore, Table } from "../../core/state.ts";
+
+export interface ImageLayer {
+  readonly diffId: Digest;
+  readonly chainId: Digest;
+  /** The compressed layer as it was pulled. */
+  readonly blob: Descriptor;
+  /** Bytes of its files. */
+  readonly size: number;
+}
+
+export interface ImageRecord {
+  /** The digest of the configuration. */
+  readonly id: Digest;
+  readonly config: ImageConfig;
+  readonly configDescriptor: Descriptor;
+  readonly manifest: Descriptor;
+  /** Lowest first. */
+  readonly layers: readonly ImageLayer[];
+  /** Every document that leads to it: manifest, index, config. */
+  readonly documents: readonly Digest[];
+  /** RFC 3339; when a tag was last moved here. */
+  readonly lastTagged: string;
+  /** Deleted by force while containers used it: kept for them, shown to no one. */
+  readonly deleted?: boolean;
+}
+
+export interface ReferenceRecord {
+  readonly id: Digest;
+  /** The manifest or index that the reference named in its registry. */
+  readonly target: Descriptor;
+}
+
+export interface ImageStoreParts {
+  readonly state: StateStore;
+  readonly content: ContentStore;
+  readonly snapshots: Snapshotter;
+}
+
+export class ImageStore {
+  readonly #state: StateStore;
+  readonly #content: ContentStore;
+  readonly #snapshots: Snapshotter;
+  readonly #imageTable: Table<ImageRecord>;
+  readonly #referenceTable: Table<ReferenceRecord>;
+  readonly #images: Map<Digest, ImageRecord>;
+  readonly #references: Map<string, ReferenceRecord>;
+  readonly #leases = new Map<Digest, number>();
+  readonly #collecting = new KeyedLock();
+
+  constructor({ state, content, snapshots }: ImageStoreParts) {
+    this.#state = state;
+    this.#content = content;
+    this.#snapshots = snapshots;
+    this.#imageTable = state.table<ImageRecord>("images");
+    this.#referenceTable = state.table<ReferenceRecord>("references");
+    this.#images = new Map(this.#imageTable.entries() as [Digest, ImageRecord][]);
+    this.#references = new Map(this.#referenceTable.entries());
+  }
+
+  /** In no particular order. */
+  list(): ImageRecord[] {
+    return [...this.#images.values()].filter((image) => !image.deleted);
+  }
+
+  findById(id: Digest): ImageRecord | undefined {
+    const image = this.#images.get(id);
+    return image?.deleted ? undefined : image;
+  }
+
+  /** Sorted, tags before digests of the same repository. */
+  referencesTo(id: Digest): Reference[] {
+    const names: string[] = [];
+    for (const [name, record] of this.#references) if (record.id === id) names.push(name);
+    return names.sort().map(parseCanonicalReference);
+  }
+
+  findReference(reference: Reference): ReferenceRecord | undefined {
+    return this.#references.get(canonicalString(reference));
+  }
+
+  /**
+   * By id, by unique prefix of one, by tag or by digest; in that order of moby's `GetImage`.
+   * @throws NotFoundError "No such image: …"
+   */
+  get(text: string): ImageRecord {
+    const image = this.find(text);
+    if (image) return image;
+    throw new NotFoundError(`No such image: ${displayName(text)}`, { subject: text });
+  }
+
+  /** @throws InvalidParameterError if the text cannot be a name; ConflictError if a prefix is not unique */
+  find(text: string): ImageRecord | undefined {
+    if (isDigest(text)) return this.findById(text);
+    if (/^[a-f0-9]{64}$/.test(text)) return this.findById(`sha256:${text}` as Digest);
+    const prefix = /^(?:sha256:)?([a-f0-9]+)$/.exec(text)?.[1];
+    if (text.startsWith("sha256:")) return prefix === undefined ? undefined : this.#findByPrefix(prefix);
+    const parsed = withDefaultTag(parseReference(text));
+    // With both given, the digest is what counts.
+    const reference = parsed.digest ? withDigest(parsed, parsed.digest) : parsed;
+    const named = this.findReference(reference);
+    if (named) return this.findById(named.id);
+    return prefix === undefined ? undefined : this.#findByPrefix(prefix);
+  }
+
+  #findByPrefix(prefix: string): ImageRecord | undefined {
+    const found = this.list().filter((image) => hexOf(image.id).startsWith(prefix));
+    if (found.length > 1) throw new ConflictError(`multiple IDs found with provided prefix: ${prefix}`);
+    return found[0];
+  }
+
+  /** Adds an image, and what it is called from now on. A tag that another image had moves. */
+  add(image: ImageRecord, references: ReadonlyMap<string, ReferenceRecord>): void {
+    this.#state.transaction(() => {
+      this.#imageTable.put(image.id, image);
+      for (const [name, record] of references) this.#referenceTable.put(name, record);
+    });
+    this.#images.set(image.id, image);
+    for (const [name, record] of references) this.#references.set(name, record);
+  }
+
+  removeReference(reference: Reference): void {
+    const name = canonicalString(reference);
+    this.#referenceTable.delete(name);
+    this.#references.delete(name);
+  }
+
+  /**
+   * Removes an image with all that is called after it, then what was its own. While it is in use, its record and
+   * content stay without being shown.
+   * @returns chain ids of the layers that are gone, highest first
+   */
+  async remove(image: ImageRecord, options: { inUse: boolean }): Promise<Digest[]> {
+    const names = this.referencesTo(image.id).map(canonicalString);
+    const hidden: ImageRecord = { ...image, deleted: true };
+    this.#state.transaction(() => {
+      for (const name of names) this.#referenceTable.delete(name);
+      if (options.inUse) this.#imageTable.put(image.id, hidden);
+      else this.#imageTable.delete(image.id);
+    });
+    for (const name of names) this.#references.delete(name);
+    if (options.inUse) {
+      this.#images.set(image.id, hidden);
+      return [];
+    }
+    this.#images.delete(image.id);
+    return await this.#collect(image);
+  }
+
+  /** The images that were deleted by force while they were in use. */
+  hidden(): ImageRecord[] {
+    return [...this.#images.values()].filter((image) => image.deleted);
+  }
+
+  /** Holds content and layers against collection until disposed. */
+  async lease(digests: readonly Digest[]): Promise<Disposable> {
+    using _turn = await this.#collecting.acquire("");
+    for (const digest of digests) this.#leases.set(digest, (this.#leases.get(digest) ?? 0) + 1);
+    let held = true;
+    return {
+      [Symbol.dispose]: () => {
+        if (!held) return;
+        held = false;
+        for (const digest of digests) {
+          const left = (this.#leases.get(digest) ?? 1) - 1;
+          if (left > 0) this.#leases.set(digest, left);
+          else this.#leases.delete(digest);
+        }
+      },
+    };
+  }
+
+  async #collect(image: ImageRecord): Promise<Digest[]> {
+    const removed: Digest[] = [];
+    for (const layer of [...image.layers].reverse()) {
+      if (await this.#collectOne(layer.chainId, (chainId) => this.#snapshots.removeLayer(chainId))) {
+        removed.push(layer.chainId);
+      }
+    }
+    for (const digest of blobsOf(image)) await this.#collectOne(digest, (of) => this.#content.delete(of));
+    return removed;
+  }
+
+  /** One at a time under the lock: a lease never waits for more than one deletion. */
+  async #collectOne(digest: Digest, remove: (digest: Digest) => Promise<unknown>): Promise<boolean> {
+    using _turn = await this.#collecting.acquire("");
+    if (this.#leases.has(digest) || this.#isReferenced(digest)) return false;
+    await remove(digest);
+    return true;
+  }
+
+  #isReferenced(digest: Digest): boolean {
+    for (const image of this.#images.values()) {
+      if (blobsOf(image).includes(digest)) return true;
+      if (image.layers.some((layer) => layer.chainId === digest)) return true;
+    }
+    return false;
+  }
+
+  /** Chain ids of all layers that images have, hidden ones included: everything else is thrown away at boot. */
+  layers(): Set<Digest> {
+    return new Set([...this.#images.values()].flatMap((image) => image.layers.map((layer) => layer.chainId)));
+  }
+
+  /**
+   * Throws away blobs that no image has and that are older than that.
+   * @param before ms since the epoch
+   * @returns bytes freed
+   */
+  async collectBlobs(before: number): Promise<number> {
+    const referenced = new Set([...this.#images.values()].flatMap(blobsOf));
+    let freed = 0;
+    for await (const blob of this.#content.list()) {
+      if (referenced.has(blob.digest) || blob.modifiedAt >= before) continue;
+      if (!(await this.#collectOne(blob.digest, (digest) => this.#content.delete(digest)))) continue;
+      log("debug", "removed content that no image has", { digest: blob.digest });
+      freed += blob.size;
+    }
+    return freed;
+  }
+
+  /** How many images have a layer. */
+  layerUsers(chainId: Digest): number {
+    return this.list().filter((image) => image.layers.some((layer) => layer.chainId === chainId)).length;
+  }
+
+  /** Bytes of a layer's files, if an image has it. */
+  findLayerSize(chainId: Digest): number | undefined {
+    for (const image of this.#images.values()) {
+      const layer = image.layers.find((candidate) => candidate.chainId === chainId);
+      if (layer) return layer.size;
+    }
+    return undefined;
+  }
+}
+
+/** Digests of all content of an image. */
+function blobsOf(image: ImageRecord): Digest[] {
+  return [...image.documents, ...image.layers.map((layer) => layer.blob.digest)];
+}
+
+export function sizeOf(image: ImageRecord): number {
+  return image.layers.reduce((sum, layer) => sum + layer.size, 0);
+}
+
+function displayName(text: string): string {
+  try {
+    return familiarString(withDefaultTag(parseReference(text)));
+  } catch {
+    // An id: shown as it was given.
+    return text;
+  }
+}

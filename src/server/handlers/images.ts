@@ -1,0 +1,133 @@
+/** `/images` and `/distribution`: decodes, makes one call of `engine/images`, encodes. */
+import { decodeAuthHeader, registryCredentials } from "../../api/bodies/auth.ts";
+import type { ImageInspect, ImageSummary } from "../../api/types.ts";
+import { InvalidParameterError, NotImplementedError } from "../../core/errors.ts";
+import type { Credentials } from "../../core/registry.ts";
+import { type Images, LIST_FILTERS, PRUNE_FILTERS } from "../../engine/images/index.ts";
+import type { Call, Handlers } from "../call.ts";
+
+export function imageHandlers(images: Images): Handlers {
+  return {
+    ImageList: (call) => list(call, images),
+    ImageCreate: (call) => create(call, images),
+    ImageInspect: (call) => inspect(call, images),
+    ImageHistory: (call) => call.json(images.history(call.param("name"))),
+    ImageTag: (call) => tag(call, images),
+    ImageDelete: async (call) =>
+      call.json(await images.remove(call.param("name"), { force: call.query.flag("force") })),
+    ImagePrune: async (call) => call.json(await images.prune(call.query.filters(PRUNE_FILTERS), call.signal)),
+    DistributionInspect: async (call) =>
+      call.json(
+        await images.describeDistribution(call.param("name"), {
+          credentials: credentialsOf(call),
+          signal: call.signal,
+        }),
+      ),
+  };
+}
+
+function list(call: Call, images: Images): void {
+  const found = images.list({
+    filters: call.query.filters(LIST_FILTERS),
+    sharedSize: call.query.flag("shared-size"),
+    manifests: call.atLeast([1, 47]) && call.query.flag("manifests"),
+  });
+  call.json(found.map((image) => summaryFor(call, image)));
+}
+
+/** @see moby `api/server/router/image/image_routes.go`, getImagesJSON */
+function summaryFor(call: Call, image: ImageSummary): object {
+  const withVirtualSize = call.atLeast([1, 44]) ? image : { ...image, VirtualSize: image.Size };
+  if (call.atLeast([1, 43]) || image.RepoTags.length + image.RepoDigests.length > 0) return withVirtualSize;
+  return { ...withVirtualSize, RepoTags: ["<none>:<none>"], RepoDigests: ["<none>@<none>"] };
+}
+
+function inspect(call: Call, images: Images): void {
+  const manifests = call.atLeast([1, 48]) && call.query.flag("manifests");
+  const platform = call.atLeast([1, 49]) ? platformParameter(call) : undefined;
+  if (manifests && platform !== undefined) {
+    throw new InvalidParameterError("conflicting options: manifests and platform options cannot both be set");
+  }
+  const found = images.inspect(call.param("name"), { manifests, ...(platform ? { platform } : {}) });
+  call.json(inspectFor(call, found));
+}
+
+function inspectFor(call: Call, image: ImageInspect): object {
+  const { Descriptor, ...rest } = image;
+  return {
+    ...rest,
+    ...(call.atLeast([1, 48]) ? { Descriptor } : {}),
+    ...(call.atLeast([1, 44]) ? {} : { VirtualSize: image.Size }),
+  };
+}
+
+/** Inspect takes the platform as a JSON object; pull takes it as text. */
+function platformParameter(call: Call): string | undefined {
+  const text = call.query.get("platform");
+  if (!text) return undefined;
+  try {
+    const { os, architecture, variant } = JSON.parse(text) as Record<string, string | undefined>;
+    return [os, architecture, variant].filter(Boolean).join("/");
+  } catch (error) {
+    throw new InvalidParameterError(`failed to parse platform: ${String(error)}`, { cause: error });
+  }
+}
+
+async function create(call: Call, images: Images): Promise<void> {
+  const fromImage = call.query.get("fromImage") ?? "";
+  if (fromImage === "") {
+    if (call.query.get("fromSrc")) throw new NotImplementedError("importing an image is not implemented");
+    throw new InvalidParameterError("fromImage or fromSrc must be given");
+  }
+  const progress = images.pull(nameWithTag(fromImage, call.query.get("tag") ?? ""), {
+    platform: call.query.get("platform"),
+    credentials: credentialsOf(call),
+    signal: call.signal,
+  });
+  // What fails before there is progress is an ordinary error with its status; after that it is told in-band.
+  const first = await progress.next();
+  const reply = call.stream({ contentType: "application/json", errors: "progress" });
+  if (!first.done) {
+    await reply.writeJson(first.value);
+    for await (const message of progress) await reply.writeJson(message);
+  }
+  await reply.end();
+}
+
+/** `tag` takes the place of a tag in the name, and may be a digest; a digest in the name stands. */
+function nameWithTag(name: string, tag: string): string {
+  if (tag === "" || name.includes("@")) return name;
+  const withoutTag = name.replace(/:[^/:]*$/, "");
+  return tag.startsWith("sha256:") ? `${withoutTag}@${tag}` : `${withoutTag}:${tag}`;
+}
+
+function tag(call: Call, images: Images): void {
+  const repository = call.query.get("repo") ?? "";
+  if (repository === "") throw new InvalidParameterError("repository name must have at least one component");
+  images.tag(call.param("name"), repository, call.query.get("tag") ?? "");
+  call.empty(201);
+}
+
+function credentialsOf(call: Call): Credentials | undefined {
+  return toCredentials(decodeAuthHeader(call.header("x-registry-auth"), registryCredentials));
+}
+
+/** Undefined if there is nothing to log in with. */
+export function toCredentials(config: {
+  username?: string;
+  password?: string;
+  auth?: string;
+  identitytoken?: string;
+  registrytoken?: string;
+}): Credentials | undefined {
+  const [, user = "", password = ""] =
+    /^([^:]*):(.*)$/s.exec(Buffer.from(config.auth ?? "", "base64").toString("utf8")) ?? [];
+  const credentials = {
+    username: config.username || user,
+    password: config.password || password,
+    ...(config.identitytoken ? { identityToken: config.identitytoken } : {}),
+    ...(config.registrytoken ? { registryToken: config.registrytoken } : {}),
+  };
+  const empty = !credentials.username && !credentials.identityToken && !credentials.registryToken;
+  return empty ? undefined : credentials;
+}
