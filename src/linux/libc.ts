@@ -18,6 +18,8 @@ export const { symbols: libc } = dlopen("libc.so.6", {
   mount: { args: [pointer, pointer, pointer, u64, pointer], returns: i32 },
   umount2: { args: [pointer, i32], returns: i32 },
   socket: { args: [i32, i32, i32], returns: i32 },
+  mkdirat: { args: [i32, pointer, u32], returns: i32 },
+  fchownat: { args: [i32, pointer, u32, u32, i32], returns: i32 },
   socketpair: { args: [i32, i32, i32, pointer], returns: i32 },
   bind: { args: [i32, pointer, u32], returns: i32 },
   connect: { args: [i32, pointer, u32], returns: i32 },

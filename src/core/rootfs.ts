@@ -1,0 +1,34 @@
+/**
+ * Port: looking into a container's root file system from outside. What lies in it belongs to whoever made the image
+ * and ran the container: every path is resolved by the kernel as if the root were `/`, symbolic links included, and
+ * nothing outside of it can be reached (invariants S04, S05, S14).
+ */
+
+export interface RootEntry {
+  readonly kind: "file" | "directory" | "symlink" | "other";
+  /** Permission bits. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** Bytes. */
+  readonly size: number;
+}
+
+export interface RootFiles {
+  /**
+   * The content of a regular file, or undefined if there is none.
+   * @throws InvalidParameterError if it is no regular file or larger than `limit` bytes
+   */
+  readFile(root: string, path: string, limit: number): Promise<Uint8Array | undefined>;
+  /** What is at a path; of a symbolic link at its end only the link with `follow: false`. Undefined if nothing is. */
+  stat(root: string, path: string, options?: { follow?: boolean }): Promise<RootEntry | undefined>;
+  /**
+   * Makes a directory and those above it, as `mkdir -p` inside of the container would. What is there stays as it is.
+   * @throws InvalidParameterError if something that is no directory is in the way
+   */
+  makeDirectory(
+    root: string,
+    path: string,
+    owner: { readonly uid: number; readonly gid: number; readonly mode: number },
+  ): Promise<void>;
+}

@@ -1,0 +1,29 @@
+/** The environment of a container's processes. @see moby container/container_unix.go (CreateDaemonEnvironment) */
+export const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+export interface EnvironmentRequest {
+  readonly hostname: string;
+  readonly tty: boolean;
+  /** `config.Env`: `NAME=value`; a name alone takes the variable away. */
+  readonly env: readonly string[];
+  /** Of the user who runs the process. */
+  readonly home: string;
+}
+
+/** What the engine sets, then what was asked for in its place or behind; HOME unless somebody set it. */
+export function toEnvironment({ hostname, tty, env, home }: EnvironmentRequest): string[] {
+  const base = [`PATH=${DEFAULT_PATH}`, `HOSTNAME=${hostname}`, ...(tty ? ["TERM=xterm"] : [])];
+  const merged = mergeEnvironment(base, env);
+  return merged.some((entry) => entry.startsWith("HOME=")) ? merged : [...merged, `HOME=${home}`];
+}
+
+/** Later entries of a name take the place of the earlier one. */
+export function mergeEnvironment(base: readonly string[], changes: readonly string[]): string[] {
+  const merged = new Map<string, string>();
+  for (const entry of [...base, ...changes]) {
+    const at = entry.indexOf("=");
+    if (at < 0) merged.delete(entry);
+    else merged.set(entry.slice(0, at), entry);
+  }
+  return [...merged.values()];
+}

@@ -1,0 +1,141 @@
+/** Limits: cgroup resources and rlimits. @see moby daemon/daemon_unix.go (getMemoryResources and its siblings) */
+import type { HostConfig } from "../../../api/types.ts";
+import { log } from "../../../base/log.ts";
+import type { ContainerHost, ResourceLimit } from "../../../core/container-host.ts";
+import { InvalidParameterError } from "../../../core/errors.ts";
+import type { RuntimeProcess, RuntimeResources } from "../../../core/runtime-spec.ts";
+
+/** The kernel's own default; what `--cpus` is counted in. Microseconds. */
+const CPU_PERIOD = 100_000;
+
+/** Without device rules. Members that were not asked for are absent: the kernel's defaults hold. */
+export function toResources(hostConfig: HostConfig, cgroupVersion: 1 | 2): RuntimeResources {
+  return {
+    memory: withoutUndefined({
+      limit: positive(hostConfig.Memory),
+      reservation: positive(hostConfig.MemoryReservation),
+      swap: nonZero(hostConfig.MemorySwap),
+      swappiness: toSwappiness(hostConfig.MemorySwappiness, cgroupVersion),
+      disableOOMKiller: cgroupVersion === 1 && hostConfig.OomKillDisable ? true : undefined,
+    }),
+    cpu: withoutUndefined({
+      shares: positive(hostConfig.CpuShares),
+      ...toQuota(hostConfig),
+      realtimePeriod: positive(hostConfig.CpuRealtimePeriod),
+      realtimeRuntime: positive(hostConfig.CpuRealtimeRuntime),
+      cpus: hostConfig.CpusetCpus || undefined,
+      mems: hostConfig.CpusetMems || undefined,
+    }),
+    pids: hostConfig.PidsLimit ? { limit: hostConfig.PidsLimit } : undefined,
+    blockIO: toBlockIo(hostConfig),
+  };
+}
+
+function toQuota({ NanoCpus, CpuPeriod, CpuQuota }: HostConfig): { period?: number; quota?: number } {
+  if (NanoCpus && NanoCpus > 0) {
+    return { period: CPU_PERIOD, quota: Math.trunc((NanoCpus * CPU_PERIOD) / 1e9) };
+  }
+  return { period: positive(CpuPeriod), quota: nonZero(CpuQuota) };
+}
+
+function toSwappiness(value: number | null | undefined, cgroupVersion: 1 | 2): number | undefined {
+  return value === undefined || value === null || value < 0 || cgroupVersion === 2 ? undefined : value;
+}
+
+/** Device numbers are looked up by the caller's `devices`; see `toBlockIoDevices`. */
+function toBlockIo(hostConfig: HostConfig): RuntimeResources["blockIO"] {
+  const blockIo = withoutUndefined({ weight: positive(hostConfig.BlkioWeight) });
+  return blockIo;
+}
+
+/** What needs the numbers of block devices: per-device weights and rates. */
+export function toBlockIoDevices(
+  hostConfig: HostConfig,
+  host: Pick<ContainerHost, "devicesAt">,
+): Record<string, unknown> | undefined {
+  const numbers = (path = ""): { major: number; minor: number } => {
+    const [device] = host.devicesAt(path);
+    if (device?.type !== "b")
+      throw new InvalidParameterError(`${path} is not a block device`, { subject: path });
+    return { major: device.major ?? 0, minor: device.minor ?? 0 };
+  };
+  const rates = (limits: HostConfig["BlkioDeviceReadBps"]) =>
+    limits?.length ? limits.map(({ Path, Rate }) => ({ ...numbers(Path), rate: Rate ?? 0 })) : undefined;
+  return withoutUndefined({
+    weightDevice: hostConfig.BlkioWeightDevice?.length
+      ? hostConfig.BlkioWeightDevice.map(({ Path, Weight }) => ({ ...numbers(Path), weight: Weight ?? 0 }))
+      : undefined,
+    throttleReadBpsDevice: rates(hostConfig.BlkioDeviceReadBps),
+    throttleWriteBpsDevice: rates(hostConfig.BlkioDeviceWriteBps),
+    throttleReadIOPSDevice: rates(hostConfig.BlkioDeviceReadIOps),
+    throttleWriteIOPSDevice: rates(hostConfig.BlkioDeviceWriteIOps),
+  });
+}
+
+type Ulimits = readonly { readonly Name?: string; readonly Soft?: number; readonly Hard?: number }[];
+
+/**
+ * The container's own limits, then the daemon's defaults. Without CAP_SYS_RESOURCE nothing can be raised above the
+ * daemon's own hard limit: a default is lowered to it with a warning, one that was asked for is an error naming it.
+ */
+export function toRlimits(
+  asked: Ulimits,
+  defaults: Ulimits,
+  host: Pick<ContainerHost, "limits" | "capabilities">,
+): RuntimeProcess["rlimits"] {
+  const names = new Set(asked.map(({ Name }) => Name));
+  const explicit = asked.map((limit) => toRlimit(limit));
+  const inherited = defaults.filter(({ Name }) => !names.has(Name)).map((limit) => toRlimit(limit));
+  const mayRaise = host.capabilities.includes("CAP_SYS_RESOURCE");
+  if (!mayRaise) for (const limit of explicit) checkRlimit(limit, host.limits);
+  return [...explicit, ...inherited.map((limit) => (mayRaise ? limit : lowered(limit, host.limits)))];
+}
+
+interface Rlimit {
+  readonly type: string;
+  readonly soft: number;
+  readonly hard: number;
+}
+
+/** RLIM_INFINITY as the runtimes' JSON parsers take it: all 64 bits, which a double cannot hold exactly. */
+const UNLIMITED = Number.POSITIVE_INFINITY;
+
+function toRlimit({ Name = "", Soft = 0, Hard = 0 }: Ulimits[number]): Rlimit {
+  const toLimit = (value: number): number => (value < 0 ? UNLIMITED : value);
+  return { type: `RLIMIT_${Name.toUpperCase()}`, soft: toLimit(Soft), hard: toLimit(Hard) };
+}
+
+function checkRlimit({ type, hard }: Rlimit, limits: ReadonlyMap<string, ResourceLimit>): void {
+  const most = limits.get(type)?.hard ?? UNLIMITED;
+  if (hard <= most) return;
+  const name = type.replace("RLIMIT_", "").toLowerCase();
+  throw new InvalidParameterError(
+    `ulimit ${name}: the hard limit ${hard === UNLIMITED ? "unlimited" : hard} exceeds what this host allows the engine to set (${most})`,
+    { subject: name },
+  );
+}
+
+function lowered(limit: Rlimit, limits: ReadonlyMap<string, ResourceLimit>): Rlimit {
+  const most = limits.get(limit.type)?.hard ?? UNLIMITED;
+  if (limit.hard <= most) return limit;
+  log("warn", "a default ulimit was lowered to what the host allows", {
+    type: limit.type,
+    from: limit.hard,
+    to: most,
+  });
+  return { type: limit.type, hard: most, soft: Math.min(limit.soft, most) };
+}
+
+function positive(value: number | null | undefined): number | undefined {
+  return value && value > 0 ? value : undefined;
+}
+
+function nonZero(value: number | null | undefined): number | undefined {
+  return value || undefined;
+}
+
+/** Undefined if nothing is left: an empty object would make the runtime touch the controller. */
+function withoutUndefined<T extends object>(value: T): T | undefined {
+  const entries = Object.entries(value).filter(([, member]) => member !== undefined);
+  return entries.length > 0 ? (Object.fromEntries(entries) as T) : undefined;
+}

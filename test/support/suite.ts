@@ -1,0 +1,67 @@
+/** What every end-to-end suite begins with: an engine of its own with images, and both clients against it. */
+import { afterAll, afterEach, beforeAll, describe, test } from "bun:test";
+import { ensureImageStorage } from "../fixtures/images.ts";
+import { type Cli, type Client, clients, cliOf } from "./cli.ts";
+import { type EngineOptions, oracle, startEngine, type TestEngine } from "./engine.ts";
+import { startRegistry, type TestRegistry } from "./registry.ts";
+
+export interface Suite {
+  readonly engine: TestEngine;
+  readonly registry: TestRegistry;
+  cli(client: Client): Cli;
+}
+
+/** Call at the top of a test file. Containers, volumes and networks are removed after each test. */
+export function useEngine(options: EngineOptions & { readonly images?: readonly string[] } = {}): Suite {
+  let engine: TestEngine | undefined;
+  let registry: TestRegistry | undefined;
+  const running = <T>(part: T | undefined): T => {
+    if (part === undefined) throw new Error("the suite's engine did not start");
+    return part;
+  };
+  beforeAll(async () => {
+    registry = await startRegistry({ storage: await ensureImageStorage() });
+    engine = await startEngine(options);
+    await engine.provide(registry.host, ...(options.images ?? ["busybox"]));
+  }, 300_000);
+  afterEach(async () => {
+    if (engine && (await engine.answers())) await engine.clear();
+  }, 60_000);
+  afterAll(async () => {
+    await registry?.[Symbol.asyncDispose]();
+    await engine?.[Symbol.asyncDispose]();
+  }, 120_000);
+  return {
+    get engine() {
+      return running(engine);
+    },
+    get registry() {
+      return running(registry);
+    },
+    cli: (client) => lateCli(() => cliOf(client, running(engine))),
+  };
+}
+
+/** The engine is not there yet while tests are declared. */
+function lateCli(cli: () => Cli): Cli {
+  return Object.assign((...args: readonly string[]) => cli()(...args), {
+    with: (...args: Parameters<Cli["with"]>) => cli().with(...args),
+    ok: (...args: readonly string[]) => cli().ok(...args),
+    spawn: (...args: readonly string[]) => cli().spawn(...args),
+    terminal: (...args: readonly string[]) => cli().terminal(...args),
+  });
+}
+
+/** Declares the same tests once per client. */
+export function withEachClient(
+  suite: Suite,
+  name: string,
+  declare: (cli: Cli, client: Client) => void,
+): void {
+  for (const client of clients) describe(`${name}, ${client}`, () => declare(suite.cli(client), client));
+}
+
+/** Behaviour that dockerd 20.10, the oracle at hand, does not have or has otherwise. The reason is for the reader. */
+export function notInOracle(_reason: string): typeof test {
+  return (oracle ? test.skip : test) as typeof test;
+}
