@@ -16,6 +16,7 @@ import { messageOf } from "../../core/errors.ts";
 import type { Digest } from "../../core/ids.ts";
 import type { ContainerSandbox } from "../../core/networking.ts";
 import type { Task, TaskExit } from "../../core/runtime.ts";
+import { recoverExecs } from "../exec/ends.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { discardContainer } from "./discard.ts";
 import { publish } from "./events.ts";
@@ -70,6 +71,7 @@ export async function bootContainers(deps: ContainerDeps, { imageLayers }: BootO
     const sandbox = sandboxes.get(container.id);
     if (task && sandbox) await adopt(deps, container, task, sandbox);
   }
+  await recoverExecs(deps, new Map([...tasks].filter(([id]) => surviving.has(id))));
   for (const container of records) {
     if (surviving.has(container.id)) continue;
     await settle(deps, container, exits.get(container.id)).catch((error) =>

@@ -127,7 +127,7 @@ function compose(host: FakeHost): ContainerDeps {
   return {
     store: new ContainerStore(fakeState(host)),
     running: new RunningContainers(),
-    execs: new ExecStore(),
+    execs: new ExecStore(fakeState(host)),
     locks: new KeyedLock(),
     images: {
       resolve(reference) {

@@ -2,16 +2,16 @@
  * `POST /exec/{id}/start`: runs the process, with a client on its stdio or without one. When the client sees the
  * end of the stream, the exit code can be asked for.
  */
-import { log } from "../../base/log.ts";
 import type { ContainerRecord } from "../../core/container.ts";
 import { ConflictError, messageOf, NotFoundError } from "../../core/errors.ts";
-import type { ExecTask, StdioConnection, TerminalSize } from "../../core/runtime.ts";
+import type { StdioConnection, TerminalSize } from "../../core/runtime.ts";
 import type { ContainerDeps } from "../containers/deps.ts";
 import { publish } from "../containers/events.ts";
 import type { RunningContainer } from "../containers/running.ts";
 import { exitCodeOfFailure, toStartFailure } from "../containers/start-failure.ts";
 import { type StdioClient, serveStdio } from "../containers/stdio.ts";
 import { getExecutable } from "./create.ts";
+import { recordEnd, seeExecOut } from "./ends.ts";
 import type { Exec } from "./store.ts";
 
 /** A child that holds the output open must not hold the client: so long it is read on after the exit. Milliseconds. */
@@ -101,6 +101,7 @@ async function run(
   publish(deps.events, container, `exec_start: ${config.cmd.join(" ")}`, { execID: id });
   try {
     const process = await deps.toExecProcess({ container, task: running.task, exec: config, size });
+    deps.execs.persist(exec);
     const task = await running.task.exec(id, process, {
       tty: config.tty,
       stdin: config.attachStdin && onAttach !== undefined,
@@ -108,32 +109,11 @@ async function run(
       onAttach,
     });
     deps.execs.put({ ...exec, state: "running", task, pid: task.pid });
-    const ended = task.exited.then(({ exitCode }) => {
-      recordEnd(deps, exec, exitCode);
-      void forget(task);
-    });
-    return { ended };
+    return { ended: seeExecOut(deps, exec, task) };
   } catch (error) {
-    recordEnd(deps, exec, exitCodeOfFailure(toStartFailure(error)));
-    throw toStartFailure(error);
+    const failure = toStartFailure(error);
+    deps.execs.forget(id);
+    recordEnd(deps, exec, exitCodeOfFailure(failure));
+    throw failure;
   }
-}
-
-/** Its exit code is written down: the traces on the host may go. What stays goes with the container. */
-async function forget(task: ExecTask): Promise<void> {
-  try {
-    await task[Symbol.asyncDispose]();
-  } catch (error) {
-    log("warn", "traces of an exec could not be removed", { exec: task.id, error: messageOf(error) });
-  }
-}
-
-function recordEnd(deps: ContainerDeps, exec: Exec, exitCode: number): void {
-  const { id, containerId } = exec;
-  const last = deps.execs.get(id) ?? exec;
-  const container = deps.store.byId(containerId);
-  // Gone with its container.
-  if (!container) return;
-  deps.execs.put({ ...last, state: "ended", task: undefined, exitCode, endedAt: performance.now() });
-  publish(deps.events, container, "exec_die", { execID: id, exitCode: String(exitCode) });
 }

@@ -1,9 +1,10 @@
 /**
- * Execs: processes that were added to running containers. Kept in memory, as Docker does: they live as long as their
- * container's run, and their results for a while after, so that a client can ask for the exit code.
+ * Execs: processes that were added to running containers. One that runs is durable, so that its exit code can be
+ * asked for though the daemon was down when it ended; its result is kept for a while after.
  */
 import type { ExecId } from "../../core/ids.ts";
 import type { ExecTask, TerminalSize } from "../../core/runtime.ts";
+import type { StateStore, Table } from "../../core/state.ts";
 
 /** How long the result of an exec that ended can be asked for. Milliseconds. */
 const KEPT = 5 * 60_000;
@@ -19,15 +20,19 @@ export interface ExecConfig {
   readonly attachStdin: boolean;
   readonly attachStdout: boolean;
   readonly attachStderr: boolean;
-  readonly detachKeys: string | undefined;
-  readonly consoleSize: TerminalSize | undefined;
+  readonly detachKeys?: string;
+  readonly consoleSize?: TerminalSize;
 }
 
-/** `created` → `running` → `ended`; a start that fails goes straight to the end. */
-export interface Exec {
+/** What is durable of an exec that was started. */
+export interface ExecRow {
   readonly id: ExecId;
   readonly containerId: string;
   readonly config: ExecConfig;
+}
+
+/** `created` → `running` → `ended`; a start that fails goes straight to the end. */
+export interface Exec extends ExecRow {
   readonly state: "created" | "running" | "ended";
   readonly task: ExecTask | undefined;
   readonly pid: number;
@@ -37,7 +42,12 @@ export interface Exec {
 }
 
 export class ExecStore {
+  readonly #table: Table<ExecRow>;
   readonly #execs = new Map<string, Exec>();
+
+  constructor(state: StateStore) {
+    this.#table = state.table<ExecRow>("execs");
+  }
 
   get(id: string): Exec | undefined {
     this.#dropOld();
@@ -50,6 +60,20 @@ export class ExecStore {
     return exec;
   }
 
+  /** Before its process is made: what runs is known after a crash. */
+  persist({ id, containerId, config }: ExecRow): void {
+    this.#table.put(id, { id, containerId, config });
+  }
+
+  forget(id: string): void {
+    this.#table.delete(id);
+  }
+
+  /** Those that ran when the last daemon ended. */
+  persisted(): ExecRow[] {
+    return this.#table.entries().map(([, row]) => row);
+  }
+
   /** Those that did not end yet: inspect's `ExecIDs`. */
   idsOf(containerId: string): string[] {
     return [...this.#execs.values()]
@@ -57,19 +81,20 @@ export class ExecStore {
       .map(({ id }) => id);
   }
 
-  /** The container's process ended, and all others in it with it. */
+  /** The container's process ended: those that were never started never will be. Others end by themselves, now. */
   endOf(containerId: string): void {
     const endedAt = performance.now();
     for (const exec of this.#execs.values()) {
-      if (exec.containerId !== containerId || exec.state === "ended") continue;
-      // One that runs gets its own exit code from its monitor, soon.
-      if (exec.state === "created") this.#execs.set(exec.id, { ...exec, state: "ended", endedAt });
+      if (exec.containerId !== containerId || exec.state !== "created") continue;
+      this.#execs.set(exec.id, { ...exec, state: "ended", endedAt });
     }
   }
 
   deleteOf(containerId: string): void {
     for (const exec of this.#execs.values()) {
-      if (exec.containerId === containerId) this.#execs.delete(exec.id);
+      if (exec.containerId !== containerId) continue;
+      this.#execs.delete(exec.id);
+      if (exec.state === "running") this.#table.delete(exec.id);
     }
   }
 

@@ -1,0 +1,71 @@
+/** What happens when the process of an exec ends, also of one that a former daemon started. */
+import { log } from "../../base/log.ts";
+import { messageOf } from "../../core/errors.ts";
+import type { ExecTask, Task } from "../../core/runtime.ts";
+import type { ContainerDeps } from "../containers/deps.ts";
+import { publish } from "../containers/events.ts";
+import type { Exec, ExecRow } from "./store.ts";
+
+type ExecDeps = Pick<ContainerDeps, "execs" | "store" | "events">;
+
+/** Settles when the exit code can be asked for. Never rejects. */
+export async function seeExecOut(deps: ExecDeps, exec: ExecRow, task: ExecTask): Promise<void> {
+  const { exitCode } = await task.exited;
+  recordEnd(deps, exec, exitCode);
+  // Not in the way of the client, who waits for the exit code only.
+  setImmediate(() => void forget(deps, task));
+}
+
+export function recordEnd(deps: ExecDeps, { id, containerId, config }: ExecRow, exitCode: number): void {
+  const container = deps.store.byId(containerId);
+  // Gone with its container.
+  if (!container) return;
+  const pid = deps.execs.get(id)?.pid ?? 0;
+  const ended: Exec = {
+    id,
+    containerId,
+    config,
+    state: "ended",
+    task: undefined,
+    pid,
+    exitCode,
+    endedAt: performance.now(),
+  };
+  deps.execs.put(ended);
+  publish(deps.events, container, "exec_die", { execID: id, exitCode: String(exitCode) });
+}
+
+/** What stays on the host goes with the container. */
+async function forget(deps: ExecDeps, task: ExecTask): Promise<void> {
+  try {
+    deps.execs.forget(task.id);
+    await task[Symbol.asyncDispose]();
+  } catch (error) {
+    log("warn", "traces of an exec could not be removed", { exec: task.id, error: messageOf(error) });
+  }
+}
+
+/** Boot: execs in the containers that still run go on being looked after; rows of all others are dropped. */
+export async function recoverExecs(deps: ExecDeps, running: ReadonlyMap<string, Task>): Promise<void> {
+  const known = new Set<string>();
+  for (const row of deps.execs.persisted()) {
+    const task = running.get(row.containerId)?.execs.get(row.id);
+    if (!task) {
+      deps.execs.forget(row.id);
+      continue;
+    }
+    known.add(row.id);
+    deps.execs.put({
+      ...row,
+      state: "running",
+      task,
+      pid: task.pid,
+      exitCode: undefined,
+      endedAt: undefined,
+    });
+    void seeExecOut(deps, row, task);
+  }
+  for (const { execs } of running.values()) {
+    for (const [id, task] of execs) if (!known.has(id)) await task[Symbol.asyncDispose]();
+  }
+}
