@@ -1,12 +1,12 @@
-/** `docker update`: the restart policy at any time, limits while the container does not run. */
+/** `docker update`: the restart policy and the limits, also of a running container. */
 import type { HostConfig } from "../../api/types.ts";
-import { isRunning } from "../../core/container.ts";
-import { ConflictError, InvalidParameterError, NotImplementedError } from "../../core/errors.ts";
+import { ConflictError, InvalidParameterError } from "../../core/errors.ts";
 import { checkResources, checkRestartPolicy } from "./checks.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { publish } from "./events.ts";
+import { toResources } from "./spec/resources.ts";
 
-/** @returns warnings @throws InvalidParameterError; ConflictError; NotImplementedError for limits of what runs */
+/** @returns warnings @throws InvalidParameterError; ConflictError; SystemError when the kernel refuses */
 export async function updateContainer(
   deps: ContainerDeps,
   reference: string,
@@ -22,11 +22,6 @@ export async function updateContainer(
       subject: id,
     });
   }
-  if (isRunning(container) && Object.keys(resources).length > 0) {
-    throw new NotImplementedError(
-      "changing the limits of a running container is not built yet: stop it, update, start",
-    );
-  }
   const hostConfig: HostConfig = { ...container.hostConfig, ...resources };
   if (RestartPolicy?.Name) {
     checkRestartPolicy(RestartPolicy);
@@ -38,6 +33,10 @@ export async function updateContainer(
     hostConfig.RestartPolicy = RestartPolicy;
   }
   const warnings = checkResources(hostConfig, deps.host, { update: true });
+  const running = deps.running.get(id);
+  if (running && Object.keys(resources).length > 0) {
+    await running.task.update(toResources(hostConfig, deps.host.cgroupVersion));
+  }
   const updated = deps.store.update(id, () => ({ hostConfig }));
   publish(deps.events, updated, "update");
   return warnings;
