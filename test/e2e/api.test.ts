@@ -75,9 +75,7 @@ describe("ping and versions", () => {
     ]);
     const tooOld = await request("GET", "/v1.10/version");
     expect(tooOld.status).toBe(400);
-    expect(tooOld.json().message).toStartWith(
-      "client version 1.10 is too old. Minimum supported API version is 1.",
-    );
+    expect(tooOld.text).toContain("client version 1.10 is too old. Minimum supported API version is 1.");
   });
 
   notInOracle("it is at 1.41")("the API is of 1.51 or later, down to 1.24", async () => {
@@ -97,6 +95,10 @@ describe("ping and versions", () => {
       Components: expect.any(Array),
     });
     const info = await suite.engine.call("GET", "/info");
+    // Before toMatchObject, which puts its matchers into what it looks at.
+    expect(info.MemTotal).toBe(
+      Number(/MemTotal:\s+(\d+)/.exec(readFileSync("/proc/meminfo", "utf8"))?.[1]) * 1024,
+    );
     expect(info).toMatchObject({
       Containers: 0,
       Images: expect.any(Number),
@@ -112,9 +114,6 @@ describe("ping and versions", () => {
         Network: expect.arrayContaining(["bridge", "host", "null"]),
       },
     });
-    expect(info.MemTotal).toBe(
-      Number(/MemTotal:\s+(\d+)/.exec(readFileSync("/proc/meminfo", "utf8"))?.[1]) * 1024,
-    );
   });
 
   test("an unknown path is 404, in JSON", async () => {
@@ -180,7 +179,7 @@ describe("bad input", () => {
       expect(`${JSON.stringify(body)} ${(await create(body)).status}`).toBe(`${JSON.stringify(body)} 400`);
   });
 
-  test("values that cannot be are 400", async () => {
+  notInOracle("20.10 answers 500 to some")("values that cannot be are 400", async () => {
     const wrong = [
       { Image: "busybox", HostConfig: { Memory: 1 } },
       { Image: "busybox", HostConfig: { RestartPolicy: { Name: "sometimes" } } },
@@ -222,7 +221,7 @@ describe("bad input", () => {
     expect(status).toBe(400);
   });
 
-  test("bad filters and numbers in the query", async () => {
+  notInOracle("20.10 answers 500 to some")("bad filters and numbers in the query", async () => {
     const bad = [
       "/containers/json?filters=%7B",
       "/containers/json?filters=%5B%5D",
@@ -236,7 +235,7 @@ describe("bad input", () => {
       ).toBe(`${path} 400`);
   });
 
-  test("hostile names in paths are no paths", async () => {
+  notInOracle("Go redirects to the cleaned path")("hostile names in paths are no paths", async () => {
     for (const path of [
       "/containers/..%2f..%2fetc%2fpasswd/json",
       "/containers/%00/json",
@@ -325,34 +324,37 @@ describe("bad input", () => {
     expect(await slowestPing(5)).toBeLessThan(50);
   });
 
-  test("clients that hang up in the middle of everything leave the daemon as it was", async () => {
-    const { Id } = await suite.engine.call("POST", "/containers/create", {
-      Image: "busybox",
-      Cmd: ["sleep", "60"],
-      OpenStdin: true,
-    });
-    await suite.engine.call("POST", `/containers/${Id}/start`);
-    await Bun.sleep(300);
-    const before = total(openFiles(suite.engine.pid));
-    const paths = [
-      `POST /containers/${Id}/attach?stream=1&stdout=1&stdin=1`,
-      `GET /containers/${Id}/logs?follow=1&stdout=1`,
-      `POST /containers/${Id}/wait`,
-      "GET /events",
-    ];
-    for (let round = 0; round < 10; round++) {
-      const sockets = await opened(paths.length);
-      for (const [at, socket] of sockets.entries())
-        socket.write(
-          `${paths[at]} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\n`,
-        );
-      await Bun.sleep(50);
-      for (const socket of sockets) socket.destroy();
-    }
-    await Bun.sleep(1_000);
-    expect(total(openFiles(suite.engine.pid))).toBeLessThanOrEqual(before + 6);
-    expect((await suite.engine.call("GET", `/containers/${Id}/json`)).State.Running).toBe(true);
-  });
+  notInOracle("20.10 keeps some descriptors")(
+    "clients that hang up in the middle of everything leave the daemon as it was",
+    async () => {
+      const { Id } = await suite.engine.call("POST", "/containers/create", {
+        Image: "busybox",
+        Cmd: ["sleep", "60"],
+        OpenStdin: true,
+      });
+      await suite.engine.call("POST", `/containers/${Id}/start`);
+      await Bun.sleep(300);
+      const before = total(openFiles(suite.engine.pid));
+      const paths = [
+        `POST /containers/${Id}/attach?stream=1&stdout=1&stdin=1`,
+        `GET /containers/${Id}/logs?follow=1&stdout=1`,
+        `POST /containers/${Id}/wait`,
+        "GET /events",
+      ];
+      for (let round = 0; round < 10; round++) {
+        const sockets = await opened(paths.length);
+        for (const [at, socket] of sockets.entries())
+          socket.write(
+            `${paths[at]} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\n`,
+          );
+        await Bun.sleep(50);
+        for (const socket of sockets) socket.destroy();
+      }
+      await Bun.sleep(1_000);
+      expect(total(openFiles(suite.engine.pid))).toBeLessThanOrEqual(before + 6);
+      expect((await suite.engine.call("GET", `/containers/${Id}/json`)).State.Running).toBe(true);
+    },
+  );
 });
 
 describe.skipIf(oracle)("the daemon as a program", () => {

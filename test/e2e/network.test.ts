@@ -42,7 +42,15 @@ withEachClient(suite, "network", (cli) => {
   };
   const fromContainer = async (address: string, port: number, ...args: string[]) =>
     (
-      await cli("run", "--rm", ...args, "busybox", "sh", "-c", `timeout 4 nc ${address} ${port} </dev/null`)
+      await cli(
+        "run",
+        "--rm",
+        ...args,
+        "busybox",
+        "sh",
+        "-c",
+        `timeout 4 nc ${address} ${port} </dev/null; true`,
+      )
     ).stdout.trim();
   const publishedPort = async (id: string, port: string) =>
     Number(
@@ -142,7 +150,9 @@ withEachClient(suite, "network", (cli) => {
       const port = await freePort();
       const id = await answering("hello", 7000, "-p", `${port}:7000`);
       expect(
-        (await cli("exec", id, "sh", "-c", `timeout 4 nc ${hostAddress()} ${port} </dev/null`)).stdout.trim(),
+        (
+          await cli("exec", id, "sh", "-c", `timeout 4 nc ${hostAddress()} ${port} </dev/null; true`)
+        ).stdout.trim(),
       ).toBe("hello");
     });
 
