@@ -51,6 +51,8 @@ export class Dispatcher {
     const { method, target } = exchange.head;
     const question = target.indexOf("?");
     const query = question < 0 ? "" : target.slice(question + 1);
+    // Without the query: build arguments are secrets.
+    log("debug", "request", { method, path: question < 0 ? target : target.slice(0, question) });
     let call = this.#unrouted(exchange, query);
     try {
       admit?.(exchange);

@@ -32,6 +32,7 @@ export interface TlsOptions {
 const SOCKET_MODE = 0o660;
 /** What the kernel takes, less the suffix below. */
 const LONGEST_SOCKET_PATH = 103;
+const KEEP_ALIVE_DELAY = 15_000;
 /** A socket gets its name only once mode and group are right; one that a crash left here is replaced next time. */
 const UNNAMED = ".new";
 
@@ -184,6 +185,12 @@ async function listenTcp(
   onSocket: (socket: Socket) => void,
 ): Promise<Listening> {
   const { host, port, tls } = endpoint;
+  const accept = (socket: Socket) => {
+    socket.setNoDelay(true);
+    // A peer that vanished without a word is noticed, also by a stream that has nothing to say.
+    socket.setKeepAlive(true, KEEP_ALIVE_DELAY);
+    onSocket(socket);
+  };
   const server = tls
     ? createTlsServer(
         {
@@ -196,9 +203,9 @@ async function listenTcp(
           allowHalfOpen: true,
           ALPNProtocols: ["http/1.1"],
         },
-        onSocket,
+        accept,
       )
-    : createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, onSocket);
+    : createServer({ allowHalfOpen: true }, accept);
   await listening(server, () => server.listen(port, host));
   const bound = server.address();
   const boundPort = typeof bound === "object" && bound ? bound.port : port;
