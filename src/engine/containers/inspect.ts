@@ -68,7 +68,7 @@ async function viewContainer(
     record,
     imageName: imageNameOf(deps, record),
     ports: sandbox?.ports,
-    sandbox: sandbox && { id: sandbox.id, path: sandbox.namespacePath },
+    sandbox: sandbox && { id: sandbox.id, path: sandbox.key ?? "" },
     endpoints: record.networks,
     execIds: deps.execs.idsOf(record.id),
     sizes: size ? await measure(deps, record) : undefined,

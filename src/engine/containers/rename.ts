@@ -22,5 +22,6 @@ export async function renameContainer(
     throw new ConflictError(`container ${id} is marked for removal and cannot be renamed`, { subject: id });
   }
   const renamed = deps.store.update(id, () => ({ name }));
+  deps.networking.renamed?.(renamed);
   publish(deps.events, renamed, "rename", { oldName: `/${oldName}` });
 }
