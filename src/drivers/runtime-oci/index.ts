@@ -36,7 +36,6 @@ export function engineCgroup(instance: string): string {
 export class OciRuntime implements Runtime, Disposable {
   readonly #host: TaskHost;
   readonly #instance: string;
-  readonly #temporary: string;
 
   /** @throws SystemError if conmon is missing */
   constructor({ paths, runtime, runtimes }: OciRuntimeOptions) {
@@ -45,14 +44,14 @@ export class OciRuntime implements Runtime, Disposable {
       mkdirSync(directory, { recursive: true, mode: 0o700 });
     }
     this.#instance = instance;
-    // conmon names its console socket `conmon-term.XXXXXX` in there, and cuts a longer address without a word.
-    this.#temporary = execRoot.length < 80 ? execRoot : "/run";
     this.#host = {
       execRoot,
       cgroups: detectCgroups(),
       binaries: new RuntimeBinaries({ runtime, runtimes }),
       exits: new ExitWatcher(exitsDirectory(execRoot)),
       monitor: getMonitor(),
+      // conmon names its console socket `conmon-term.XXXXXX` in there, and cuts a longer address without a word.
+      temporary: execRoot.length < 80 ? execRoot : "/run",
     };
   }
 
@@ -103,7 +102,7 @@ export class OciRuntime implements Runtime, Disposable {
       monitor: this.#host.monitor,
       directory: paths.directory,
       logFile: paths.monitorLog,
-      temporary: this.#temporary,
+      temporary: this.#host.temporary,
       args: [
         ...["--api-version", "1", "-c", paths.id, "-u", paths.id, "-r", program],
         ...args.map((arg) => `--runtime-arg=${arg}`),

@@ -45,7 +45,7 @@ export function startMonitor(options: MonitorOptions): MonitorConnection {
     pipes.map(({ variable }, index) => [variable, String(SYNC_FD + 1 + index)]),
   );
   try {
-    const messages = new MessageReader(sync.ours);
+    const messages = new MonitorMessages(sync.ours);
     const child = Bun.spawn([options.monitor, ...options.args], {
       cwd: options.directory,
       env: { ...CLEAN_ENVIRONMENT, TMPDIR: options.temporary, _OCI_SYNCPIPE: String(SYNC_FD), ...variables },
@@ -65,7 +65,7 @@ export function monitorErrors(logFile: string): SystemError {
 }
 
 /** Lines of JSON from a socket; a line is at most as long as conmon's buffer. */
-class MessageReader {
+export class MonitorMessages {
   readonly #queue: MonitorMessage[] = [];
   #wake: (() => void) | undefined;
   #rest = "";

@@ -9,9 +9,10 @@ import {
   writeFileSync,
   writeSync,
 } from "node:fs";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { log } from "../../base/log.ts";
-import { ConflictError, NotImplementedError, SystemError } from "../../core/errors.ts";
+import { ConflictError, SystemError } from "../../core/errors.ts";
 import type {
   AttachOptions,
   ExecOptions,
@@ -25,10 +26,13 @@ import type { RuntimeProcess, RuntimeResources } from "../../core/runtime-spec.t
 import { Cgroup, type CgroupHost } from "../../linux/cgroups.ts";
 import { isAlive, signalProcess } from "../../linux/processes.ts";
 import { CLEAN_ENVIRONMENT, type RuntimeBinaries } from "./binaries.ts";
+import { reopenLog, resizeTerminal } from "./control.ts";
+import { recoverExecs, startExec } from "./exec.ts";
 import type { ExitRecord, ExitWatcher } from "./exits.ts";
 import { runtimeCommand } from "./host-view.ts";
 import { runtimeRoot, type TaskPaths } from "./paths.ts";
 import { runtimeError } from "./runtime-errors.ts";
+import { TaskStdio } from "./stdio.ts";
 import type { TaskState } from "./task-state.ts";
 
 /** What all tasks of one engine share. */
@@ -38,6 +42,8 @@ export interface TaskHost {
   readonly binaries: RuntimeBinaries;
   readonly exits: ExitWatcher;
   readonly monitor: string;
+  /** For the monitors' console sockets. */
+  readonly temporary: string;
 }
 
 const KILLED = 137;
@@ -52,6 +58,7 @@ export class OciTask implements Task {
   readonly #paths: TaskPaths;
   readonly #state: TaskState;
   readonly #cgroup: Cgroup;
+  readonly #stdio: TaskStdio;
   #ended = false;
   #disposed: Promise<void> | undefined;
 
@@ -61,7 +68,18 @@ export class OciTask implements Task {
     this.#paths = paths;
     this.#state = state;
     this.#cgroup = new Cgroup(host.cgroups, state.cgroupPath);
+    for (const exec of recoverExecs(paths.execs, paths.id)) {
+      this.execs.set(exec.id, exec);
+      void exec.forgotten.then(() => this.execs.delete(exec.id));
+    }
     this.exited = host.exits.wait(paths.id, state.monitor).ended.then((record) => this.#settle(record));
+    this.#stdio = new TaskStdio({
+      directory: paths.directory,
+      logPath: state.logPath,
+      stdin: state.stdin,
+      closable: state.stdinOnce && !state.tty,
+      ended: this.exited,
+    });
   }
 
   get pid(): number {
@@ -114,22 +132,34 @@ export class OciTask implements Task {
     await this.#cgroup.freeze(false);
   }
 
-  async resize({ height, width }: TerminalSize): Promise<void> {
+  async resize(size: TerminalSize): Promise<void> {
     if (!this.#state.tty)
       throw new ConflictError(`container ${this.id} has no terminal`, { subject: this.id });
-    this.#control(`1 ${clampSize(height)} ${clampSize(width)}\n`);
+    resizeTerminal(this.#paths.control, size);
   }
 
   async reopenLog(): Promise<void> {
-    this.#control("2 0 0\n");
+    reopenLog(this.#paths.control);
   }
 
-  async attach(_options: AttachOptions = {}): Promise<StdioConnection> {
-    throw new NotImplementedError("attach is not built yet");
+  attach(options: AttachOptions = {}): Promise<StdioConnection> {
+    return this.#stdio.attach(options);
   }
 
-  async exec(_id: string, _process: RuntimeProcess, _options: ExecOptions): Promise<ExecTask> {
-    throw new NotImplementedError("exec is not built yet");
+  async exec(id: string, process: RuntimeProcess, options: ExecOptions): Promise<ExecTask> {
+    const binary = await this.#host.binaries.get(this.#state.runtime);
+    const exec = await startExec({
+      host: this.#host,
+      binary,
+      containerId: this.id,
+      directory: join(this.#paths.execs, id),
+      id,
+      process,
+      options,
+    });
+    this.execs.set(id, exec);
+    void exec.forgotten.then(() => this.execs.delete(id));
+    return exec;
   }
 
   async processIds(): Promise<number[]> {
@@ -150,6 +180,8 @@ export class OciTask implements Task {
   async #dispose(): Promise<void> {
     try {
       if (!this.#ended) await this.#end();
+      this.#stdio.close();
+      for (const exec of this.execs.values()) await exec[Symbol.asyncDispose]();
       await removeTraces(this.#paths, this.#cgroup);
     } catch (error) {
       this.#disposed = undefined;
@@ -187,23 +219,6 @@ export class OciTask implements Task {
     return { exitCode: KILLED, exitedAt: Date.now() };
   }
 
-  /** Writes a line to the monitor's fifo. It reads lines of up to 200 bytes; a monitor that is gone is no error. */
-  #control(line: string): void {
-    let fifo: number;
-    try {
-      fifo = openSync(this.#paths.control, constants.O_WRONLY | constants.O_NONBLOCK);
-    } catch (error) {
-      const code = error instanceof Error && "code" in error ? error.code : undefined;
-      if (code === "ENXIO" || code === "ENOENT") return;
-      throw error;
-    }
-    try {
-      writeSync(fifo, line);
-    } finally {
-      closeSync(fifo);
-    }
-  }
-
   async #callRuntime(verb: string, ...args: readonly string[]): Promise<void> {
     const binary = await this.#host.binaries.get(this.#state.runtime);
     using call = runtimeCommand(
@@ -225,11 +240,6 @@ export class OciTask implements Task {
     if (verb === "start") throw runtimeError("create", text, this.id);
     throw new SystemError(`OCI runtime ${verb} failed: ${text.trim()}: unknown`, { subject: this.id });
   }
-}
-
-/** conmon takes 0 to 1000. */
-function clampSize(cells: number): number {
-  return Math.max(0, Math.min(1000, Math.trunc(cells)));
 }
 
 /** @throws SystemError if processes do not die */

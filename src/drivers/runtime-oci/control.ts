@@ -1,0 +1,33 @@
+/** A monitor's `ctl` fifo: lines of up to 200 bytes. A monitor that is gone is no error. */
+import { closeSync, constants, openSync, writeSync } from "node:fs";
+import type { TerminalSize } from "../../core/runtime.ts";
+
+export function resizeTerminal(fifo: string, { height, width }: TerminalSize): void {
+  writeLine(fifo, `1 ${clamp(height)} ${clamp(width)}\n`);
+}
+
+/** The log file was renamed: the monitor goes on in a new one. */
+export function reopenLog(fifo: string): void {
+  writeLine(fifo, "2 0 0\n");
+}
+
+/** conmon takes 0 to 1000. */
+function clamp(cells: number): number {
+  return Math.max(0, Math.min(1000, Math.trunc(cells)));
+}
+
+function writeLine(path: string, line: string): void {
+  let fifo: number;
+  try {
+    fifo = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    if (code === "ENXIO" || code === "ENOENT") return;
+    throw error;
+  }
+  try {
+    writeSync(fifo, line);
+  } finally {
+    closeSync(fifo);
+  }
+}
