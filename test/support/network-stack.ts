@@ -10,6 +10,7 @@ import type { ContainerRecord } from "../../src/core/container.ts";
 import { ZERO_TIME } from "../../src/core/container.ts";
 import { NotFoundError } from "../../src/core/errors.ts";
 import { type ContainerId, type Digest, randomId } from "../../src/core/ids.ts";
+import { formatAddress, fromBytes } from "../../src/core/ipam.ts";
 import type { ContainerSandbox } from "../../src/core/networking.ts";
 import { embeddedNameServer } from "../../src/drivers/dns/embedded.ts";
 import { type BridgeDriver, openBridgeDriver } from "../../src/drivers/network-bridge/bridge-driver.ts";
@@ -21,6 +22,7 @@ import { openSqliteStateStore } from "../../src/drivers/state-sqlite/store.ts";
 import { EventBus } from "../../src/engine/events/bus.ts";
 import { type Networks, openNetworks } from "../../src/engine/networks/networks.ts";
 import { unmount } from "../../src/linux/mounts.ts";
+import { withNamespace } from "../../src/linux/namespaces.ts";
 import { deleteTable } from "../../src/linux/nftables.ts";
 
 export interface StackOptions {
@@ -34,13 +36,14 @@ export interface StackOptions {
 export class NetworkStack implements Disposable {
   readonly records = new Map<string, ContainerRecord>();
   readonly files = new Map<string, ContainerSandbox["files"]>();
-  readonly events = new EventBus();
+  readonly events: EventBus;
   readonly #closing = new DisposableStack();
 
   readonly networks: Networks;
   readonly driver: BridgeDriver;
 
-  private constructor(networks: Networks, driver: BridgeDriver) {
+  private constructor(networks: Networks, driver: BridgeDriver, events: EventBus) {
+    this.events = events;
     this.networks = networks;
     this.driver = driver;
   }
@@ -55,16 +58,17 @@ export class NetworkStack implements Disposable {
       ...{ dns: [], dnsOptions: [], dnsSearch: [], ...config },
     };
     const events = new EventBus();
+    const publisher = new HostPorts(driver.firewall);
     const networks = openNetworks({
       config: { network, paths },
       ...{ state, events },
       drivers: [driver, unaddressedDriver("host"), unaddressedDriver("null")],
       namespaces: openNetworkNamespaces(directory),
-      publisher: new HostPorts(driver.firewall),
+      publisher,
       nameServer: embeddedNameServer,
       host: openHostNetwork(),
     });
-    const stack = new NetworkStack(networks, driver);
+    const stack = new NetworkStack(networks, driver, events);
     networks.containers.containers = {
       get: (reference) => stack.#get(reference),
       setEndpoint: async (id, name, endpoint) => {
@@ -83,6 +87,7 @@ export class NetworkStack implements Disposable {
     };
     stack.#closing.use(driver);
     stack.#closing.use(state);
+    stack.#closing.use(publisher);
     return stack;
   }
 
@@ -124,7 +129,9 @@ export class NetworkStack implements Disposable {
   }
 
   #get(reference: string): ContainerRecord {
-    const found = [...this.records.values()].find(({ id, name }) => id === reference || name === reference);
+    const found = [...this.records.values()].findLast(
+      ({ id, name }) => id === reference || name === reference,
+    );
     if (!found) throw new NotFoundError(`No such container: ${reference}`);
     return found;
   }
@@ -180,4 +187,130 @@ export async function inside(sandbox: { namespacePath: string }, command: string
 export async function outside(command: string): Promise<string> {
   const child = Bun.spawn(["sh", "-c", `exec 2>&1; ${command}`], { stdout: "pipe", timeout: 15_000 });
   return (await new Response(child.stdout).text()).trim();
+}
+
+/** Where a socket is opened: in a sandbox's namespace, or undefined for the host's. */
+type Place = { namespacePath: string } | undefined;
+
+function at<T>(place: Place, work: () => T): T {
+  return place ? withNamespace("net", place.namespacePath, work) : work();
+}
+
+/** A server that greets every TCP client with the address it sees. */
+export function greetTcp(place: Place, port: number, hostname = "0.0.0.0"): Disposable {
+  const server = at(place, () =>
+    Bun.listen({
+      ...{ hostname, port },
+      socket: { open: (socket) => void socket.end(`hello ${socket.remoteAddress}`), data() {} },
+    }),
+  );
+  return { [Symbol.dispose]: () => server.stop(true) };
+}
+
+/** What a TCP server says, or why there is nothing: `refused`, `timeout`. */
+export async function callTcp(place: Place, hostname: string, port: number): Promise<string> {
+  const { promise, resolve } = Promise.withResolvers<string>();
+  let said = "";
+  const connecting = at(place, () =>
+    Bun.connect({
+      ...{ hostname, port },
+      socket: {
+        data: (_, bytes) => {
+          said += bytes.toString();
+        },
+        close: () => resolve(said),
+        connectError: () => resolve("refused"),
+      },
+    }),
+  ).catch(() => undefined);
+  const timer = setTimeout(() => resolve("timeout"), 700);
+  const answer = await promise;
+  clearTimeout(timer);
+  void connecting.then((socket) => socket?.terminate());
+  return answer;
+}
+
+/** A server that greets every UDP datagram with its sender's address and a word of its own. */
+export async function greetUdp(place: Place, port: number, word = "hello"): Promise<Disposable> {
+  const server = await at(place, () =>
+    Bun.udpSocket({
+      ...{ hostname: "0.0.0.0", port },
+      socket: {
+        data: (socket, _bytes, from, address) => void socket.send(`${word} ${address}`, from, address),
+      },
+    }),
+  );
+  return { [Symbol.dispose]: () => server.close() };
+}
+
+/** What comes back for one datagram, or `timeout`. */
+export async function callUdp(place: Place, hostname: string, port: number, localPort = 0): Promise<string> {
+  const answer = await exchange(place, hostname, port, Buffer.from("?"), localPort);
+  return answer?.toString() ?? "timeout";
+}
+
+async function exchange(
+  place: Place,
+  hostname: string,
+  port: number,
+  bytes: Uint8Array,
+  localPort = 0,
+): Promise<Buffer | undefined> {
+  const { promise, resolve } = Promise.withResolvers<Buffer | undefined>();
+  const socket = await at(place, () =>
+    Bun.udpSocket({
+      port: localPort,
+      connect: { hostname, port },
+      socket: { data: (_, answer) => resolve(Buffer.from(answer)), error: () => resolve(undefined) },
+    }),
+  );
+  socket.send(bytes);
+  const timer = setTimeout(() => resolve(undefined), 700);
+  const answer = await promise;
+  clearTimeout(timer);
+  socket.close();
+  return answer;
+}
+
+const TYPES = { A: 1, PTR: 12, MX: 15, AAAA: 28 } as const;
+
+export interface NameAnswer {
+  /** RFC 1035: 0 fine, 2 server failure, 3 no such name. */
+  readonly rcode: number;
+  readonly addresses: readonly string[];
+}
+
+/** Asks embedded DNS from inside of a sandbox, as a container's resolver does. undefined: no answer. */
+export async function ask(
+  place: Place,
+  name: string,
+  type: keyof typeof TYPES = "A",
+): Promise<NameAnswer | undefined> {
+  const answer = await exchange(place, "127.0.0.11", 53, toQuery(name, TYPES[type]));
+  return answer && readAnswer(answer);
+}
+
+export function toQuery(name: string, type: number): Buffer {
+  const labels = name.split(".").flatMap((label) => [Buffer.of(label.length), Buffer.from(label)]);
+  const header = Buffer.from("123401000001000000000000", "hex");
+  return Buffer.concat([header, ...labels, Buffer.of(0, 0, type, 0, 1)]);
+}
+
+/** Addresses of an answer whose records point to the question's name. */
+export function readAnswer(answer: Buffer): NameAnswer {
+  let start = 12;
+  while (answer[start]) start += 1 + (answer[start] ?? 0);
+  start += 5;
+  const addresses: string[] = [];
+  for (let count = answer.readUInt16BE(6); count > 0; count--) {
+    const length = answer.readUInt16BE(start + 10);
+    const data = answer.subarray(start + 12, start + 12 + length);
+    addresses.push(
+      length === 4 || length === 16
+        ? formatAddress(fromBytes(length === 4 ? 4 : 6, data))
+        : data.toString("latin1").replace(/[^a-zA-Z0-9_-]+/g, "."),
+    );
+    start += 12 + length;
+  }
+  return { rcode: answer.readUInt8(3) & 0xf, addresses };
 }

@@ -168,11 +168,11 @@ class EmbeddedService implements NameService {
 
   #localAnswer(question: Question, limit: number): Buffer | undefined {
     if (question.type === TYPE.PTR) return this.#reverseAnswer(question);
-    const v4 = this.#scope.addressesOf(question.name, 4);
-    const v6 = this.#scope.addressesOf(question.name, 6);
-    if (!v4 && !v6) return undefined;
-    const wanted = question.type === TYPE.A ? v4 : question.type === TYPE.AAAA ? v6 : [];
-    return encodeAnswer(question, RCODE.NOERROR, (wanted ?? []).flatMap(toRecord), limit);
+    const addresses = this.#scope.addressesOf(question.name, question.type === TYPE.AAAA ? 6 : 4);
+    if (!addresses) return undefined;
+    // A name of ours has addresses and nothing else: other types are answered without records.
+    const wanted = question.type === TYPE.A || question.type === TYPE.AAAA ? addresses : [];
+    return encodeAnswer(question, RCODE.NOERROR, wanted.flatMap(toRecord), limit);
   }
 
   #reverseAnswer(question: Question): Buffer | undefined {

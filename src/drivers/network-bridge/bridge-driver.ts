@@ -29,6 +29,7 @@ import type {
   NetworkNamespace,
   NetworkRecord,
 } from "../../core/network-driver.ts";
+import { settleLink } from "../../linux/link-state.ts";
 import { withNamespace } from "../../linux/namespaces.ts";
 import {
   encodeAddAddress,
@@ -345,6 +346,7 @@ export class BridgeDriver implements NetworkDriver, Disposable {
     this.#route.apply("tell the bridge", encodeForwardingEntry(port.index, endpoint.mac));
     this.#setPortFlags(port, options);
     withNamespace("net", pathOf(namespace), () => configureInside(endpoint));
+    settleLink(name);
   }
 
   /**

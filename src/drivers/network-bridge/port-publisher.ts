@@ -3,6 +3,7 @@
  * cuts the flows that conntrack still sends the old way. Ports are derived from live leases; nothing is stored.
  */
 import { readFileSync } from "node:fs";
+import { log } from "../../base/log.ts";
 import { messageOf, SystemError } from "../../core/errors.ts";
 import { parseAddress, toBytes } from "../../core/ipam.ts";
 import type { PortLease, PortPublisher, PortRequest, PublishedPort } from "../../core/network-driver.ts";
@@ -15,8 +16,9 @@ interface Reserved extends Disposable {
   readonly ports: readonly PublishedPort[];
 }
 
-export class HostPorts implements PortPublisher {
+export class HostPorts implements PortPublisher, Disposable {
   readonly #firewall: Firewall;
+  readonly #reservations = new Set<PortReservation>();
   /** `tcp/8080` → host addresses in use by this engine. */
   readonly #used = new Map<string, Set<string>>();
   #lastEphemeral = 0;
@@ -34,8 +36,20 @@ export class HostPorts implements PortPublisher {
 
   recover(bindings: readonly PublishedPort[]): PortLease {
     using undo = new DisposableStack();
-    for (const binding of bindings) undo.use(this.#hold(binding));
+    for (const binding of bindings) {
+      try {
+        undo.use(this.#hold(binding));
+      } catch (error) {
+        // Somebody took the port while no daemon held it: the container's traffic is still led past them.
+        log("warn", "a published port of a running container is in use", { ...binding, error });
+      }
+    }
     return this.#lease(bindings, undo.move());
+  }
+
+  /** Lets go of the host's ports; what leads to containers stays. */
+  [Symbol.dispose](): void {
+    for (const reservation of this.#reservations) reservation[Symbol.dispose]();
   }
 
   #lease(ports: readonly PublishedPort[], reservations: DisposableStack): PortLease {
@@ -121,11 +135,13 @@ export class HostPorts implements PortPublisher {
         { cause: error, subject: shown },
       );
     }
+    this.#reservations.add(reservation);
     holders.add(hostAddress);
     this.#used.set(key, holders);
     return {
       [Symbol.dispose]: () => {
         reservation[Symbol.dispose]();
+        this.#reservations.delete(reservation);
         holders.delete(hostAddress);
         if (holders.size === 0) this.#used.delete(key);
       },

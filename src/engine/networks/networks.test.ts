@@ -1,0 +1,435 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import {
+  ask,
+  callTcp,
+  callUdp,
+  greetTcp,
+  inside,
+  NetworkGround,
+  type NetworkStack,
+  outside,
+  readAnswer,
+  toQuery,
+} from "../../../test/support/network-stack.ts";
+import { withNamespace } from "../../linux/namespaces.ts";
+
+const ground = new NetworkGround();
+let stack: NetworkStack;
+const HOST_PORT = 5430;
+
+beforeAll(async () => {
+  stack = await ground.open({ addressPools: [{ base: "10.54.0.0/16", size: 24 }] });
+  await stack.networks.containers.recover([]);
+});
+afterAll(async () => {
+  stack[Symbol.dispose]();
+  await ground[Symbol.asyncDispose]();
+});
+
+let made = 0;
+
+/** A network with a bridge that the suite's clean-up finds. */
+async function network(name: string, more: object = {}): Promise<string> {
+  const Options = { "com.docker.network.bridge.name": `gtn${ground.instance.slice(0, 4)}n${made++}` };
+  const { id } = await stack.networks.create({ Name: name, Options, ...more });
+  return id;
+}
+
+function start(name: string, networkName: string, settings: object = {}, hostConfig: object = {}) {
+  const config = { NetworkMode: networkName, ...hostConfig };
+  return stack.start(stack.container(name, config, { [networkName]: settings }));
+}
+
+describe("creating and removing networks", () => {
+  test("a network has a subnet of the pools and its first address as gateway", async () => {
+    await network("plain");
+    const { IPAM, Driver, Scope, EnableIPv4 } = stack.networks.inspect("plain");
+    expect(IPAM?.Config?.[0]?.Subnet).toMatch(/^10\.54\.\d+\.0\/24$/);
+    expect(IPAM?.Config?.[0]?.Gateway).toMatch(/^10\.54\.\d+\.1$/);
+    expect([Driver, Scope, EnableIPv4]).toEqual(["bridge", "local", true]);
+    await stack.networks.remove("plain");
+    expect(() => stack.networks.inspect("plain")).toThrow("network plain not found");
+  });
+
+  test("names are unique, and the predefined ones are taken and stay", async () => {
+    await network("taken");
+    expect(network("taken")).rejects.toThrow("network with name taken already exists");
+    expect(network("bridge")).rejects.toThrow("operation is not permitted on predefined bridge network");
+    expect(stack.networks.remove("host")).rejects.toThrow(
+      "host is a pre-defined network and cannot be removed",
+    );
+    await stack.networks.remove("taken");
+  });
+
+  test("subnets do not overlap, and gateways lie in them", async () => {
+    await network("first", { IPAM: { Config: [{ Subnet: "10.55.0.0/24" }] } });
+    expect(network("second", { IPAM: { Config: [{ Subnet: "10.55.0.128/25" }] } })).rejects.toThrow(
+      "Pool overlaps with other one on this address space",
+    );
+    expect(
+      network("third", { IPAM: { Config: [{ Subnet: "10.55.1.0/24", Gateway: "10.55.2.1" }] } }),
+    ).rejects.toThrow("doesn't contain this address");
+    expect(network("fourth", { IPAM: { Config: [{ Subnet: "10.55.1.1/24" }] } })).rejects.toThrow(
+      "it should be 10.55.1.0/24",
+    );
+    await stack.networks.remove("first");
+  });
+
+  test("a network with a running container stays; a unique prefix of its id names it", async () => {
+    const id = await network("busy");
+    {
+      await using _web = await start("web", "busy");
+      expect(stack.networks.remove("busy")).rejects.toThrow(
+        /network busy has active endpoints \(name:"web" id:"/,
+      );
+      expect(Object.values(stack.networks.inspect(id.slice(0, 20)).Containers ?? {})[0]?.Name).toBe("web");
+    }
+    await stack.networks.remove(id.slice(0, 12));
+  });
+
+  test("a driver that is not here is an error that names it", async () => {
+    expect(network("m", { Driver: "macvlan" })).rejects.toThrow("network driver macvlan is not supported");
+    expect(network("x", { Driver: "nope" })).rejects.toThrow('plugin "nope" not found');
+  });
+
+  test("lists are filtered by name, driver, label and type", async () => {
+    await network("labelled", { Labels: { tier: "back" } });
+    const names = (key: string, value: string) =>
+      stack.networks.list(new Map([[key, new Set([value])]])).map(({ Name }) => Name);
+    expect(names("label", "tier=back")).toEqual(["labelled"]);
+    expect(names("name", "label")).toEqual(["labelled"]);
+    expect(names("driver", "null")).toEqual(["none"]);
+    expect(names("type", "custom")).toEqual(["labelled"]);
+    expect(names("dangling", "true")).toEqual(["labelled"]);
+    expect(await stack.networks.prune(new Map([["label", new Set(["tier=front"])]]))).toEqual([]);
+    expect(await stack.networks.prune(new Map())).toEqual(["labelled"]);
+  });
+});
+
+describe("addresses", () => {
+  test("a static address is given where the user chose the subnet, and to one container at a time", async () => {
+    await network("static", { IPAM: { Config: [{ Subnet: "10.56.0.0/24" }] } });
+    const settings = { IPAMConfig: { IPv4Address: "10.56.0.9" }, MacAddress: "02:00:00:00:00:09" };
+    {
+      await using web = await start("web", "static", settings);
+      expect(web.endpoints.static?.IPAddress).toBe("10.56.0.9");
+      expect(await inside(web, "ip link show eth0")).toContain("link/ether 02:00:00:00:00:09");
+      expect(start("rival", "static", settings)).rejects.toThrow("Address already in use");
+    }
+    const outsideOfIt = { IPAMConfig: { IPv4Address: "10.57.0.9" } };
+    expect(() => stack.container("c", {}, { static: outsideOfIt })).toThrow(
+      "no configured subnet contains IP address 10.57.0.9",
+    );
+    expect(() => stack.container("c", {}, { bridge: settings })).toThrow(
+      "user specified IP address is supported on user defined networks only",
+    );
+    await stack.networks.remove("static");
+  });
+
+  test("a subnet that is full says so, and has room again when a container goes", async () => {
+    await network("small", { IPAM: { Config: [{ Subnet: "10.58.0.0/30" }] } });
+    {
+      await using _only = await start("only", "small");
+      expect(start("second", "small")).rejects.toThrow("no available IPv4 addresses");
+    }
+    await using again = await start("again", "small");
+    expect(again.endpoints.small?.IPAddress).toBe("10.58.0.2");
+    await again[Symbol.asyncDispose]();
+    await stack.networks.remove("small");
+  });
+
+  test("IPv6 where it was asked for, and nowhere else", async () => {
+    await network("six", { EnableIPv6: true });
+    await using six = await start("six", "six");
+    await using two = await start("two", "six");
+    await using four = await start("four", "bridge");
+    const { GlobalIPv6Address = "", IPv6Gateway } = six.endpoints.six ?? {};
+    expect(GlobalIPv6Address).toStartWith("fd");
+    expect(await inside(six, "ip -6 route show default")).toContain(`via ${IPv6Gateway}`);
+    using _server = greetTcp(six, 80, "::");
+    expect(await callTcp(two, GlobalIPv6Address, 80)).toStartWith("hello ");
+    expect(await inside(four, "ip -6 addr show dev eth0")).toBe("");
+    expect((await ask(two, "six", "AAAA"))?.addresses).toEqual([GlobalIPv6Address]);
+    for (const sandbox of [six, two]) await sandbox[Symbol.asyncDispose]();
+    await stack.networks.remove("six");
+  });
+});
+
+describe("isolation", () => {
+  test("bridges do not reach each other, but published ports of one another", async () => {
+    await network("left");
+    await network("right");
+    const PortBindings = { "80/tcp": [{ HostPort: String(HOST_PORT) }] };
+    await using web = await start("web", "left", {}, { PortBindings });
+    await using other = await start("other", "right");
+    using _server = greetTcp(web, 80);
+    expect(await callTcp(other, web.endpoints.left?.IPAddress ?? "", 80)).toBe("timeout");
+    expect(await callTcp(other, other.endpoints.right?.Gateway ?? "", HOST_PORT)).toBe(
+      `hello ${other.endpoints.right?.IPAddress}`,
+    );
+    for (const sandbox of [web, other]) await sandbox[Symbol.asyncDispose]();
+    for (const name of ["left", "right"]) await stack.networks.remove(name);
+  });
+
+  test("an internal network has no way out, no published ports, and forwards no names", async () => {
+    await network("closed", { Internal: true });
+    const PortBindings = { "80/tcp": [{ HostPort: String(HOST_PORT) }] };
+    await using web = await start("web", "closed", {}, { PortBindings });
+    await using two = await start("two", "closed");
+    const gateway = stack.networks.inspect("closed").IPAM?.Config?.[0]?.Gateway ?? "";
+    using _server = greetTcp(web, 80);
+    expect(await inside(web, "ip route")).not.toContain("default");
+    expect(web.ports).toEqual({ "80/tcp": null });
+    expect(await callTcp(two, web.endpoints.closed?.IPAddress ?? "", 80)).toStartWith("hello ");
+    expect((await ask(two, "web"))?.addresses).toEqual([web.endpoints.closed?.IPAddress ?? ""]);
+    expect((await ask(two, "example.com"))?.rcode).toBe(2);
+    await inside(web, `ip route add default via ${gateway}`);
+    const uplink = (await outside("ip -4 -o addr show eth0")).match(/inet ([\d.]+)/)?.[1] ?? "";
+    await using outer = await start("outer", "bridge", {}, { PortBindings });
+    using _outer = greetTcp(outer, 80);
+    expect(await callTcp(undefined, uplink, HOST_PORT)).toStartWith("hello ");
+    expect(await callTcp(web, uplink, HOST_PORT)).toBe("timeout");
+    for (const sandbox of [web, two]) await sandbox[Symbol.asyncDispose]();
+    await stack.networks.remove("closed");
+  });
+
+  test("without inter-container communication containers reach the way out alone", async () => {
+    await network("strangers", {
+      Options: {
+        "com.docker.network.bridge.name": `gtn${ground.instance.slice(0, 4)}icc`,
+        "com.docker.network.bridge.enable_icc": "false",
+      },
+    });
+    await using one = await start("one", "strangers");
+    await using two = await start("two", "strangers");
+    const address = one.endpoints.strangers?.IPAddress ?? "";
+    using _server = greetTcp(one, 80);
+    expect(await callTcp(undefined, address, 80)).toStartWith("hello ");
+    expect(await callTcp(two, address, 80)).toBe("timeout");
+    await inside(two, `ip route add ${address}/32 via ${two.endpoints.strangers?.Gateway}`);
+    expect(await callTcp(two, address, 80)).toBe("timeout");
+    for (const sandbox of [one, two]) await sandbox[Symbol.asyncDispose]();
+    await stack.networks.remove("strangers");
+  });
+
+  test("neighbours of the host cannot use it as a router, nor reach containers and loopback directly", async () => {
+    await using web = await start(
+      "web",
+      "bridge",
+      {},
+      {
+        PortBindings: {
+          "80/tcp": [{ HostPort: String(HOST_PORT) }],
+          "81/tcp": [{ HostIp: "127.0.0.1", HostPort: String(HOST_PORT + 1) }],
+        },
+      },
+    );
+    using _server = greetTcp(web, 80);
+    const tag = ground.instance.slice(0, 6);
+    const address = web.endpoints.bridge?.IPAddress ?? "";
+    await using neighbour = await start("neighbour", "none");
+    await outside(
+      `ip link add gtm${tag} type veth peer name up0 netns /proc/${process.pid}/fd/${neighbour.namespacePath.split("/").at(-1)} && ip addr add 10.59.0.1/24 dev gtm${tag} && ip link set gtm${tag} up`,
+    );
+    await inside(
+      neighbour,
+      "ip addr add 10.59.0.2/24 dev up0; ip link set up0 up; ip route add default via 10.59.0.1",
+    );
+    expect(await callTcp(neighbour, "10.59.0.1", HOST_PORT)).toBe("hello 10.59.0.2");
+    expect(await callTcp(neighbour, address, 80)).toBe("timeout");
+    expect(await callTcp(neighbour, "10.59.0.1", HOST_PORT + 1)).toBe("refused");
+    await outside(`ip link del gtm${tag}`);
+  });
+});
+
+describe("names", () => {
+  test("containers find each other by name, alias and short id, within their networks only", async () => {
+    await network("app");
+    await network("far");
+    await using web = await start("web", "app", { Aliases: ["www"] });
+    await using db = await start("db", "app");
+    await using alien = await start("alien", "far");
+    const address = web.endpoints.app?.IPAddress ?? "";
+    for (const name of ["web", "WEB", "www", web.id.slice(0, 12), "web.app"])
+      expect((await ask(db, name))?.addresses).toEqual([address]);
+    expect((await ask(db, "web", "AAAA"))?.addresses).toEqual([]);
+    expect((await ask(alien, "web"))?.addresses).toEqual([]);
+    const reverse = `${address.split(".").reverse().join(".")}.in-addr.arpa`;
+    expect((await ask(db, reverse, "PTR"))?.addresses[0]).toContain("web.app");
+    expect(stack.files.get(db.id)?.resolvConf).toContain("nameserver 127.0.0.11");
+    expect(stack.files.get(db.id)?.resolvConf).toContain("ndots:0");
+    for (const sandbox of [web, db, alien]) await sandbox[Symbol.asyncDispose]();
+    for (const name of ["app", "far"]) await stack.networks.remove(name);
+  });
+
+  test("containers that share an alias take turns, and a gone one is not named", async () => {
+    await network("pool");
+    await using asker = await start("asker", "pool");
+    await using one = await start("one", "pool", { Aliases: ["api"] });
+    await using two = await start("two", "pool", { Aliases: ["api"] });
+    const firsts = new Set<string>();
+    for (let i = 0; i < 4; i++) firsts.add((await ask(asker, "api"))?.addresses[0] ?? "");
+    expect(firsts.size).toBe(2);
+    await two[Symbol.asyncDispose]();
+    expect((await ask(asker, "api"))?.addresses).toEqual([one.endpoints.pool?.IPAddress ?? ""]);
+    for (const sandbox of [asker, one]) await sandbox[Symbol.asyncDispose]();
+    await stack.networks.remove("pool");
+  });
+
+  test("other names are asked of the container's servers from its own namespace; dead ones are a failure in time", async () => {
+    await network("up");
+    await using server = await start("server", "up");
+    const seen: string[] = [];
+    const dns = await withNamespace("net", server.namespacePath, () =>
+      Bun.udpSocket({
+        ...{ hostname: "0.0.0.0", port: 53 },
+        socket: {
+          data: (socket, query, port, from) => {
+            seen.push(from);
+            const answer = Buffer.concat([query, Buffer.from("c00c000100010000003c0004c6336401", "hex")]);
+            answer.writeUInt16BE(0x8180, 2);
+            answer.writeUInt16BE(1, 6);
+            socket.send(answer, port, from);
+          },
+        },
+      }),
+    );
+    const address = server.endpoints.up?.IPAddress ?? "";
+    await using client = await start("client", "up", {}, { Dns: [address] });
+    expect((await ask(client, "example.com"))?.addresses).toEqual(["198.51.100.1"]);
+    expect(seen).toEqual([client.endpoints.up?.IPAddress ?? ""]);
+    dns.close();
+    expect((await ask(client, "example.com"))?.rcode).toBe(2);
+    for (const sandbox of [server, client]) await sandbox[Symbol.asyncDispose]();
+    await stack.networks.remove("up");
+  });
+
+  test("the same over tcp, and a container may serve port 53 on all addresses itself", async () => {
+    await network("tcp");
+    await using web = await start("web", "tcp");
+    using _own = greetTcp(web, 53);
+    const query = toQuery("web", 1);
+    const { promise, resolve } = Promise.withResolvers<Buffer>();
+    const socket = await withNamespace("net", web.namespacePath, () =>
+      Bun.connect({
+        hostname: "127.0.0.11",
+        port: 53,
+        socket: { data: (_, bytes) => resolve(Buffer.from(bytes)) },
+      }),
+    );
+    socket.write(Buffer.concat([Buffer.of(0, query.length), query]));
+    expect(readAnswer((await promise).subarray(2)).addresses).toEqual([web.endpoints.tcp?.IPAddress ?? ""]);
+    socket.end();
+    await web[Symbol.asyncDispose]();
+    await stack.networks.remove("tcp");
+  });
+});
+
+describe("connecting running containers", () => {
+  test("a container gets a second network with its names, keeps its way out, and gives it back", async () => {
+    await network("extra");
+    await using web = await start("web", "bridge");
+    await using peer = await start("peer", "extra");
+    await stack.networks.connect("extra", "web", { Aliases: ["www"] });
+    expect(stack.records.get(web.id)?.networks.extra?.IPAddress).toMatch(/^10\.54\./);
+    expect(await inside(web, "ip -o -4 addr show eth1")).toContain("10.54.");
+    expect(await inside(web, "ip route show default")).toContain("dev eth0");
+    expect((await ask(peer, "www"))?.addresses).toHaveLength(1);
+    expect((await ask(web, "peer"))?.addresses).toHaveLength(1);
+    expect(stack.files.get(web.id)?.resolvConf).toContain("127.0.0.11");
+    expect(stack.networks.connect("extra", "web", {})).rejects.toThrow(
+      "endpoint with name web already exists in network extra",
+    );
+    await stack.networks.disconnect("bridge", "web", false);
+    expect(await inside(web, "ip route show default")).toContain("dev eth1");
+    await stack.networks.disconnect("extra", "web", false);
+    expect(await inside(web, "ip -o link | wc -l")).toBe("1");
+    expect(stack.networks.disconnect("extra", "web", false)).rejects.toThrow(
+      "is not connected to network extra",
+    );
+    await peer[Symbol.asyncDispose]();
+    await stack.networks.remove("extra");
+  });
+
+  test("published ports follow the way out", async () => {
+    await network("front");
+    const PortBindings = { "80/tcp": [{ HostPort: String(HOST_PORT) }] };
+    await using web = await start("web", "bridge", {}, { PortBindings });
+    using _server = greetTcp(web, 80);
+    await stack.networks.connect("front", "web", { GwPriority: 10 });
+    expect(await inside(web, "ip route show default")).toContain("dev eth1");
+    expect(await callTcp(undefined, "127.0.0.1", HOST_PORT)).toStartWith("hello 10.54.");
+    await stack.networks.disconnect("front", "web", false);
+    expect(await callTcp(undefined, "127.0.0.1", HOST_PORT)).toStartWith("hello ");
+    await web[Symbol.asyncDispose]();
+    await stack.networks.remove("front");
+  });
+
+  test("a container that does not run remembers for its next start", async () => {
+    await network("later");
+    const container = stack.container("sleeper");
+    await stack.networks.connect("later", "sleeper", {});
+    await using sandbox = await stack.start(stack.records.get(container.id) ?? container);
+    expect(Object.keys(sandbox.endpoints).sort()).toEqual(["bridge", "later"]);
+    await sandbox[Symbol.asyncDispose]();
+    await stack.networks.disconnect("later", "sleeper", false);
+    await stack.networks.remove("later");
+  });
+});
+
+describe("healing", () => {
+  test("a flushed rule set and a deleted bridge are back, with the ports of running containers", async () => {
+    const PortBindings = { "80/tcp": [{ HostPort: String(HOST_PORT) }] };
+    await using web = await start("web", "bridge", {}, { PortBindings });
+    using _server = greetTcp(web, 80);
+    await outside(`nft delete table inet gantry-${ground.instance}`);
+    expect(await callTcp(undefined, "127.0.0.1", HOST_PORT)).toBe("refused");
+    await stack.driver.heal();
+    expect(await callTcp(undefined, "127.0.0.1", HOST_PORT)).toStartWith("hello ");
+    await outside(`ip link delete ${ground.bridge}`);
+    await stack.driver.heal();
+    expect(await callTcp(undefined, "127.0.0.1", HOST_PORT)).toStartWith("hello ");
+  });
+
+  test("rules of the user stay, and come first", async () => {
+    await using one = await start("one", "bridge");
+    await using two = await start("two", "bridge");
+    await network("walled");
+    await using three = await start(
+      "three",
+      "walled",
+      {},
+      { PortBindings: { "80/tcp": [{ HostPort: String(HOST_PORT) }] } },
+    );
+    using _server = greetTcp(three, 80);
+    const gateway = one.endpoints.bridge?.Gateway ?? "";
+    const table = `inet gantry-${ground.instance}`;
+    await outside(`nft add rule ${table} user ip saddr ${one.endpoints.bridge?.IPAddress} drop`);
+    await outside(`nft flush chain ${table} forward`);
+    await stack.driver.heal();
+    expect(await callTcp(one, gateway, HOST_PORT)).toBe("timeout");
+    expect(await callTcp(two, gateway, HOST_PORT)).toStartWith("hello ");
+    await outside(`nft flush chain ${table} user`);
+    await three[Symbol.asyncDispose]();
+    await stack.networks.remove("walled");
+  });
+});
+
+test("two engines side by side do not collide, and one's end does not touch the other", async () => {
+  await using otherGround = new NetworkGround();
+  {
+    using other = await otherGround.open();
+    await other.networks.containers.recover([]);
+    const PortBindings = { "80/tcp": [{ HostPort: String(HOST_PORT) }] };
+    await using mine = await start("mine", "bridge", {}, { PortBindings });
+    using _server = greetTcp(mine, 80);
+    await using theirs = await other.start(other.container("theirs"));
+    expect(await callTcp(theirs, mine.endpoints.bridge?.IPAddress ?? "", 80)).toBe("timeout");
+    expect(await callTcp(theirs, theirs.endpoints.bridge?.Gateway ?? "", HOST_PORT)).toStartWith("hello ");
+    expect(other.start(other.container("rival", { PortBindings }))).rejects.toThrow("address already in use");
+    await theirs[Symbol.asyncDispose]();
+    await other.networks.containers.recover([]);
+    expect(await callTcp(undefined, "127.0.0.1", HOST_PORT)).toStartWith("hello ");
+  }
+  expect(await callUdp(undefined, "127.0.0.1", HOST_PORT)).toBe("timeout");
+});
