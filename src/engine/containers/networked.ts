@@ -1,35 +1,34 @@
-/** What `docker network connect` and `disconnect` change in containers: their endpoints, and the files made from them. */
+/** What networks may change of a container: its endpoints, and the files in /etc that name its peers. */
 import { writeFile } from "node:fs/promises";
+import type { EndpointSettings } from "../../api/types.ts";
+import type { EnginePaths } from "../../core/config.ts";
 import type { NetworkedContainers } from "../../core/networking.ts";
-import type { ContainerDeps } from "./deps.ts";
 import { identityFiles } from "./paths.ts";
+import type { ContainerStore } from "./store.ts";
 
-export function networkedContainers({
-  store,
-  paths,
-}: Pick<ContainerDeps, "store" | "paths">): NetworkedContainers {
+export function networkedContainers(store: ContainerStore, paths: EnginePaths): NetworkedContainers {
   return {
     get: (reference) => store.get(reference),
     async setEndpoint(id, networkName, endpoint) {
       store.update(id, ({ networks, requestedNetworks }) => ({
-        networks: withEntry(networks, networkName, endpoint?.current),
-        requestedNetworks: withEntry(requestedNetworks, networkName, endpoint?.requested),
+        networks: withEndpoint(networks, networkName, endpoint?.current),
+        requestedNetworks: withEndpoint(requestedNetworks, networkName, endpoint?.requested),
       }));
     },
     async filesChanged(id, { hosts, resolvConf }) {
       // Written in place: the container has these very files mounted.
-      const files = identityFiles(paths, id);
-      if (hosts !== undefined) await writeFile(files.hosts, hosts);
-      if (resolvConf !== undefined) await writeFile(files.resolvConf, resolvConf);
+      const targets = identityFiles(paths, id);
+      if (hosts !== undefined) await writeFile(targets.hosts, hosts);
+      if (resolvConf !== undefined) await writeFile(targets.resolvConf, resolvConf);
     },
   };
 }
 
-function withEntry<T>(
-  entries: Readonly<Record<string, T>>,
+function withEndpoint(
+  endpoints: Readonly<Record<string, EndpointSettings>>,
   name: string,
-  value: T | undefined,
-): Record<string, T> {
-  const { [name]: _old, ...others } = entries;
-  return value === undefined ? others : { ...others, [name]: value };
+  endpoint: EndpointSettings | undefined,
+): Record<string, EndpointSettings> {
+  const { [name]: _replaced, ...others } = endpoints;
+  return endpoint ? { ...others, [name]: endpoint } : others;
 }
