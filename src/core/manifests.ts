@@ -171,7 +171,7 @@ export function formatPlatform(platform: Platform): string {
 /** @throws InvalidParameterError in containerd's words */
 export function parsePlatform(text: string): Platform {
   const parts = text.toLowerCase().split("/");
-  if (parts.length > 3 || parts.some((part) => !/^[a-z0-9_.-]+$/.test(part))) {
+  if (parts.length > 3 || parts.some((part) => !/^[a-z0-9][a-z0-9_.-]*$/.test(part))) {
     throw bad(`${JSON.stringify(text)}: invalid platform: expected os/architecture[/variant]`);
   }
   const [first = "", second, variant] = parts;

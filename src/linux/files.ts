@@ -180,3 +180,13 @@ export function readBlocking(descriptor: number, into: Uint8Array): number {
     if (error.code !== "EINTR") throw error;
   }
 }
+
+/** An extended attribute as a byte string; undefined if it is not there. Does not follow a final link. @throws LinuxError */
+export function readAttribute(path: string, name: string): string | undefined {
+  const value = Buffer.alloc(64 << 10);
+  const length = libc.lgetxattr(cString(path), cString(name), value, value.length);
+  if (length >= 0) return value.toString("latin1", 0, Number(length));
+  const error = new LinuxError("getxattr", lastErrno(), `${name} of ${path}`);
+  if (error.code === "ENODATA") return undefined;
+  throw error;
+}
