@@ -26,7 +26,7 @@ export interface SystemDeps {
     readonly network: readonly string[];
     readonly log: readonly string[];
   };
-  readonly defaultAddressPools: readonly { readonly base: string; readonly size: number }[];
+  readonly defaultAddressPools: readonly { readonly Base: string; readonly Size: number }[];
 }
 
 export async function systemInfo(deps: SystemDeps): Promise<SystemInfo> {
@@ -105,7 +105,7 @@ export async function systemInfo(deps: SystemDeps): Promise<SystemInfo> {
     InitCommit: { ID: "" },
     SecurityOptions: securityOptions(deps),
     ProductLicense: "",
-    DefaultAddressPools: deps.defaultAddressPools.map(({ base, size }) => ({ Base: base, Size: size })),
+    DefaultAddressPools: [...deps.defaultAddressPools],
     FirewallBackend: { Driver: "nftables" },
     CDISpecDirs: [],
     Warnings: warnings(deps),

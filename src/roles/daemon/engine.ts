@@ -5,18 +5,53 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { KeyedLock } from "../../base/keyed-lock.ts";
 import { log, setLogLevel } from "../../base/log.ts";
 import { BUILD_TIME, COMMIT, VERSION } from "../../base/version.ts";
-import type { EngineConfig } from "../../core/config.ts";
-import { messageOf } from "../../core/errors.ts";
+import type { EngineConfig, EnginePaths } from "../../core/config.ts";
+import { isRunning } from "../../core/container.ts";
+import { messageOf, NotImplementedError } from "../../core/errors.ts";
+import type { Digest } from "../../core/ids.ts";
+import { formatPrefix } from "../../core/ipam.ts";
+import type { LogDriver } from "../../core/logs.ts";
 import type { StateStore } from "../../core/state.ts";
+import { FileContentStore } from "../../drivers/content-fs/index.ts";
+import { embeddedNameServer } from "../../drivers/dns/embedded.ts";
+import { readContainerHost } from "../../drivers/host/index.ts";
+import { openBridgeDriver } from "../../drivers/network-bridge/bridge-driver.ts";
+import { HostPorts } from "../../drivers/network-bridge/port-publisher.ts";
+import { unaddressedDriver } from "../../drivers/network-host/unaddressed.ts";
+import { openHostNetwork } from "../../drivers/network-namespaces/host-network.ts";
+import { openNetworkNamespaces } from "../../drivers/network-namespaces/namespaces.ts";
+import { KernelRootFiles } from "../../drivers/rootfs/index.ts";
+import { engineCgroup, OciRuntime } from "../../drivers/runtime-oci/index.ts";
+import { OverlaySnapshotter } from "../../drivers/snapshot-overlay/index.ts";
+import { HelperUnpacker } from "../../drivers/snapshot-overlay/unpack/index.ts";
 import { openSqliteStateStore } from "../../drivers/state-sqlite/store.ts";
 import { LocalVolumeDriver } from "../../drivers/volumes-local/driver.ts";
+import { bootContainers } from "../../engine/containers/boot.ts";
+import type { ContainerDeps } from "../../engine/containers/deps.ts";
+import { networkedContainers } from "../../engine/containers/networked.ts";
+import { RunningContainers } from "../../engine/containers/running.ts";
+import { SpecBuilder } from "../../engine/containers/spec/index.ts";
+import { ContainerStore } from "../../engine/containers/store.ts";
 import { EventBus } from "../../engine/events/bus.ts";
+import { ExecStore } from "../../engine/exec/store.ts";
+import { Images } from "../../engine/images/index.ts";
+import { type Networks, openNetworks } from "../../engine/networks/networks.ts";
+import { DEFAULT_POOLS } from "../../engine/networks/subnets.ts";
+import { describeHost } from "../../engine/system/host.ts";
+import type { SystemDeps } from "../../engine/system/info.ts";
 import { Volumes } from "../../engine/volumes/volumes.ts";
+import { RegistryClient } from "../../registry/client.ts";
 import type { Handlers } from "../../server/call.ts";
+import { containerHandlers } from "../../server/handlers/containers.ts";
 import { eventHandlers } from "../../server/handlers/events.ts";
+import { execHandlers } from "../../server/handlers/exec.ts";
+import { imageHandlers } from "../../server/handlers/images.ts";
+import { networkHandlers } from "../../server/handlers/networks.ts";
 import { pingHandlers } from "../../server/handlers/ping.ts";
+import { systemHandlers } from "../../server/handlers/system.ts";
 import { volumeHandlers } from "../../server/handlers/volumes.ts";
 import type { Identity } from "../../server/index.ts";
 
@@ -33,10 +68,11 @@ export interface Engine extends AsyncDisposable {
   readonly handlers: Handlers;
   /** Makes records and kernel agree after whatever happened before. Call once, before the first request. */
   boot(): Promise<void>;
-  /** Takes over what can change while running; what cannot is left as it is, and told. */
+  /** Takes over what can change while running; what cannot is left as it is. */
   reload(configure: () => EngineConfig): void;
 }
 
+/** @throws EngineError if the host lacks something that every engine needs */
 export async function openEngine(initial: EngineConfig): Promise<Engine> {
   await using undo = new AsyncDisposableStack();
   const { paths } = initial;
@@ -45,6 +81,20 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
   const state = undo.use(openSqliteStateStore(join(paths.dataRoot, "gantry.db")));
   const engineId = getEngineId(state);
   const events = new EventBus();
+  const host = describeHost();
+  const snapshots = undo.use(OverlaySnapshotter.open(paths));
+
+  const content = FileContentStore.open(paths);
+  const registry = new RegistryClient(config.registry);
+  const images = new Images({
+    state,
+    content,
+    snapshots,
+    unpacker: new HelperUnpacker(),
+    registry,
+    events,
+    maxConcurrentDownloads: config.maxConcurrentDownloads,
+  });
 
   const volumes = new Volumes({
     state,
@@ -56,21 +106,81 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
       }),
     ],
   });
+
+  const bridge = undo.use(await openBridgeDriver({ paths, mtu: config.network.mtu }));
+  const networks = openNetworks({
+    config,
+    state,
+    events,
+    drivers: [bridge, unaddressedDriver("host"), unaddressedDriver("null")],
+    namespaces: openNetworkNamespaces(paths.execRoot),
+    publisher: new HostPorts(bridge.firewall),
+    nameServer: embeddedNameServer,
+    host: openHostNetwork(),
+  });
+
+  const runtime = undo.use(
+    new OciRuntime({ paths, runtime: config.containers.runtime, runtimes: config.containers.runtimes }),
+  );
+  const specs = new SpecBuilder({
+    host: readContainerHost({ initPath: config.containers.initPath }),
+    files: new KernelRootFiles(),
+    defaults: config.containers,
+    cgroupParent: engineCgroup(paths.instance),
+  });
+  const logDrivers = interimLogDrivers(paths);
+  const store = new ContainerStore(state);
+  const containers: ContainerDeps = {
+    store,
+    running: new RunningContainers(),
+    execs: new ExecStore(state),
+    locks: new KeyedLock(),
+    images,
+    snapshots,
+    networking: networks.containers,
+    volumes,
+    runtime,
+    logDrivers,
+    toSpec: specs.toSpec,
+    toExecProcess: specs.toExecProcess,
+    events,
+    paths,
+    defaults: config.containers,
+    host: { cpus: host.cpus, cgroupVersion: host.cgroups.version, swapLimit: host.cgroups.swap },
+  };
+  networks.containers.containers = networkedContainers(containers);
+  images.usedBy((imageId) => usersOf(store, imageId));
+
+  const system: SystemDeps = {
+    engineId,
+    version: VERSION,
+    experimental: false,
+    config: () => config,
+    host,
+    runtime,
+    storageDriver: snapshots.name,
+    counts: {
+      containers: () => countContainers(store),
+      images: () => images.list({ filters: new Map(), sharedSize: false, manifests: false }).length,
+      eventListeners: () => events.subscribers,
+    },
+    plugins: { volume: ["local"], network: ["bridge", "host", "null"], log: [...logDrivers.keys()] },
+    defaultAddressPools: addressPools(config),
+  };
+
   const resources = undo.move();
   return {
-    handlers: toHandlers({ events, volumes }),
+    handlers: toHandlers({ events, images, volumes, networks, containers, system }),
     async boot() {
-      await volumes.recover([]);
+      await images.recover();
+      await bootContainers(containers, { imageLayers: images.layers() });
     },
     reload(configure) {
       try {
         config = reloaded(config, configure());
         setLogLevel(config.logLevel);
-        events.publish({
-          type: "daemon",
-          action: "reload",
-          actor: { id: engineId, attributes: { name: hostname(), labels: JSON.stringify(config.labels) } },
-        });
+        const attributes = { name: hostname(), labels: JSON.stringify(config.labels) };
+        events.publish({ type: "daemon", action: "reload", actor: { id: engineId, attributes } });
         log("info", "configuration reloaded");
       } catch (error) {
         log("error", "configuration not reloaded", { error: messageOf(error) });
@@ -93,17 +203,49 @@ function getEngineId(state: StateStore): string {
   return id;
 }
 
+function countContainers(store: ContainerStore): { running: number; paused: number; stopped: number } {
+  const statuses = store.list().map(({ state }) => state.status);
+  const count = (...wanted: string[]) => statuses.filter((status) => wanted.includes(status)).length;
+  const running = count("running", "restarting");
+  const paused = count("paused");
+  return { running, paused, stopped: statuses.length - running - paused };
+}
+
+/** What `/info` says of them: none are configured unless somebody did. */
+function addressPools({ network }: EngineConfig): { Base: string; Size: number }[] {
+  if (network.addressPools.length > 0) {
+    return network.addressPools.map(({ base, size }) => ({ Base: base, Size: size }));
+  }
+  return DEFAULT_POOLS.map(({ base, size }) => ({ Base: formatPrefix(base), Size: size }));
+}
+
+function usersOf(store: ContainerStore, image: Digest): { id: string; running: boolean; name: string }[] {
+  return store
+    .list()
+    .filter(({ imageId }) => imageId === image)
+    .map((container) => ({ id: container.id, running: isRunning(container), name: container.name }));
+}
+
 /** What the API's handlers are made of. */
 interface Parts {
   readonly events: EventBus;
+  readonly images: Images;
   readonly volumes: Volumes;
+  readonly networks: Networks;
+  readonly containers: ContainerDeps;
+  readonly system: SystemDeps;
 }
 
-function toHandlers(parts: Parts): Handlers {
+function toHandlers({ events, images, volumes, networks, containers, system }: Parts): Handlers {
   return {
     ...pingHandlers,
-    ...eventHandlers(parts.events),
-    ...volumeHandlers(parts.volumes),
+    ...systemHandlers({ system, identity }),
+    ...eventHandlers(events),
+    ...imageHandlers(images),
+    ...containerHandlers(containers),
+    ...execHandlers(containers),
+    ...networkHandlers(networks),
+    ...volumeHandlers(volumes),
   };
 }
 
@@ -111,4 +253,23 @@ function toHandlers(parts: Parts): Handlers {
 export function handlersToList(): Handlers {
   const nothing: object = new Proxy({}, { get: () => nothing });
   return toHandlers(nothing as Parts);
+}
+
+/** Until drivers/logs-file is there: containers write, nobody reads. */
+function interimLogDrivers(paths: EnginePaths): Map<string, LogDriver> {
+  const driver = (name: string, pathFor: LogDriver["pathFor"]): [string, LogDriver] => [
+    name,
+    {
+      name,
+      pathFor,
+      read() {
+        throw new NotImplementedError("reading logs is not built yet");
+      },
+      async remove() {},
+    },
+  ];
+  return new Map([
+    driver("json-file", (id) => join(paths.dataRoot, "containers", id, `${id}.log`)),
+    driver("none", () => undefined),
+  ]);
 }

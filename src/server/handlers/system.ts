@@ -1,18 +1,22 @@
 /** `/info`, `/version`. */
+import { release } from "node:os";
 import { type SystemDeps, systemInfo } from "../../engine/system/info.ts";
 import type { Handlers } from "../call.ts";
-import { type HostFacts, type Identity, toVersion } from "../identity.ts";
+import { type Identity, toVersion } from "../identity.ts";
 
-export interface SystemHandlerDeps {
-  readonly system: SystemDeps;
-  readonly identity: Identity;
-  /** Asked at each call: a runtime may have been upgraded meanwhile. */
-  hostFacts(): Promise<HostFacts>;
-}
-
-export function systemHandlers({ system, identity, hostFacts }: SystemHandlerDeps): Handlers {
+export function systemHandlers({ system, identity }: { system: SystemDeps; identity: Identity }): Handlers {
   return {
-    SystemVersion: async (call) => call.json(toVersion(identity, await hostFacts())),
+    SystemVersion: async (call) => {
+      const { runtimes, monitor } = await system.runtime.describe();
+      const versions = Object.entries(runtimes).map(([name, { version }]) => [name, version]);
+      call.json(
+        toVersion(identity, {
+          arch: system.host.architecture,
+          kernelVersion: release(),
+          components: { bun: Bun.version, ...Object.fromEntries(versions), conmon: monitor },
+        }),
+      );
+    },
     SystemInfo: async (call) => call.json(await systemInfo(system)),
   };
 }
