@@ -148,7 +148,7 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
     defaults: config.containers,
     host: { cpus: host.cpus, cgroupVersion: host.cgroups.version, swapLimit: host.cgroups.swap },
   };
-  networks.containers.containers = networkedContainers(containers);
+  networks.containers.containers = networkedContainers(store, paths);
   images.usedBy((imageId) => usersOf(store, imageId));
 
   const system: SystemDeps = {
