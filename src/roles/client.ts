@@ -1,4 +1,10 @@
 /** The client's composition root: environment and terminal are read here, the rest is in `cli/`. */
-export async function main(_args: readonly string[]): Promise<void> {
-  throw new Error("not built yet");
+import { basename } from "node:path";
+import { runCli } from "../cli/cli.ts";
+
+export async function main(args: readonly string[]): Promise<void> {
+  const program = basename(process.argv0) === "docker" ? "docker" : "gantry";
+  const status = await runCli({ args, program, environment: process.env });
+  // Open connections and pending reads of standard input must not keep the process.
+  process.exit(status);
 }

@@ -1,0 +1,351 @@
+/**
+ * The command line from its first argument to its exit status: global flags, the command, its flags, errors in
+ * Docker's form. The environment comes in as a value; nothing here reads it.
+ */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { Engine, type EngineOptions } from "../client/engine.ts";
+import { EngineError } from "../client/errors.ts";
+import { CLIENT_VERSION } from "./client-version.ts";
+import { type Cli, type Command, checkArgs, type Invocation, messageOf, StatusError } from "./command.ts";
+import { type CommandEntry, type CommandGroup, findCommand, groups, topLevel } from "./commands.ts";
+import { ConfigFile } from "./config-file.ts";
+import { bool, FlagError, type FlagTable, type FlagValues, list, parseFlags, string } from "./flags.ts";
+import { BrokenPipeError, isTerminal, Output } from "./output.ts";
+
+const SHORT = "A self-sufficient runtime for containers";
+const DEFAULT_ADDRESS = "unix:///run/gantry/gantry.sock";
+
+export interface CliOptions {
+  readonly args: readonly string[];
+  /** The name by which the program was called. */
+  readonly program: string;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+}
+
+const globalFlagsFor = (configDirectory: string) => ({
+  config: string({ usage: "Location of client config files", initial: configDirectory }),
+  context: string({
+    short: "c",
+    usage:
+      'Name of the context to use to connect to the daemon (overrides DOCKER_HOST env var and default context set with "docker context use")',
+  }),
+  debug: bool({ short: "D", usage: "Enable debug mode" }),
+  host: list({ short: "H", usage: "Daemon socket to connect to" }),
+  "log-level": string({
+    short: "l",
+    usage: 'Set the logging level ("debug", "info", "warn", "error", "fatal")',
+    initial: "info",
+  }),
+  tls: bool({ usage: "Use TLS; implied by --tlsverify" }),
+  tlscacert: string({
+    usage: "Trust certs signed only by this CA",
+    initial: join(configDirectory, "ca.pem"),
+  }),
+  tlscert: string({ usage: "Path to TLS certificate file", initial: join(configDirectory, "cert.pem") }),
+  tlskey: string({ usage: "Path to TLS key file", initial: join(configDirectory, "key.pem") }),
+  tlsverify: bool({ usage: "Use TLS and verify the remote" }),
+  version: bool({ short: "v", usage: "Print version information and quit" }),
+});
+
+type GlobalFlags = FlagValues<ReturnType<typeof globalFlagsFor>>;
+
+/** Runs one command. @returns the exit status */
+export async function runCli(options: CliOptions): Promise<number> {
+  const stdout = new Output(1);
+  const stderr = new Output(2);
+  try {
+    return await dispatch(options, stdout, stderr);
+  } catch (error) {
+    if (error instanceof BrokenPipeError) return 141;
+    const message = messageOf(error);
+    if (message !== "") stderr.line(message);
+    return error instanceof StatusError ? error.status : 1;
+  }
+}
+
+async function dispatch(
+  { args, program, environment }: CliOptions,
+  stdout: Output,
+  stderr: Output,
+): Promise<number> {
+  const directory = environment.DOCKER_CONFIG || join(environment.HOME ?? "/root", ".docker");
+  const flagTable = globalFlagsFor(directory);
+  const globals = parseGlobals(flagTable, args, program);
+  for (const note of globals.notes) stderr.line(note);
+  const [name, ...rest] = globals.positionals;
+  if (globals.values.version) {
+    stdout.line(`Docker version ${CLIENT_VERSION}, build gantry`);
+    return 0;
+  }
+  if (globals.help || name === undefined) {
+    await showRootHelp(globals.help ? stdout : stderr, flagTable, program);
+    return 0;
+  }
+  const cli = new ClientCli({
+    program,
+    environment,
+    stdout,
+    stderr,
+    flags: globals.values,
+    changed: globals.changed,
+  });
+  if (name === "help") return await showHelp(rest, cli, flagTable);
+  const group = Object.hasOwn(groups, name) ? groups[name] : undefined;
+  if (group) return await runInGroup(name, group, rest, cli);
+  const found = findCommand(topLevel, name);
+  if (!found) {
+    throw new Error(
+      `${program}: unknown command: ${program} ${name}\n\nRun '${program} --help' for more information`,
+    );
+  }
+  return await runCommand(found.entry, `${program} ${found.name}`, rest, cli);
+}
+
+function parseGlobals<F extends FlagTable>(table: F, args: readonly string[], program: string) {
+  try {
+    return parseFlags(table, args, { interspersed: false });
+  } catch (error) {
+    throw usageError(error, `${program} [OPTIONS] COMMAND [ARG...]`, program);
+  }
+}
+
+async function runInGroup(
+  groupName: string,
+  group: CommandGroup,
+  args: readonly string[],
+  cli: Cli,
+): Promise<number> {
+  const path = `${cli.program} ${groupName}`;
+  const { positionals, help, notes } = parseGlobals({}, args, path);
+  for (const note of notes) cli.stderr.line(note);
+  const [name, ...rest] = positionals;
+  if (help || name === undefined) {
+    await showGroupHelp(help ? cli.stdout : cli.stderr, path, group);
+    return 0;
+  }
+  const found = findCommand(group.commands, name);
+  if (!found) {
+    throw new Error(
+      `${cli.program}: unknown command: ${path} ${name}\n\nUsage:  ${path}\n\nRun '${path} --help' for more information`,
+    );
+  }
+  return await runCommand(found.entry, `${path} ${found.name}`, rest, cli);
+}
+
+async function runCommand(
+  entry: CommandEntry,
+  path: string,
+  args: readonly string[],
+  cli: Cli,
+): Promise<number> {
+  const { command } = await entry.load();
+  const line = `${path}${command.use.slice(command.use.indexOf(" ") < 0 ? command.use.length : command.use.indexOf(" "))}`;
+  const parsed = parseCommand(command, args, line, path);
+  for (const note of parsed.notes) cli.stderr.line(note);
+  if (parsed.help) {
+    await showCommandHelp(cli.stdout, command, path, cli.program);
+    return 0;
+  }
+  checkArgs(command.args, parsed.positionals, { program: cli.program, path, useLine: line });
+  const invocation: Invocation = {
+    flags: parsed.values,
+    changed: (name) => parsed.changed.has(name),
+    args: parsed.positionals,
+    path,
+    cli,
+  };
+  return (await command.run(invocation)) ?? 0;
+}
+
+function parseCommand(command: Command, args: readonly string[], line: string, path: string) {
+  try {
+    return parseFlags(command.flags, args, { interspersed: command.interspersed ?? true });
+  } catch (error) {
+    throw usageError(error, line, path);
+  }
+}
+
+function usageError(error: unknown, line: string, path: string): unknown {
+  if (!(error instanceof FlagError)) return error;
+  return new StatusError(
+    `${error.message}\n\nUsage:  ${line}\n\nRun '${path} --help' for more information`,
+    125,
+    { cause: error },
+  );
+}
+
+// ---- help: loaded only when asked for
+
+async function showHelp(names: readonly string[], cli: Cli, flagTable: FlagTable): Promise<number> {
+  const [first, second] = names;
+  if (first === undefined) {
+    await showRootHelp(cli.stdout, flagTable, cli.program);
+    return 0;
+  }
+  const group = groups[first];
+  if (group && second === undefined) {
+    await showGroupHelp(cli.stdout, `${cli.program} ${first}`, group);
+    return 0;
+  }
+  const found = group ? findCommand(group.commands, second ?? "") : findCommand(topLevel, first);
+  if (!found || names.length > (group ? 2 : 1)) throw new Error(`unknown help topic: ${names.join(" ")}`);
+  const { command } = await found.entry.load();
+  const path = group ? `${cli.program} ${first} ${found.name}` : `${cli.program} ${found.name}`;
+  await showCommandHelp(cli.stdout, command, path, cli.program);
+  return 0;
+}
+
+async function showCommandHelp(out: Output, command: Command, path: string, program: string): Promise<void> {
+  const { commandHelp } = await import("./help.ts");
+  out.write(commandHelp(command, { path, program, columns: helpColumns() }));
+}
+
+async function showGroupHelp(out: Output, path: string, group: CommandGroup): Promise<void> {
+  const { groupHelp } = await import("./help.ts");
+  const commands = await loadSummaries(group.commands);
+  out.write(groupHelp({ path, program: path, columns: helpColumns() }, group.short, commands));
+}
+
+async function showRootHelp(out: Output, flags: FlagTable, program: string): Promise<void> {
+  const { rootHelp } = await import("./help.ts");
+  const common = Object.entries(topLevel)
+    .filter(([, { common }]) => common !== undefined)
+    .sort(([, a], [, b]) => (a.common ?? 0) - (b.common ?? 0));
+  const others = Object.entries(topLevel).filter(([, { common }]) => common === undefined);
+  const management = Object.entries(groups).map(([name, { short }]) => ({ name, short }));
+  out.write(
+    rootHelp({ path: program, program, columns: helpColumns() }, SHORT, {
+      common: await loadSummaries(Object.fromEntries(common)),
+      management,
+      others: await loadSummaries(Object.fromEntries(others)),
+      flags,
+    }),
+  );
+}
+
+async function loadSummaries(commands: Readonly<Record<string, CommandEntry>>) {
+  return await Promise.all(
+    Object.entries(commands).map(async ([name, { load }]) => ({ name, short: (await load()).command.short })),
+  );
+}
+
+/** Docker wraps help at the width of the terminal on standard input, or 80. */
+function helpColumns(): number {
+  const { columns } = new Output(0).size;
+  return columns > 0 ? columns : 80;
+}
+
+// ---- the client around a command
+
+interface ClientCliOptions {
+  readonly program: string;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly stdout: Output;
+  readonly stderr: Output;
+  readonly flags: GlobalFlags;
+  readonly changed: ReadonlySet<string>;
+}
+
+class ClientCli implements Cli {
+  readonly program: string;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly stdout: Output;
+  readonly stderr: Output;
+  readonly stdin = {
+    get isTerminal(): boolean {
+      return isTerminal(0);
+    },
+  };
+  readonly debug: boolean;
+  readonly config: ConfigFile;
+  readonly #flags: GlobalFlags;
+  readonly #changed: ReadonlySet<string>;
+  #engine: Engine | undefined;
+
+  constructor({ program, environment, stdout, stderr, flags, changed }: ClientCliOptions) {
+    this.program = program;
+    this.environment = environment;
+    this.stdout = stdout;
+    this.stderr = stderr;
+    this.debug = flags.debug;
+    this.config = new ConfigFile(flags.config);
+    this.#flags = flags;
+    this.#changed = changed;
+    const levels = ["panic", "fatal", "error", "warn", "warning", "info", "debug", "trace"];
+    if (!levels.includes(flags["log-level"].toLowerCase())) {
+      throw new Error(`Unable to parse logging level: ${flags["log-level"]}`);
+    }
+  }
+
+  get engine(): Engine {
+    this.#engine ??= this.#connect();
+    return this.#engine;
+  }
+
+  #connect(): Engine {
+    try {
+      return new Engine(this.#engineOptions());
+    } catch (error) {
+      if (!(error instanceof EngineError)) throw error;
+      throw new Error(`Failed to initialize: unable to resolve docker endpoint: ${error.message}`, {
+        cause: error,
+      });
+    }
+  }
+
+  #engineOptions(): EngineOptions {
+    const { host, context } = this.#flags;
+    if (host.length > 1) throw new EngineError("Specify only one -H");
+    if (context !== "" && host.length > 0) {
+      throw new Error("conflicting options: either specify --host or --context, not both");
+    }
+    const { GANTRY_HOST, DOCKER_HOST, DOCKER_CONTEXT, DOCKER_API_VERSION } = this.environment;
+    const wanted = context || (host.length > 0 || GANTRY_HOST || DOCKER_HOST ? "" : (DOCKER_CONTEXT ?? ""));
+    if (wanted !== "" && wanted !== "default") {
+      throw new Error(
+        `contexts are not supported: cannot use ${JSON.stringify(wanted)}; give the engine's address with --host`,
+      );
+    }
+    const tls = this.#tlsOptions();
+    return {
+      address: host[0] ?? (GANTRY_HOST || DOCKER_HOST || DEFAULT_ADDRESS),
+      ...(tls && { tls }),
+      ...(DOCKER_API_VERSION && { apiVersion: DOCKER_API_VERSION }),
+      headers: {
+        ...this.config.settings.HttpHeaders,
+        "User-Agent": `Gantry-Client/${CLIENT_VERSION} (linux)`,
+      },
+    };
+  }
+
+  #tlsOptions(): EngineOptions["tls"] {
+    const flags = this.#flags;
+    const { DOCKER_TLS, DOCKER_TLS_VERIFY, DOCKER_CERT_PATH } = this.environment;
+    const verify = this.#changed.has("tlsverify") ? flags.tlsverify : Boolean(DOCKER_TLS_VERIFY);
+    if (!flags.tls && !verify && !this.#changed.has("tlsverify") && !DOCKER_TLS) return undefined;
+    const read = (name: "tlscacert" | "tlscert" | "tlskey", file: string, required: boolean) => {
+      const given = this.#changed.has(name);
+      const path = given || !DOCKER_CERT_PATH ? flags[name] : join(DOCKER_CERT_PATH, file);
+      return readPem(path, given || required);
+    };
+    const ca = read("tlscacert", "ca.pem", verify);
+    const cert = read("tlscert", "cert.pem", false);
+    const key = read("tlskey", "key.pem", false);
+    return {
+      verify,
+      ...(ca !== undefined && { ca }),
+      ...(cert !== undefined && { cert }),
+      ...(key !== undefined && { key }),
+    };
+  }
+}
+
+function readPem(path: string, required: boolean): string | undefined {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (cause) {
+    if (!required && (cause as { code?: unknown }).code === "ENOENT") return undefined;
+    throw new EngineError(`could not read ${path}: ${messageOf(cause)}`, { cause });
+  }
+}

@@ -1,0 +1,151 @@
+/** All commands by name. Each is loaded when it is called: a client must not pay for the others. */
+import type { Command } from "./command.ts";
+
+export interface CommandEntry {
+  readonly load: () => Promise<{ readonly command: Command }>;
+  readonly aliases?: readonly string[];
+  /** Shown among the common commands of the root's help, in that order. */
+  readonly common?: number;
+}
+
+export interface CommandGroup {
+  readonly short: string;
+  readonly commands: Readonly<Record<string, CommandEntry>>;
+}
+
+type Loaded = ReturnType<CommandEntry["load"]>;
+const entry = (load: () => Loaded, options: Omit<CommandEntry, "load"> = {}): CommandEntry => ({
+  load,
+  ...options,
+});
+
+const attach = entry(() => import("./commands/container/attach.ts"));
+const create = entry(() => import("./commands/container/create.ts"));
+const exec = entry(() => import("./commands/container/exec.ts"), { common: 2 });
+const kill = entry(() => import("./commands/container/kill.ts"));
+const logs = entry(() => import("./commands/container/logs.ts"));
+const pause = entry(() => import("./commands/container/pause.ts"));
+const port = entry(() => import("./commands/container/port.ts"));
+const ps = () => import("./commands/container/ls.ts");
+const rename = entry(() => import("./commands/container/rename.ts"));
+const restart = entry(() => import("./commands/container/restart.ts"));
+const rm = () => import("./commands/container/rm.ts");
+const run = entry(() => import("./commands/container/run.ts"), { common: 1 });
+const start = entry(() => import("./commands/container/start.ts"));
+const stop = entry(() => import("./commands/container/stop.ts"));
+const top = entry(() => import("./commands/container/top.ts"));
+const unpause = entry(() => import("./commands/container/unpause.ts"));
+const wait = entry(() => import("./commands/container/wait.ts"));
+const images = () => import("./commands/image/ls.ts");
+const pull = entry(() => import("./commands/image/pull.ts"), { common: 5 });
+const rmi = () => import("./commands/image/rm.ts");
+const tag = entry(() => import("./commands/image/tag.ts"));
+const events = entry(() => import("./commands/system/events.ts"));
+const info = entry(() => import("./commands/system/info.ts"), { common: 12 });
+
+export const groups: Readonly<Record<string, CommandGroup>> = {
+  container: {
+    short: "Manage containers",
+    commands: {
+      attach,
+      create,
+      exec,
+      inspect: entry(() => import("./commands/container/inspect.ts")),
+      kill,
+      logs,
+      ls: entry(ps, { aliases: ["ps", "list"] }),
+      pause,
+      port,
+      prune: entry(() => import("./commands/container/prune.ts")),
+      rename,
+      restart,
+      rm: entry(rm, { aliases: ["remove"] }),
+      run,
+      start,
+      stop,
+      top,
+      unpause,
+      wait,
+    },
+  },
+  image: {
+    short: "Manage images",
+    commands: {
+      inspect: entry(() => import("./commands/image/inspect.ts")),
+      ls: entry(images, { aliases: ["list"] }),
+      prune: entry(() => import("./commands/image/prune.ts")),
+      pull,
+      rm: entry(rmi, { aliases: ["rmi", "remove"] }),
+      tag,
+    },
+  },
+  network: {
+    short: "Manage networks",
+    commands: {
+      connect: entry(() => import("./commands/network/connect.ts")),
+      create: entry(() => import("./commands/network/create.ts")),
+      disconnect: entry(() => import("./commands/network/disconnect.ts")),
+      inspect: entry(() => import("./commands/network/inspect.ts")),
+      ls: entry(() => import("./commands/network/ls.ts"), { aliases: ["list"] }),
+      prune: entry(() => import("./commands/network/prune.ts")),
+      rm: entry(() => import("./commands/network/rm.ts"), { aliases: ["remove"] }),
+    },
+  },
+  system: {
+    short: "Manage Docker",
+    commands: { events, info },
+  },
+  volume: {
+    short: "Manage volumes",
+    commands: {
+      create: entry(() => import("./commands/volume/create.ts")),
+      inspect: entry(() => import("./commands/volume/inspect.ts")),
+      ls: entry(() => import("./commands/volume/ls.ts"), { aliases: ["list"] }),
+      prune: entry(() => import("./commands/volume/prune.ts")),
+      rm: entry(() => import("./commands/volume/rm.ts"), { aliases: ["remove"] }),
+    },
+  },
+};
+
+export const topLevel: Readonly<Record<string, CommandEntry>> = {
+  attach,
+  create,
+  events,
+  exec,
+  images: entry(images, { common: 7 }),
+  info,
+  inspect: entry(() => import("./commands/system/inspect.ts")),
+  kill,
+  login: entry(() => import("./commands/system/login.ts"), { common: 8 }),
+  logout: entry(() => import("./commands/system/logout.ts"), { common: 9 }),
+  logs,
+  pause,
+  port,
+  ps: entry(ps, { common: 3 }),
+  pull,
+  rename,
+  restart,
+  rm: entry(rm),
+  rmi: entry(rmi),
+  run,
+  start,
+  stop,
+  tag,
+  top,
+  unpause,
+  version: entry(() => import("./commands/system/version.ts"), { common: 10 }),
+  wait,
+};
+
+/** Finds by name or alias. */
+export function findCommand(
+  commands: Readonly<Record<string, CommandEntry>>,
+  name: string,
+): { readonly name: string; readonly entry: CommandEntry } | undefined {
+  const direct = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (direct) return { name, entry: direct };
+  for (const [canonical, candidate] of Object.entries(commands)) {
+    if (candidate.aliases?.includes(name)) return { name: canonical, entry: candidate };
+  }
+  return undefined;
+}

@@ -1,0 +1,17 @@
+import { inspectContainerText } from "../../../client/containers.ts";
+import { atLeast, defineCommand } from "../../command.ts";
+import { inspectFormatFlag } from "../../common-flags.ts";
+import { bool } from "../../flags.ts";
+import { inspectObjects } from "../../inspect.ts";
+
+export const command = defineCommand({
+  use: "inspect [OPTIONS] CONTAINER [CONTAINER...]",
+  short: "Display detailed information on one or more containers",
+  args: atLeast(1),
+  flags: { format: inspectFormatFlag, size: bool({ short: "s", usage: "Display total file sizes" }) },
+  async run({ flags, args, cli }) {
+    await inspectObjects(cli, args, flags.format, (name) =>
+      inspectContainerText(cli.engine, name, flags.size),
+    );
+  },
+});

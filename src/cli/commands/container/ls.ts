@@ -1,0 +1,44 @@
+import { listContainers } from "../../../client/containers.ts";
+import { defineCommand, noArgs } from "../../command.ts";
+import { filterFlag, listFormatFlag } from "../../common-flags.ts";
+import { bool, integer } from "../../flags.ts";
+import { containerHeaders, containerRow } from "../../formats/container.ts";
+import { formatList } from "../../formatter.ts";
+
+const TABLE =
+  "table {{.ID}}\\t{{.Image}}\\t{{.Command}}\\t{{.RunningFor}}\\t{{.Status}}\\t{{.Ports}}\\t{{.Names}}";
+
+export const command = defineCommand({
+  use: "ps [OPTIONS]",
+  short: "List containers",
+  aliases: "container ls, container list, container ps, ps",
+  args: noArgs,
+  flags: {
+    all: bool({ short: "a", usage: "Show all containers (default shows just running)" }),
+    filter: filterFlag("Filter output based on conditions provided", "f"),
+    format: listFormatFlag,
+    last: integer({ short: "n", usage: "Show n last created containers (includes all states)", initial: -1 }),
+    latest: bool({ short: "l", usage: "Show the latest created container (includes all states)" }),
+    "no-trunc": bool({ usage: "Don't truncate output" }),
+    quiet: bool({ short: "q", usage: "Only display container IDs" }),
+    size: bool({ short: "s", usage: "Display total file sizes" }),
+  },
+  async run({ flags, changed, cli }) {
+    const { quiet } = flags;
+    if (flags.format !== "" && quiet) {
+      cli.stderr.line("WARNING: Ignoring custom format, because both --format and --quiet are set.");
+    }
+    const custom = flags.format || (quiet ? "" : (cli.config.settings.psFormat ?? ""));
+    const size = flags.size || (!quiet && !changed("size") && /\.Size\b/.test(custom));
+    const containers = await listContainers(cli.engine, {
+      all: flags.all,
+      limit: flags.latest && flags.last === -1 ? 1 : flags.last,
+      size,
+      filters: flags.filter,
+    });
+    const standard = custom === "" || custom === "table";
+    const format = quiet ? "{{.ID}}" : standard ? `${TABLE}${size ? "\\t{{.Size}}" : ""}` : custom;
+    const rows = containers.map((container) => containerRow(container, { truncate: !flags["no-trunc"] }));
+    cli.stdout.write(formatList({ format, headers: containerHeaders }, rows));
+  },
+});

@@ -1,0 +1,26 @@
+import { pruneContainers } from "../../../client/containers.ts";
+import { defineCommand, noArgs } from "../../command.ts";
+import { filterFlag } from "../../common-flags.ts";
+import { confirm } from "../../confirm.ts";
+import { bool } from "../../flags.ts";
+import { humanSize } from "../../units.ts";
+
+const WARNING = "WARNING! This will remove all stopped containers.\nAre you sure you want to continue?";
+
+export const command = defineCommand({
+  use: "prune [OPTIONS]",
+  short: "Remove all stopped containers",
+  args: noArgs,
+  flags: {
+    filter: filterFlag('Provide filter values (e.g. "until=<timestamp>")'),
+    force: bool({ short: "f", usage: "Do not prompt for confirmation" }),
+  },
+  async run({ flags, cli }) {
+    if (!flags.force && !confirm(cli, WARNING)) return 1;
+    const { deleted, spaceReclaimed } = await pruneContainers(cli.engine, flags.filter);
+    if (deleted.length > 0)
+      cli.stdout.line(`Deleted Containers:\n${deleted.map((id) => `${id}\n`).join("")}`);
+    cli.stdout.line(`Total reclaimed space: ${humanSize(deleted.length > 0 ? spaceReclaimed : 0)}`);
+    return 0;
+  },
+});

@@ -1,0 +1,14 @@
+import { actOnContainer } from "../../../client/containers.ts";
+import { atLeast, defineCommand } from "../../command.ts";
+import { eachInParallel } from "../../each.ts";
+
+export const command = defineCommand({
+  use: "unpause CONTAINER [CONTAINER...]",
+  short: "Unpause all processes within one or more containers",
+  aliases: "container unpause, unpause",
+  args: atLeast(1),
+  flags: {},
+  async run({ args, cli }) {
+    await eachInParallel(cli, args, (name) => actOnContainer(cli.engine, name, "unpause"));
+  },
+});

@@ -1,0 +1,64 @@
+import { pullImage } from "../../../client/images.ts";
+import { type Cli, defineCommand, exactly } from "../../command.ts";
+import { credentialsFor } from "../../credentials.ts";
+import { bool, string } from "../../flags.ts";
+import { showProgress } from "../../progress.ts";
+import {
+  familiarName,
+  fullString,
+  type ImageReference,
+  parseReference,
+  withDefaultTag,
+} from "../../reference.ts";
+
+export const command = defineCommand({
+  use: "pull [OPTIONS] NAME[:TAG|@DIGEST]",
+  short: "Download an image from a registry",
+  aliases: "image pull, pull",
+  args: exactly(1),
+  flags: {
+    "all-tags": bool({ short: "a", usage: "Download all tagged images in the repository" }),
+    "disable-content-trust": bool({ usage: "Skip image verification", initial: true }),
+    platform: string({ usage: "Set platform if server is multi-platform capable" }),
+    quiet: bool({ short: "q", usage: "Suppress verbose output" }),
+  },
+  async run({ flags, args: [name = ""], cli }) {
+    if (!flags["disable-content-trust"])
+      throw new Error("content trust (--disable-content-trust=false) is not supported");
+    let reference = parseReference(name);
+    const nameOnly = reference.tag === undefined && reference.digest === undefined;
+    if (flags["all-tags"] && !nameOnly) throw new Error("tag can't be used with --all-tags/-a");
+    if (!flags["all-tags"] && nameOnly) {
+      reference = withDefaultTag(reference);
+      if (!flags.quiet) cli.stdout.line(`Using default tag: ${reference.tag}`);
+    }
+    await pullWithProgress(cli, reference, {
+      platform: flags.platform,
+      output: flags.quiet ? undefined : cli.stdout,
+    });
+    cli.stdout.line(fullString(reference));
+  },
+});
+
+export interface PullProgress {
+  readonly platform: string;
+  /** Where the progress goes; nowhere if undefined. */
+  readonly output: Cli["stdout"] | undefined;
+}
+
+/** Pulls with the user's credentials for that registry. All tags if the reference names none. */
+export async function pullWithProgress(
+  cli: Cli,
+  reference: ImageReference,
+  { platform, output }: PullProgress,
+): Promise<void> {
+  const auth = await credentialsFor(cli, reference.domain);
+  const tag = reference.digest ?? reference.tag;
+  const messages = await pullImage(cli.engine, {
+    fromImage: familiarName(reference),
+    ...(tag !== undefined && { tag }),
+    ...(platform && { platform }),
+    ...(auth && { auth }),
+  });
+  await showProgress(messages, output);
+}

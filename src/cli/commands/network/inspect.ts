@@ -1,0 +1,21 @@
+import { inspectNetworkText } from "../../../client/networks.ts";
+import { atLeast, defineCommand } from "../../command.ts";
+import { inspectFormatFlag } from "../../common-flags.ts";
+import { bool } from "../../flags.ts";
+import { inspectObjects } from "../../inspect.ts";
+
+export const command = defineCommand({
+  use: "inspect [OPTIONS] NETWORK [NETWORK...]",
+  short: "Display detailed information on one or more networks",
+  args: atLeast(1),
+  flags: {
+    format: inspectFormatFlag,
+    verbose: bool({ short: "v", usage: "Verbose output for diagnostics" }),
+  },
+  async run({ flags, args, cli }) {
+    const { verbose } = flags;
+    await inspectObjects(cli, args, flags.format, (name) =>
+      inspectNetworkText(cli.engine, name, { verbose }),
+    );
+  },
+});

@@ -1,0 +1,29 @@
+import { listNetworks } from "../../../client/networks.ts";
+import { defineCommand, noArgs } from "../../command.ts";
+import { filterFlag, listFormatFlag } from "../../common-flags.ts";
+import { bool } from "../../flags.ts";
+import { networkHeaders, networkRow } from "../../formats/network.ts";
+import { formatList } from "../../formatter.ts";
+
+const TABLE = "table {{.ID}}\\t{{.Name}}\\t{{.Driver}}\\t{{.Scope}}";
+
+export const command = defineCommand({
+  use: "ls [OPTIONS]",
+  short: "List networks",
+  aliases: "network ls, network list",
+  args: noArgs,
+  flags: {
+    filter: filterFlag('Provide filter values (e.g. "driver=bridge")', "f"),
+    format: listFormatFlag,
+    "no-trunc": bool({ usage: "Do not truncate the output" }),
+    quiet: bool({ short: "q", usage: "Only display network IDs" }),
+  },
+  async run({ flags, cli }) {
+    const networks = await listNetworks(cli.engine, flags.filter);
+    const chosen = flags.format || (flags.quiet ? "" : (cli.config.settings.networksFormat ?? "")) || "table";
+    const format = chosen === "table" ? (flags.quiet ? "{{.ID}}" : TABLE) : chosen;
+    networks.sort((a, b) => (a.Name ?? "").localeCompare(b.Name ?? "", "en", { numeric: true }));
+    const rows = networks.map((network) => networkRow(network, { truncate: !flags["no-trunc"] }));
+    cli.stdout.write(formatList({ format, headers: networkHeaders }, rows));
+  },
+});

@@ -1,0 +1,50 @@
+import type { EventMessage } from "../../../api/types.ts";
+import { events } from "../../../client/system.ts";
+import { defineCommand, messageOf, noArgs, StatusError } from "../../command.ts";
+import { filterFlag, inspectFormatFlag } from "../../common-flags.ts";
+import { string } from "../../flags.ts";
+import { Template } from "../../template.ts";
+import { rfc3339Nano, toEngineTime } from "../../times.ts";
+
+export const command = defineCommand({
+  use: "events [OPTIONS]",
+  short: "Get real time events from the server",
+  aliases: "system events, events",
+  args: noArgs,
+  flags: {
+    filter: filterFlag("Filter output based on conditions provided", "f"),
+    format: string({ usage: inspectFormatFlag.usage }),
+    since: string({ usage: "Show all events created since timestamp" }),
+    until: string({ usage: "Stream events until this timestamp" }),
+  },
+  async run({ flags, cli }) {
+    const render = rendererFor(flags.format);
+    const now = Date.now();
+    const messages = await events(cli.engine, {
+      since: toEngineTime(flags.since, now),
+      until: toEngineTime(flags.until, now),
+      filters: flags.filter,
+    });
+    for await (const message of messages) cli.stdout.line(render(message));
+  },
+});
+
+function rendererFor(format: string): (message: EventMessage) => string {
+  if (format === "") return describe;
+  try {
+    const template = new Template(format === "json" ? "{{json .}}" : format);
+    return (message) => template.execute(message);
+  } catch (error) {
+    throw new StatusError(`Error parsing format: ${messageOf(error)}`, 64, { cause: error });
+  }
+}
+
+function describe({ Type, Action, Actor, time, timeNano }: EventMessage): string {
+  // A double cannot hold nanoseconds since 1970; microseconds survive.
+  const nanoseconds = timeNano ? BigInt(Math.round(timeNano)) : BigInt(time ?? 0) * 1_000_000_000n;
+  const attributes = Object.entries(Actor?.Attributes ?? {})
+    .sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
+    .map(([key, value]) => `${key}=${value}`);
+  const suffix = attributes.length > 0 ? ` (${attributes.join(", ")})` : "";
+  return `${rfc3339Nano(nanoseconds)} ${Type} ${Action} ${Actor?.ID ?? ""}${suffix}`;
+}

@@ -1,0 +1,164 @@
+import type { SystemInfo } from "../../../api/types.ts";
+import { EngineConnectionError } from "../../../client/errors.ts";
+import { engineInfo } from "../../../client/system.ts";
+import { CLIENT_VERSION } from "../../client-version.ts";
+import { type Cli, defineCommand, messageOf, noArgs, StatusError } from "../../command.ts";
+import { inspectFormatFlag } from "../../common-flags.ts";
+import { HUB_CREDENTIALS_KEY } from "../../config-file.ts";
+import { parseTemplate } from "../../formatter.ts";
+import { bytesSize } from "../../units.ts";
+import { clientVersion } from "./version.ts";
+
+export const command = defineCommand({
+  use: "info [OPTIONS]",
+  short: "Display system-wide information",
+  aliases: "system info, info",
+  args: noArgs,
+  flags: { format: inspectFormatFlag },
+  async run({ flags, cli }) {
+    if (flags.format !== "") return await printFormatted(cli, flags.format);
+    const lines = [
+      "Client:",
+      ` Version:    ${CLIENT_VERSION}`,
+      " Context:    default",
+      ` Debug Mode: ${cli.debug}`,
+      "",
+      "Server:",
+    ];
+    let info: SystemInfo;
+    try {
+      info = await engineInfo(cli.engine);
+    } catch (error) {
+      cli.stdout.line(lines.join("\n"));
+      if (error instanceof EngineConnectionError) throw error;
+      cli.stderr.line(`ERROR: ${messageOf(error)}`);
+      throw new Error("errors pretty printing info", { cause: error });
+    }
+    const user = cli.config.settings.auths?.[HUB_CREDENTIALS_KEY]?.username ?? "";
+    cli.stdout.line([...lines, ...describe(info, user, cli.debug), ""].join("\n"));
+    for (const warning of info.Warnings ?? []) cli.stderr.line(warning);
+    return 0;
+  },
+});
+
+async function printFormatted(cli: Cli, format: string): Promise<number> {
+  const template = parse(format === "json" ? "{{json .}}" : format);
+  let failure: unknown;
+  let info: object = {};
+  try {
+    info = await engineInfo(cli.engine);
+  } catch (error) {
+    failure = error;
+    if (!(error instanceof EngineConnectionError)) cli.stderr.line(messageOf(error));
+  }
+  const { DefaultAPIVersion, ...client } = clientVersion(cli);
+  const ClientInfo = { Debug: cli.debug, ...client, DefaultAPIVersion, Plugins: [], Warnings: null };
+  cli.stdout.line(template.execute({ ...info, ClientInfo }));
+  if (failure instanceof EngineConnectionError) throw failure;
+  return 0;
+}
+
+function parse(format: string): ReturnType<typeof parseTemplate> {
+  try {
+    return parseTemplate(format);
+  } catch (error) {
+    throw new StatusError(messageOf(error), 64, { cause: error });
+  }
+}
+
+function describe(info: SystemInfo, user: string, debug: boolean): string[] {
+  const lines: string[] = [];
+  const add = (label: string, value: unknown): void => void lines.push(`${label} ${value ?? ""}`);
+  const addIf = (label: string, value: unknown): void => {
+    if (value !== undefined && value !== null && value !== "") add(label, value);
+  };
+  add(" Containers:", info.Containers);
+  add("  Running:", info.ContainersRunning);
+  add("  Paused:", info.ContainersPaused);
+  add("  Stopped:", info.ContainersStopped);
+  add(" Images:", info.Images);
+  addIf(" Server Version:", info.ServerVersion);
+  addIf(" Storage Driver:", info.Driver);
+  for (const [key, value] of info.DriverStatus ?? []) lines.push(`  ${key}: ${value}`);
+  addIf(" Logging Driver:", info.LoggingDriver);
+  addIf(" Cgroup Driver:", info.CgroupDriver);
+  addIf(" Cgroup Version:", info.CgroupVersion);
+  lines.push(" Plugins:");
+  add("  Volume:", (info.Plugins?.Volume ?? []).join(" "));
+  add("  Network:", (info.Plugins?.Network ?? []).join(" "));
+  if (info.Plugins?.Authorization?.length) add("  Authorization:", info.Plugins.Authorization.join(" "));
+  add("  Log:", (info.Plugins?.Log ?? []).join(" "));
+  if (info.CDISpecDirs?.length)
+    lines.push(" CDI spec directories:", ...info.CDISpecDirs.map((path) => `  ${path}`));
+  add(" Swarm:", info.Swarm?.LocalNodeState);
+  const runtimes = Object.keys(info.Runtimes ?? {});
+  if (runtimes.length > 0) {
+    add(" Runtimes:", runtimes.join(" "));
+    add(" Default Runtime:", info.DefaultRuntime);
+  }
+  if (info.OSType === "linux") {
+    add(" Init Binary:", info.InitBinary);
+    add(" containerd version:", info.ContainerdCommit?.ID);
+    add(" runc version:", info.RuncCommit?.ID);
+    add(" init version:", info.InitCommit?.ID);
+    lines.push(...describeSecurity(info.SecurityOptions ?? []));
+  }
+  addIf(" Kernel Version:", info.KernelVersion);
+  addIf(" Operating System:", info.OperatingSystem);
+  addIf(" OSType:", info.OSType);
+  addIf(" Architecture:", info.Architecture);
+  add(" CPUs:", info.NCPU);
+  add(" Total Memory:", bytesSize(info.MemTotal ?? 0));
+  addIf(" Name:", info.Name);
+  addIf(" ID:", info.ID);
+  add(" Docker Root Dir:", info.DockerRootDir);
+  add(" Debug Mode:", info.Debug);
+  if (info.Debug || debug) {
+    add("  File Descriptors:", info.NFd);
+    add("  Goroutines:", info.NGoroutines);
+    add("  System Time:", info.SystemTime);
+    add("  EventsListeners:", info.NEventsListener);
+  }
+  addIf(" HTTP Proxy:", info.HttpProxy);
+  addIf(" HTTPS Proxy:", info.HttpsProxy);
+  addIf(" No Proxy:", info.NoProxy);
+  addIf(" Username:", user);
+  if (info.Labels?.length) lines.push(" Labels:", ...info.Labels.map((label) => `  ${label}`));
+  add(" Experimental:", info.ExperimentalBuild);
+  lines.push(...describeRegistries(info));
+  add(" Live Restore Enabled:", info.LiveRestoreEnabled);
+  addIf(" Product License:", info.ProductLicense);
+  if (info.DefaultAddressPools?.length) {
+    lines.push(" Default Address Pools:");
+    for (const { Base, Size } of info.DefaultAddressPools) lines.push(`   Base: ${Base}, Size: ${Size}`);
+  }
+  return lines;
+}
+
+/** `name=seccomp,profile=default` in two lines. */
+function describeSecurity(options: readonly string[]): string[] {
+  if (options.length === 0) return [];
+  const lines = [" Security Options:"];
+  for (const option of options) {
+    const pairs = option.split(",").map((pair) => pair.split("="));
+    const name = pairs.find(([key]) => key === "name")?.[1] ?? option;
+    lines.push(`  ${name}`);
+    for (const [key, value] of pairs) if (key === "profile") lines.push(`   Profile: ${value}`);
+  }
+  return lines;
+}
+
+function describeRegistries({ RegistryConfig }: SystemInfo): string[] {
+  if (!RegistryConfig) return [];
+  const lines: string[] = [];
+  const networks = RegistryConfig.InsecureRegistryCIDRs ?? [];
+  const indexes = Object.values(RegistryConfig.IndexConfigs ?? {});
+  if (networks.length > 0 || indexes.length > 0) {
+    lines.push(" Insecure Registries:");
+    for (const index of indexes) if (!index?.Secure) lines.push(`  ${index?.Name}`);
+    for (const network of networks) lines.push(`  ${network}`);
+  }
+  const mirrors = RegistryConfig.Mirrors ?? [];
+  if (mirrors.length > 0) lines.push(" Registry Mirrors:", ...mirrors.map((mirror) => `  ${mirror}`));
+  return lines;
+}

@@ -1,0 +1,14 @@
+import { inspectVolumeText } from "../../../client/volumes.ts";
+import { atLeast, defineCommand } from "../../command.ts";
+import { inspectFormatFlag } from "../../common-flags.ts";
+import { inspectObjects } from "../../inspect.ts";
+
+export const command = defineCommand({
+  use: "inspect [OPTIONS] VOLUME [VOLUME...]",
+  short: "Display detailed information on one or more volumes",
+  args: atLeast(1),
+  flags: { format: inspectFormatFlag },
+  async run({ flags, args, cli }) {
+    await inspectObjects(cli, args, flags.format, (name) => inspectVolumeText(cli.engine, name));
+  },
+});

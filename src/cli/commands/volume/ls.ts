@@ -1,0 +1,27 @@
+import { listVolumes } from "../../../client/volumes.ts";
+import { defineCommand, noArgs } from "../../command.ts";
+import { filterFlag, listFormatFlag } from "../../common-flags.ts";
+import { bool } from "../../flags.ts";
+import { volumeHeaders, volumeRow } from "../../formats/volume.ts";
+import { formatList } from "../../formatter.ts";
+
+const TABLE = "table {{.Driver}}\\t{{.Name}}";
+
+export const command = defineCommand({
+  use: "ls [OPTIONS]",
+  short: "List volumes",
+  aliases: "volume ls, volume list",
+  args: noArgs,
+  flags: {
+    filter: filterFlag('Provide filter values (e.g. "dangling=true")', "f"),
+    format: listFormatFlag,
+    quiet: bool({ short: "q", usage: "Only display volume names" }),
+  },
+  async run({ flags, cli }) {
+    const volumes = [...((await listVolumes(cli.engine, flags.filter)).Volumes ?? [])];
+    volumes.sort((a, b) => a.Name.localeCompare(b.Name, "en", { numeric: true }));
+    const chosen = flags.format || (flags.quiet ? "" : (cli.config.settings.volumesFormat ?? "")) || "table";
+    const format = chosen === "table" ? (flags.quiet ? "{{.Name}}" : TABLE) : chosen;
+    cli.stdout.write(formatList({ format, headers: volumeHeaders }, volumes.map(volumeRow)));
+  },
+});

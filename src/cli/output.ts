@@ -1,0 +1,77 @@
+/**
+ * Standard output and error of the client. Writes are synchronous on the descriptor: loading the platform's stream
+ * objects would double a short command's start-up. Long streams use `stream`, which leaves the event loop free.
+ */
+import { write, writeSync } from "node:fs";
+
+/** The reader of our output went away; the process should end as one that SIGPIPE ended. */
+export class BrokenPipeError extends Error {}
+
+export class Output {
+  readonly #fd: number;
+  #terminal: boolean | undefined;
+
+  constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  get isTerminal(): boolean {
+    this.#terminal ??= isTerminal(this.#fd);
+    return this.#terminal;
+  }
+
+  /** Height and width in characters; zeros where there is no terminal. */
+  get size(): { readonly rows: number; readonly columns: number } {
+    if (!this.isTerminal) return { rows: 0, columns: 0 };
+    const { WriteStream } = require("node:tty") as typeof import("node:tty");
+    const [columns, rows] = new WriteStream(this.#fd).getWindowSize();
+    return { rows, columns };
+  }
+
+  write(text: string | Uint8Array): void {
+    let rest = typeof text === "string" ? Buffer.from(text) : text;
+    while (rest.byteLength > 0) {
+      try {
+        rest = rest.subarray(writeSync(this.#fd, rest));
+      } catch (error) {
+        if (!wantsRetry(error)) throw error;
+        Atomics.wait(pause, 0, 0, 1);
+      }
+    }
+  }
+
+  line(text = ""): void {
+    this.write(`${text}\n`);
+  }
+
+  /** Like `write`, but a reader that is slow does not hold up the rest of the client. */
+  async stream(bytes: Uint8Array): Promise<void> {
+    let rest = bytes;
+    while (rest.byteLength > 0) {
+      const { promise, resolve, reject } = Promise.withResolvers<number>();
+      write(this.#fd, rest, 0, rest.byteLength, null, (error, written) =>
+        error ? reject(error) : resolve(written),
+      );
+      try {
+        rest = rest.subarray(await promise);
+      } catch (error) {
+        if (!wantsRetry(error)) throw error;
+        await Bun.sleep(1);
+      }
+    }
+  }
+}
+
+const pause = new Int32Array(new SharedArrayBuffer(4));
+
+/** True for a descriptor that is non-blocking and full. */
+function wantsRetry(error: unknown): boolean {
+  const code = (error as { code?: unknown }).code;
+  if (code === "EPIPE") throw new BrokenPipeError("broken pipe", { cause: error });
+  return code === "EAGAIN";
+}
+
+export function isTerminal(fd: number): boolean {
+  const { isatty } = require("node:tty") as typeof import("node:tty");
+  return isatty(fd);
+}

@@ -1,0 +1,59 @@
+/** Calls about networks. */
+import type { EndpointSettings, Network, NetworkCreateRequest } from "../api/types.ts";
+import { type Engine, pathSegment } from "./engine.ts";
+import { encodeFilters, type Filters } from "./filters.ts";
+
+export async function listNetworks(engine: Engine, filters?: Filters): Promise<Network[]> {
+  return await (
+    await engine.request({ method: "GET", path: "/networks", query: encodeFilters(filters) })
+  ).json();
+}
+
+export async function inspectNetworkText(
+  engine: Engine,
+  name: string,
+  { verbose = false, scope = "" }: { readonly verbose?: boolean; readonly scope?: string } = {},
+): Promise<string> {
+  const query = { ...(verbose && { verbose }), ...(scope && { scope }) };
+  return await (
+    await engine.request({ method: "GET", path: `/networks/${pathSegment(name)}`, query })
+  ).text();
+}
+
+export async function createNetwork(
+  engine: Engine,
+  request: NetworkCreateRequest,
+): Promise<{ readonly Id: string; readonly Warning?: string }> {
+  return await (await engine.request({ method: "POST", path: "/networks/create", json: request })).json();
+}
+
+export async function removeNetwork(engine: Engine, name: string): Promise<void> {
+  await (await engine.request({ method: "DELETE", path: `/networks/${pathSegment(name)}` })).discard();
+}
+
+export async function connectNetwork(
+  engine: Engine,
+  network: string,
+  request: { readonly Container: string; readonly EndpointConfig?: EndpointSettings },
+): Promise<void> {
+  const path = `/networks/${pathSegment(network)}/connect`;
+  await (await engine.request({ method: "POST", path, json: request })).discard();
+}
+
+export async function disconnectNetwork(
+  engine: Engine,
+  network: string,
+  request: { readonly Container: string; readonly Force: boolean },
+): Promise<void> {
+  const path = `/networks/${pathSegment(network)}/disconnect`;
+  await (await engine.request({ method: "POST", path, json: request })).discard();
+}
+
+export async function pruneNetworks(engine: Engine, filters: Filters): Promise<readonly string[]> {
+  const reply = await engine.request({
+    method: "POST",
+    path: "/networks/prune",
+    query: encodeFilters(filters),
+  });
+  return (await reply.json<{ NetworksDeleted?: string[] | null }>()).NetworksDeleted ?? [];
+}
