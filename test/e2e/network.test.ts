@@ -166,7 +166,7 @@ withEachClient(suite, "network", (cli) => {
     test("udp", async () => {
       const port = await freePort();
       const echo = `use IO::Socket::INET; $| = 1; my $s = IO::Socket::INET->new(LocalPort => 7000, Proto => "udp");
-        print "ready"; while ($s->recv(my $m, 1500)) { $s->send($m) }`;
+        print "ready\\n"; while ($s->recv(my $m, 1500)) { $s->send($m) }`;
       const id = await cli.ok("run", "-d", "-p", `${port}:7000/udp`, "debian:bookworm", "perl", "-e", echo);
       await eventually(async () => (await cli.ok("logs", id)) === "ready");
       for (const address of ["127.0.0.1", hostAddress()]) {
