@@ -45,6 +45,7 @@ import type { SystemDeps } from "../../engine/system/info.ts";
 import { Volumes } from "../../engine/volumes/volumes.ts";
 import { RegistryClient } from "../../registry/client.ts";
 import type { Handlers } from "../../server/call.ts";
+import { authHandlers } from "../../server/handlers/auth.ts";
 import { containerHandlers } from "../../server/handlers/containers.ts";
 import { eventHandlers } from "../../server/handlers/events.ts";
 import { execHandlers } from "../../server/handlers/exec.ts";
@@ -170,7 +171,7 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
 
   const resources = undo.move();
   return {
-    handlers: toHandlers({ events, images, volumes, networks, containers, system }),
+    handlers: toHandlers({ events, registry, images, volumes, networks, containers, system }),
     async boot() {
       await images.recover();
       await bootContainers(containers, { imageLayers: images.layers() });
@@ -229,6 +230,7 @@ function usersOf(store: ContainerStore, image: Digest): { id: string; running: b
 /** What the API's handlers are made of. */
 interface Parts {
   readonly events: EventBus;
+  readonly registry: RegistryClient;
   readonly images: Images;
   readonly volumes: Volumes;
   readonly networks: Networks;
@@ -236,11 +238,12 @@ interface Parts {
   readonly system: SystemDeps;
 }
 
-function toHandlers({ events, images, volumes, networks, containers, system }: Parts): Handlers {
+function toHandlers({ events, registry, images, volumes, networks, containers, system }: Parts): Handlers {
   return {
     ...pingHandlers,
     ...systemHandlers({ system, identity }),
     ...eventHandlers(events),
+    ...authHandlers(registry),
     ...imageHandlers(images),
     ...containerHandlers(containers),
     ...execHandlers(containers),
