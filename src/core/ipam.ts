@@ -156,9 +156,12 @@ export function nextAddress(
   return undefined;
 }
 
-/** The gateway of a subnet where none was asked for: its first usable address. */
-export function defaultGateway(subnet: IpPrefix, reserved: readonly IpAddress[] = []): IpAddress | undefined {
-  return nextAddress({ subnet, reserved }, new Set());
+/** The gateway of a subnet where none was asked for: its first usable address, of the range if there is one. */
+export function defaultGateway(
+  subnet: IpPrefix,
+  { reserved = [], range }: Partial<AddressRange> = {},
+): IpAddress | undefined {
+  return nextAddress({ subnet, reserved, range }, new Set());
 }
 
 /**

@@ -152,6 +152,8 @@ export interface PortPublisher {
   publish(requests: readonly PortRequest[]): PortLease;
   /** Boot: the same bindings as before. Their host ports are reserved again. */
   recover(bindings: readonly PublishedPort[]): PortLease;
+  /** Boot, at its end: takes away what leads to containers that were not recovered. */
+  reclaim(): void;
 }
 
 /** Ports in force. Disposing ends them at once. Idempotent. */

@@ -211,13 +211,11 @@ function encodeRedirect(table: string, chain: string, redirect: LocalRedirect): 
   );
 }
 
-/** A table `ip <table>` whose output chain leads local ports elsewhere; it replaces one of that name. */
+/** A table `ip <table>` whose output chain leads local ports elsewhere. */
 export function encodeLocalRedirects(table: string, redirects: readonly LocalRedirect[]): NetlinkMessage[] {
   const chain = "output";
   const name = [attribute(NFTA.TABLE_NAME, text(table))];
   return [
-    message(NFT_MSG.NEWTABLE, NFPROTO.IPV4, name, NLM_F.CREATE),
-    message(NFT_MSG.DELTABLE, NFPROTO.IPV4, name),
     message(NFT_MSG.NEWTABLE, NFPROTO.IPV4, name, NLM_F.CREATE),
     message(
       NFT_MSG.NEWCHAIN,
@@ -259,9 +257,15 @@ export class NftablesSocket implements Disposable {
     );
   }
 
-  /** @throws LinuxError */
+  /**
+   * Replaces a table of that name, but only if there is one: closing a socket after a deletion waits 10 ms for RCU.
+   * @throws LinuxError
+   */
   redirectLocally(table: string, redirects: readonly LocalRedirect[]): void {
-    this.#commit("redirect local ports", encodeLocalRedirects(table, redirects));
+    const old = this.hasTable(table, NFPROTO.IPV4)
+      ? [message(NFT_MSG.DELTABLE, NFPROTO.IPV4, [attribute(NFTA.TABLE_NAME, text(table))])]
+      : [];
+    this.#commit("redirect local ports", [...old, ...encodeLocalRedirects(table, redirects)]);
   }
 
   /** Counts every change of the rule set by anybody. */

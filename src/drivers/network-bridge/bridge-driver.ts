@@ -81,7 +81,7 @@ export async function openBridgeDriver(options: BridgeDriverOptions): Promise<Br
   try {
     if (guardForwarding) writeFileSync(marker, "", { mode: 0o600 });
     const firewall = new Firewall(options.paths.instance, { guardForwarding });
-    await firewall.install();
+    await firewall.install({ keepElements: true });
     enableForwarding();
     return new BridgeDriver(options, firewall);
   } catch (error) {

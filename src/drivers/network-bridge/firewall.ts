@@ -192,8 +192,11 @@ export class Firewall implements Disposable {
     this.#guardForwarding = options.guardForwarding;
   }
 
-  /** Makes the table, or brings it up to date, with everything that was added so far. */
-  async install(): Promise<void> {
+  /**
+   * Makes the table, or brings it up to date, with everything that was added so far.
+   * @param keepElements leave what a former daemon led to containers that may still run; `reclaim` ends that
+   */
+  async install({ keepElements = false } = {}): Promise<void> {
     const script = toRules(this.#table, { guardForwarding: this.#guardForwarding });
     try {
       await applyRules(script);
@@ -203,7 +206,7 @@ export class Firewall implements Disposable {
       await deleteTable(this.#table);
       await applyRules(script);
     }
-    this.#writeAllElements();
+    if (!keepElements) this.#writeAllElements();
     this.#expected = fingerprint(await listTable(this.#table));
     this.#generation = this.#socket.generation();
   }
@@ -229,6 +232,11 @@ export class Firewall implements Disposable {
   removePorts(ports: readonly PublishedPort[]): void {
     for (const port of ports) this.#ports.delete(port);
     this.#change(ports.map(portElement).map(undone));
+  }
+
+  /** Takes away every element that nobody added since the start. */
+  reclaim(): void {
+    this.#writeAllElements();
   }
 
   /** Puts back what somebody else took away. True if there was something to do. */

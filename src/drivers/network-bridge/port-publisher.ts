@@ -47,6 +47,10 @@ export class HostPorts implements PortPublisher, Disposable {
     return this.#lease(bindings, undo.move());
   }
 
+  reclaim(): void {
+    this.#firewall.reclaim();
+  }
+
   /** Lets go of the host's ports; what leads to containers stays. */
   [Symbol.dispose](): void {
     for (const reservation of this.#reservations) reservation[Symbol.dispose]();

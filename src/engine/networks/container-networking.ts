@@ -160,6 +160,7 @@ export class ContainerNetworks implements ContainerNetworking {
         log("error", "cannot take over a container's network", { container: container.id, error });
       }
     }
+    this.#options.publisher.reclaim();
     return sandboxes;
   }
 

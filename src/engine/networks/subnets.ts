@@ -94,7 +94,7 @@ function checkSubnet(
   const reserved = Object.values(auxiliary).map((text) => parseInside("auxiliary address", text, subnet));
   const gateway = gatewayText
     ? parseInside("gateway", gatewayText.replace(/\/\d+$/, ""), subnet)
-    : defaultGateway(range ? { ...range, length: subnet.length } : subnet, reserved);
+    : defaultGateway(subnet, { reserved, range });
   return {
     subnet: formatPrefix(subnet),
     requested: true,

@@ -1,0 +1,177 @@
+/** The pure parts: subnets, ports, files, modes, filters. */
+import { describe, expect, test } from "bun:test";
+import type { ContainerRecord } from "../../core/container.ts";
+import { parsePrefix } from "../../core/ipam.ts";
+import { parseNetworkMode } from "./container-networking.ts";
+import {
+  effectiveResolver,
+  parseResolvConf,
+  toEmbeddedResolvConf,
+  toExtraHosts,
+  toHostsFile,
+  toPlainResolvConf,
+  toUpstreamServers,
+} from "./files.ts";
+import { checkPorts, toPortMap, toPortRequests } from "./ports.ts";
+import { DEFAULT_POOLS, localIPv6Pool, planSubnets } from "./subnets.ts";
+
+function container(
+  hostConfig: ContainerRecord["hostConfig"],
+  config: ContainerRecord["config"] = {},
+): ContainerRecord {
+  return { id: "c".repeat(64), name: "c", hostConfig, config } as ContainerRecord;
+}
+
+describe("subnets", () => {
+  const options = { enableIPv4: true, enableIPv6: false, pools: DEFAULT_POOLS, networks: [], routes: [] };
+
+  test("are Docker's pools in their order, without what the host routes elsewhere", () => {
+    const routes = [parsePrefix("172.17.0.0/16"), parsePrefix("172.18.4.0/24")];
+    expect(planSubnets(undefined, { ...options, routes })).toEqual([
+      { subnet: "172.19.0.0/16", gateway: "172.19.0.1" },
+    ]);
+  });
+
+  test("of the user are taken as they are, also where the host has a route", () => {
+    const Config = [{ Subnet: "10.1.0.0/16", IPRange: "10.1.8.0/24", AuxiliaryAddresses: { a: "10.1.8.1" } }];
+    const routes = [parsePrefix("10.0.0.0/8")];
+    expect(planSubnets({ Config }, { ...options, routes })).toEqual([
+      {
+        ...{ subnet: "10.1.0.0/16", requested: true, ipRange: "10.1.8.0/24", gateway: "10.1.8.0" },
+        auxiliaryAddresses: { a: "10.1.8.1" },
+      },
+    ]);
+  });
+
+  test("of IPv6 come from a pool that is this engine's own", () => {
+    const pools = [...DEFAULT_POOLS, localIPv6Pool("a1b2c3d4")];
+    const [v4, v6] = planSubnets(undefined, { ...options, enableIPv6: true, pools });
+    expect(v4?.subnet).toBe("172.17.0.0/16");
+    expect(v6).toEqual({ subnet: "fda1:b2c3:d400::/64", gateway: "fda1:b2c3:d400::1" });
+  });
+
+  test("that ran out are an error", () => {
+    const networks = [parsePrefix("172.16.0.0/12"), parsePrefix("192.168.0.0/16")];
+    expect(() => planSubnets(undefined, { ...options, networks })).toThrow(
+      "all predefined address pools have been fully subnetted",
+    );
+  });
+
+  test.each([
+    [{ Subnet: "10.1.0.0" }, "invalid CIDR block notation"],
+    [{ Gateway: "10.1.0.1" }, "a subnet must be specified"],
+    [{ Subnet: "10.1.0.0/16", IPRange: "10.2.0.0/24" }, "doesn't contain ip-range"],
+    [{ Subnet: "10.1.0.0/16", Gateway: "x" }, "invalid gateway x: invalid address"],
+  ])("%j is refused", (config, words) => {
+    expect(() => planSubnets({ Config: [config] }, options)).toThrow(words);
+  });
+});
+
+describe("ports", () => {
+  const publish = { ipv4: "10.0.0.2", ipv6: undefined, defaultAddress: "0.0.0.0" };
+
+  test("become requests in numeric order, with ranges", () => {
+    const PortBindings = {
+      "443/tcp": [{ HostIp: "127.0.0.1", HostPort: "8443" }],
+      "80/tcp": [{ HostPort: "8000-8010" }],
+      "53/udp": [{}],
+    };
+    expect(toPortRequests(container({ PortBindings }), publish)).toEqual([
+      {
+        protocol: "udp",
+        port: 53,
+        first: 0,
+        last: 0,
+        targets: [{ hostAddress: "0.0.0.0", address: "10.0.0.2" }],
+      },
+      {
+        protocol: "tcp",
+        port: 80,
+        first: 8000,
+        last: 8010,
+        targets: [{ hostAddress: "0.0.0.0", address: "10.0.0.2" }],
+      },
+      {
+        protocol: "tcp",
+        port: 443,
+        first: 8443,
+        last: 8443,
+        targets: [{ hostAddress: "127.0.0.1", address: "10.0.0.2" }],
+      },
+    ]);
+  });
+
+  test("of both families are published on one number", () => {
+    const PortBindings = { "80/tcp": [{ HostPort: "8080" }] };
+    const [request] = toPortRequests(container({ PortBindings }), { ...publish, ipv6: "fd00::2" });
+    expect(request?.targets).toEqual([
+      { hostAddress: "0.0.0.0", address: "10.0.0.2" },
+      { hostAddress: "::", address: "fd00::2" },
+    ]);
+  });
+
+  test("that are exposed are published on any with -P, else shown as null", () => {
+    const config = { ExposedPorts: { "80/tcp": {} } };
+    expect(toPortRequests(container({ PublishAllPorts: true }, config), publish)).toHaveLength(1);
+    expect(toPortRequests(container({}, config), publish)).toEqual([]);
+    expect(toPortMap(container({}, config), [])).toEqual({ "80/tcp": null });
+  });
+
+  test.each([
+    [{ "80/foo": [{}] }],
+    [{ "0/tcp": [{}] }],
+    [{ "80/tcp": [{ HostPort: "99999" }] }],
+    [{ "80/tcp": [{ HostPort: "90-80" }] }],
+    [{ "80/tcp": [{ HostIp: "nowhere", HostPort: "80" }] }],
+  ])("%j is refused", (PortBindings) => {
+    expect(() => checkPorts({ PortBindings })).toThrow(/invalid/);
+  });
+});
+
+describe("files", () => {
+  const host = parseResolvConf(
+    "# x\nnameserver 127.0.0.53\nnameserver 10.0.0.53\nsearch lan corp\noptions timeout:1\n",
+  );
+  const config = { dns: [], dnsOptions: [], dnsSearch: [] };
+
+  test("a container without embedded DNS has the host's servers that it can reach", () => {
+    expect(toPlainResolvConf(effectiveResolver(container({}), config, host))).toEndWith(
+      "nameserver 10.0.0.53\nsearch lan corp\noptions timeout:1\n",
+    );
+    const stub = { servers: ["127.0.0.53"], search: [], options: [] };
+    expect(toPlainResolvConf(stub)).toContain("nameserver 8.8.8.8");
+  });
+
+  test("flags come before the engine's settings, these before the host's; a dot is no search", () => {
+    const settings = effectiveResolver(
+      container({ Dns: ["1.1.1.1"], DnsSearch: ["."] }),
+      { ...config, dns: ["9.9.9.9"], dnsOptions: ["rotate"] },
+      host,
+    );
+    expect(settings).toEqual({ servers: ["1.1.1.1"], search: [], options: ["rotate"] });
+    expect(toEmbeddedResolvConf(settings)).toEndWith("nameserver 127.0.0.11\noptions rotate ndots:0\n");
+  });
+
+  test("servers on the host's loopback are asked from the host", () => {
+    expect(toUpstreamServers(host, false)).toEqual([
+      { address: "127.0.0.53", fromHost: true },
+      { address: "10.0.0.53", fromHost: false },
+    ]);
+  });
+
+  test("extra hosts come with the host's gateway and IPv6 in brackets", () => {
+    const ExtraHosts = ["db:10.0.0.9", "host.docker.internal:host-gateway", "six=[fd00::1]", "seven:fd00::7"];
+    const entries = toExtraHosts(container({ ExtraHosts }), "172.17.0.1");
+    expect(toHostsFile(entries, "")).toBe(
+      "10.0.0.9\tdb\n172.17.0.1\thost.docker.internal\nfd00::1\tsix\nfd00::7\tseven\n",
+    );
+  });
+});
+
+test("modes are what Docker calls them", () => {
+  expect(parseNetworkMode("default")).toEqual({ kind: "networks", first: "bridge" });
+  expect(parseNetworkMode(undefined)).toEqual({ kind: "networks", first: "bridge" });
+  expect(parseNetworkMode("none")).toEqual({ kind: "none" });
+  expect(parseNetworkMode("container:abc")).toEqual({ kind: "container" });
+  expect(parseNetworkMode("app")).toEqual({ kind: "networks", first: "app" });
+});
