@@ -4,6 +4,7 @@
  */
 import { closeSync, existsSync, fstatSync, openSync, readSync, statSync, watch } from "node:fs";
 import { dirname } from "node:path";
+import { onSettled } from "./settled.ts";
 
 const PIECE = 64 * 1024;
 /** Looks again even if no event came: a watch may lose some under load. Milliseconds. */
@@ -12,6 +13,8 @@ const RECHECK = 2000;
 export interface FollowOptions {
   /** Byte to begin at; `end`: what is written from now on. */
   readonly from: number | "end";
+  /** The file, if it is open already: it is closed at the end. */
+  readonly fd?: number;
   /** Reads to the end and stops once this settled. Without it: stops at the end at once. */
   readonly until?: Promise<unknown>;
   readonly signal?: AbortSignal;
@@ -19,7 +22,7 @@ export interface FollowOptions {
 
 /** Opens at once, so that `end` means the time of this call. @throws ENOENT if the file is not there */
 export function followFile(path: string, options: FollowOptions): AsyncGenerator<Uint8Array, void, void> {
-  const fd = openSync(path, "r");
+  const fd = options.fd ?? openSync(path, "r");
   const position = options.from === "end" ? fstatSync(fd).size : options.from;
   return new Follower(path, fd, position, options).pieces();
 }
@@ -60,7 +63,7 @@ class Follower {
     };
     const onAbort = (): void => this.#notice();
     signal?.addEventListener("abort", onAbort, { once: true });
-    void until?.then(onEnd, onEnd);
+    using _end = until && onSettled(until, onEnd);
     try {
       while (!signal?.aborted) {
         // Taken before reading: what is written after this leads to another round.

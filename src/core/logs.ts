@@ -22,11 +22,22 @@ export interface ReadLogOptions {
   readonly signal: AbortSignal;
 }
 
+/** When a log file is put aside, and how many files there are then at most, the current one included. */
+export interface LogRotation {
+  /** Bytes. */
+  readonly maxSize: number;
+  readonly maxFiles: number;
+}
+
 export interface LogDriver {
   /** `json-file`, `local`, `none`, … */
   readonly name: string;
   /** Where the monitor appends for this container, or undefined if nothing is kept. */
   pathFor(containerId: string): string | undefined;
+  /** @throws InvalidParameterError in dockerd's words for an option that is unknown or makes no sense */
+  checkOptions(options: Readonly<Record<string, string>>): void;
+  /** Undefined: the file grows without bound, as Docker's json-file does unless told otherwise. */
+  rotationFor(options: Readonly<Record<string, string>>): LogRotation | undefined;
   /** Memory is bounded however slow the reader is. A torn record at the end is skipped. @throws NotImplementedError if unreadable */
   read(containerId: string, options: ReadLogOptions): AsyncIterable<LogEntry>;
   remove(containerId: string): Promise<void>;

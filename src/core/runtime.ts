@@ -3,6 +3,7 @@
  * in a task. Both outlive the daemon: their monitor holds stdio, writes the log and the exit code.
  * Everything on the host is found by the task's id alone.
  */
+import type { LogRotation } from "./logs.ts";
 import type { RuntimeProcess, RuntimeResources, RuntimeSpec } from "./runtime-spec.ts";
 
 export interface TaskExit {
@@ -97,6 +98,8 @@ export interface CreateTaskOptions {
   readonly stdinOnce: boolean;
   /** The file that the monitor appends output to, or undefined for the log driver `none`. */
   readonly logPath: string | undefined;
+  /** Files beside the log are `<path>.1`, `.2`, … from young to old. Undefined: it grows. */
+  readonly logRotation?: LogRotation;
   /** Which configured runtime (`HostConfig.Runtime`); undefined: the default one. */
   readonly runtime: string | undefined;
   readonly signal: AbortSignal;

@@ -87,6 +87,7 @@ export class OciRuntime implements Runtime, Disposable {
       stdin: options.stdin,
       stdinOnce: options.stdinOnce,
       logPath: options.logPath,
+      logRotation: options.logRotation,
     };
     writeTaskState(paths, state);
     undo.move();

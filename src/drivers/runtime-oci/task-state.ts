@@ -1,5 +1,6 @@
 /** What is kept of a task on disk, so that the next daemon can take it over. Gone with the reboot that ends the task. */
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import type { LogRotation } from "../../core/logs.ts";
 import type { ProcessIdentity } from "../../linux/processes.ts";
 import type { TaskPaths } from "./paths.ts";
 
@@ -15,6 +16,7 @@ export interface TaskState {
   readonly stdin: boolean;
   readonly stdinOnce: boolean;
   readonly logPath: string | undefined;
+  readonly logRotation: LogRotation | undefined;
 }
 
 /** Whole or not at all, by rename; no fsync, since the task does not outlive a power loss either. */

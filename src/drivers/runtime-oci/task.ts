@@ -30,6 +30,7 @@ import { reopenLog, resizeTerminal } from "./control.ts";
 import { recoverExecs, startExec } from "./exec.ts";
 import type { ExitRecord, ExitWatcher } from "./exits.ts";
 import { runtimeCommand } from "./host-view.ts";
+import { LogRotator } from "./log-rotation.ts";
 import { runtimeRoot, type TaskPaths } from "./paths.ts";
 import { runtimeError } from "./runtime-errors.ts";
 import { TaskStdio } from "./stdio.ts";
@@ -80,6 +81,10 @@ export class OciTask implements Task {
       closable: state.stdinOnce && !state.tty,
       ended: this.exited,
     });
+    if (state.logPath !== undefined && state.logRotation) {
+      const rotator = new LogRotator(state.logPath, paths.control, state.logRotation);
+      void this.exited.then(() => rotator[Symbol.dispose]());
+    }
   }
 
   get pid(): number {

@@ -202,7 +202,9 @@ function requestedEndpoints(
 
 function checkLogDriver(deps: ContainerDeps, hostConfig: HostConfig): void {
   const name = hostConfig.LogConfig?.Type ?? "";
-  if (!deps.logDrivers.has(name)) {
+  const driver = deps.logDrivers.get(name);
+  if (!driver) {
     throw new InvalidParameterError(`logger: no log driver named '${name}' is registered`, { subject: name });
   }
+  driver.checkOptions(hostConfig.LogConfig?.Config ?? {});
 }

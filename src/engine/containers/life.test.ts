@@ -206,6 +206,8 @@ function compose(host: FakeHost): ContainerDeps {
         {
           name: "none",
           pathFor: () => undefined,
+          checkOptions: () => {},
+          rotationFor: () => undefined,
           read: async function* () {},
           remove: async () => {},
         },

@@ -12,6 +12,7 @@ import { nowNano, toRfc3339 } from "../../base/times.ts";
 import { type ContainerRecord, isRunning } from "../../core/container.ts";
 import { ConflictError, NotModifiedError } from "../../core/errors.ts";
 import type { ContainerSandbox } from "../../core/networking.ts";
+import type { CreateTaskOptions } from "../../core/runtime.ts";
 import type { ContainerDeps, SpecInput } from "./deps.ts";
 import { discardContainer } from "./discard.ts";
 import { publish } from "./events.ts";
@@ -88,7 +89,7 @@ export async function bringUp(
         tty: container.config.Tty ?? false,
         stdin: container.config.OpenStdin ?? false,
         stdinOnce: container.config.StdinOnce ?? false,
-        logPath: logPathOf(deps, container),
+        ...logOf(deps, container),
         runtime: container.hostConfig.Runtime ?? undefined,
         signal,
       }),
@@ -117,8 +118,13 @@ export async function bringUp(
   }
 }
 
-function logPathOf(deps: ContainerDeps, container: ContainerRecord): string | undefined {
-  return deps.logDrivers.get(container.hostConfig.LogConfig?.Type ?? "")?.pathFor(container.id);
+function logOf(
+  deps: ContainerDeps,
+  { id, hostConfig }: ContainerRecord,
+): Pick<CreateTaskOptions, "logPath" | "logRotation"> {
+  const { Type = "", Config = {} } = hostConfig.LogConfig ?? {};
+  const driver = deps.logDrivers.get(Type);
+  return { logPath: driver?.pathFor(id), logRotation: driver?.rotationFor(Config) };
 }
 
 /** Writes the files that say who the container is. With another container's network come that container's files. */

@@ -10,7 +10,7 @@ import { log, setLogLevel } from "../../base/log.ts";
 import { BUILD_TIME, COMMIT, VERSION } from "../../base/version.ts";
 import type { EngineConfig, EnginePaths } from "../../core/config.ts";
 import { isRunning } from "../../core/container.ts";
-import { messageOf, NotImplementedError } from "../../core/errors.ts";
+import { messageOf } from "../../core/errors.ts";
 import type { Digest } from "../../core/ids.ts";
 import { formatPrefix } from "../../core/ipam.ts";
 import type { LogDriver } from "../../core/logs.ts";
@@ -18,6 +18,7 @@ import type { StateStore } from "../../core/state.ts";
 import { FileContentStore } from "../../drivers/content-fs/index.ts";
 import { embeddedNameServer } from "../../drivers/dns/embedded.ts";
 import { readContainerHost } from "../../drivers/host/index.ts";
+import { FileLogDriver, noLogDriver } from "../../drivers/logs-file/index.ts";
 import { openBridgeDriver } from "../../drivers/network-bridge/bridge-driver.ts";
 import { HostPorts } from "../../drivers/network-bridge/port-publisher.ts";
 import { unaddressedDriver } from "../../drivers/network-host/unaddressed.ts";
@@ -129,7 +130,7 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
     defaults: config.containers,
     cgroupParent: engineCgroup(paths.instance),
   });
-  const logDrivers = interimLogDrivers(paths);
+  const logDrivers = fileLogDrivers(paths);
   const store = new ContainerStore(state);
   const containers: ContainerDeps = {
     store,
@@ -258,21 +259,11 @@ export function handlersToList(): Handlers {
   return toHandlers(nothing as Parts);
 }
 
-/** Until drivers/logs-file is there: containers write, nobody reads. */
-function interimLogDrivers(paths: EnginePaths): Map<string, LogDriver> {
-  const driver = (name: string, pathFor: LogDriver["pathFor"]): [string, LogDriver] => [
-    name,
-    {
-      name,
-      pathFor,
-      read() {
-        throw new NotImplementedError("reading logs is not built yet");
-      },
-      async remove() {},
-    },
+function fileLogDrivers({ dataRoot }: EnginePaths): Map<string, LogDriver> {
+  const drivers = [
+    new FileLogDriver("json-file", dataRoot),
+    new FileLogDriver("local", dataRoot),
+    noLogDriver,
   ];
-  return new Map([
-    driver("json-file", (id) => join(paths.dataRoot, "containers", id, `${id}.log`)),
-    driver("none", () => undefined),
-  ]);
+  return new Map(drivers.map((driver) => [driver.name, driver]));
 }

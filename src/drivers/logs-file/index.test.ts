@@ -1,0 +1,245 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { appendFileSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { InvalidParameterError, NotImplementedError } from "../../core/errors.ts";
+import type { LogEntry, ReadLogOptions } from "../../core/logs.ts";
+import { FileLogDriver, noLogDriver } from "./index.ts";
+
+const ID = "c0ffee";
+let root: string;
+let driver: FileLogDriver;
+let path: string;
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), "logs-file-"));
+  driver = new FileLogDriver("json-file", root);
+  path = driver.pathFor(ID);
+  mkdirSync(dirname(path), { recursive: true });
+});
+afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+/** A record as conmon writes it, `second` seconds after noon. */
+function record(text: string, { second = 0, stream = "stdout", tag = "F" } = {}): string {
+  const time = `2026-11-23T12:00:${String(second).padStart(2, "0")}.123456789+00:00`;
+  return `${time} ${stream} ${tag} ${text}\n`;
+}
+
+async function collect(options: Partial<ReadLogOptions> = {}): Promise<LogEntry[]> {
+  const entries: LogEntry[] = [];
+  const all = { follow: false, signal: new AbortController().signal, ...options };
+  for await (const entry of driver.read(ID, all)) entries.push(entry);
+  return entries;
+}
+
+async function texts(options: Partial<ReadLogOptions> = {}): Promise<string[]> {
+  return (await collect(options)).map(({ bytes }) => new TextDecoder().decode(bytes));
+}
+
+/** Nanoseconds of a second after noon. */
+function at(second: number): bigint {
+  return BigInt(Date.parse("2026-11-23T12:00:00Z") + second * 1000) * 1_000_000n;
+}
+
+const lines = (from: number, to: number): string =>
+  Array.from({ length: to - from }, (_, index) => record(`line ${from + index}`)).join("");
+
+describe("reading a log", () => {
+  test("gives back stream, bytes and time as they were written", async () => {
+    writeFileSync(path, record("out") + record("err \u0000 x", { stream: "stderr", second: 1 }));
+    expect(await collect()).toEqual([
+      {
+        stream: "stdout",
+        timestamp: "2026-11-23T12:00:00.123456789Z",
+        bytes: Buffer.from("out\n"),
+        partial: false,
+      },
+      {
+        stream: "stderr",
+        timestamp: "2026-11-23T12:00:01.123456789Z",
+        bytes: Buffer.from("err \u0000 x\n"),
+        partial: false,
+      },
+    ]);
+  });
+
+  test("shows times of another offset in UTC, with nine digits", async () => {
+    writeFileSync(path, "2026-11-23T12:00:00.5+02:00 stdout F x\n");
+    expect((await collect())[0]?.timestamp).toBe("2026-11-23T10:00:00.500000000Z");
+  });
+
+  test("of a container that never wrote is empty", async () => {
+    expect(await texts()).toEqual([]);
+  });
+
+  test("keeps a line that came in parts together, byte by byte", async () => {
+    writeFileSync(path, record("a", { tag: "P" }) + record("b", { tag: "P" }) + record("c"));
+    const entries = await collect();
+    expect(entries.map(({ partial }) => partial)).toEqual([true, true, false]);
+    expect(Buffer.concat(entries.map(({ bytes }) => bytes)).toString()).toBe("abc\n");
+  });
+
+  test("skips what a crash tore", async () => {
+    writeFileSync(
+      path,
+      `${record("one")}2026-11-23T12:0\n\0\0\0\0\n${record("two")}2026-11-23T12:00:00.1+00:00 std`,
+    );
+    expect(await texts()).toEqual(["one\n", "two\n"]);
+  });
+
+  test("reads rotated files first, the oldest before all", async () => {
+    writeFileSync(`${path}.2`, record("1"));
+    writeFileSync(`${path}.1`, record("2"));
+    writeFileSync(path, record("3"));
+    expect(await texts()).toEqual(["1\n", "2\n", "3\n"]);
+  });
+
+  test("since and until are inclusive", async () => {
+    writeFileSync(path, [0, 1, 2, 3].map((second) => record(String(second), { second })).join(""));
+    const bounds = { since: at(1) + 123_456_789n, until: at(2) + 123_456_789n };
+    expect(await texts(bounds)).toEqual(["1\n", "2\n"]);
+  });
+});
+
+describe("tail", () => {
+  test.each([0, 1, 2, 5, 7, 8, 100])(
+    "of %p gives that many lines from the end, over all files",
+    async (tail) => {
+      writeFileSync(`${path}.1`, lines(0, 3));
+      writeFileSync(path, lines(3, 8));
+      const all = Array.from({ length: 8 }, (_, index) => `line ${index}\n`);
+      expect(await texts({ tail })).toEqual(tail === 0 ? [] : all.slice(-tail));
+    },
+  );
+
+  test("works where records lie across blocks", async () => {
+    const long = Array.from({ length: 60 }, (_, index) => record(`${index}${"x".repeat(5000 + index * 37)}`));
+    writeFileSync(path, long.join(""));
+    for (const tail of [1, 12, 13, 14, 26, 59, 60]) {
+      expect((await texts({ tail })).map((text) => Number.parseInt(text, 10))).toEqual(
+        Array.from({ length: tail }, (_, index) => 60 - tail + index),
+      );
+    }
+  });
+
+  test("counts a line in parts once, and an unfinished one at the end as a line", async () => {
+    writeFileSync(
+      path,
+      record("a") + record("b", { tag: "P" }) + record("c") + record("prompt$ ", { tag: "P" }),
+    );
+    expect(await texts({ tail: 2 })).toEqual(["b", "c\n", "prompt$ "]);
+  });
+
+  test("of a large file reads its end only", async () => {
+    writeFileSync(path, lines(0, 1000).repeat(300));
+    const before = performance.now();
+    expect(await texts({ tail: 2 })).toEqual(["line 998\n", "line 999\n"]);
+    expect(performance.now() - before).toBeLessThan(500);
+  });
+});
+
+describe("following", () => {
+  test("goes on until the container ended, and reads what it wrote last", async () => {
+    writeFileSync(path, record("before"));
+    const ended = Promise.withResolvers<void>();
+    const reading = texts({ follow: true, ended: ended.promise });
+    await Bun.sleep(20);
+    appendFileSync(path, record("while"));
+    await Bun.sleep(20);
+    appendFileSync(path, record("last"));
+    ended.resolve();
+    expect(await reading).toEqual(["before\n", "while\n", "last\n"]);
+  });
+
+  test("wakes up at once when something is written", async () => {
+    writeFileSync(path, "");
+    const abort = new AbortController();
+    const entries = driver.read(ID, { follow: true, signal: abort.signal })[Symbol.asyncIterator]();
+    const next = entries.next();
+    await Bun.sleep(20);
+    const written = performance.now();
+    appendFileSync(path, record("x"));
+    await next;
+    expect(performance.now() - written).toBeLessThan(500);
+    abort.abort();
+    expect((await entries.next()).done).toBe(true);
+  });
+
+  test("waits for the rest of a record", async () => {
+    const whole = record("in two writes");
+    writeFileSync(path, whole.slice(0, 50));
+    const ended = Promise.withResolvers<void>();
+    const reading = texts({ follow: true, ended: ended.promise });
+    await Bun.sleep(20);
+    appendFileSync(path, whole.slice(50));
+    ended.resolve();
+    expect(await reading).toEqual(["in two writes\n"]);
+  });
+
+  test("misses nothing and repeats nothing when the file is rotated", async () => {
+    writeFileSync(path, record("0"));
+    const ended = Promise.withResolvers<void>();
+    const reading = texts({ follow: true, ended: ended.promise });
+    for (let number = 1; number < 8; number += 2) {
+      await Bun.sleep(15);
+      if (number > 1) renameSync(`${path}.1`, `${path}.2`);
+      renameSync(path, `${path}.1`);
+      // The monitor writes to the renamed file until it was told.
+      appendFileSync(`${path}.1`, record(String(number)));
+      await Bun.sleep(5);
+      writeFileSync(`${path}.tmp`, "");
+      renameSync(`${path}.tmp`, path);
+      appendFileSync(path, record(String(number + 1)));
+    }
+    ended.resolve();
+    expect(await reading).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8].map((number) => `${number}\n`));
+  });
+
+  test("a reader that does not read holds no more than a piece in memory", async () => {
+    writeFileSync(path, lines(0, 1000).repeat(500));
+    const before = process.memoryUsage().rss;
+    const abort = new AbortController();
+    const entries = driver.read(ID, { follow: true, signal: abort.signal })[Symbol.asyncIterator]();
+    await entries.next();
+    await Bun.sleep(50);
+    expect(process.memoryUsage().rss - before).toBeLessThan(20_000_000);
+    abort.abort();
+    await entries.next();
+  });
+});
+
+describe("options", () => {
+  test("sizes are decimal, as Docker's", () => {
+    expect(driver.rotationFor({ "max-size": "10k", "max-file": "3" })).toEqual({
+      maxSize: 10_000,
+      maxFiles: 3,
+    });
+    expect(driver.rotationFor({})).toBeUndefined();
+    expect(new FileLogDriver("local", root).rotationFor({})).toEqual({ maxSize: 20_000_000, maxFiles: 5 });
+  });
+
+  test.each([
+    [{ nope: "1" }, "unknown log opt 'nope' for json-file log driver"],
+    [{ "max-size": "ten" }, "invalid size: 'ten'"],
+    [{ "max-file": "0" }, "max-file cannot be less than 1"],
+    [{ mode: "sometimes" }, "logger: logging mode not supported: sometimes"],
+  ])("%p is refused", (options, message) => {
+    expect(() => driver.checkOptions(options as Record<string, string>)).toThrow(
+      new InvalidParameterError(message),
+    );
+  });
+
+  test("none keeps nothing and says so", () => {
+    expect(noLogDriver.pathFor(ID)).toBeUndefined();
+    const read = () => noLogDriver.read(ID, { follow: false, signal: new AbortController().signal });
+    expect(read).toThrow(NotImplementedError);
+  });
+
+  test("remove takes all files of the log and nothing else", async () => {
+    for (const name of [path, `${path}.1`, `${path}.2`, join(dirname(path), "hostname")])
+      writeFileSync(name, "x");
+    await driver.remove(ID);
+    expect(await Array.fromAsync(new Bun.Glob("*").scan(dirname(path)))).toEqual(["hostname"]);
+    await driver.remove("unknown");
+  });
+});
