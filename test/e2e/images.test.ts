@@ -183,9 +183,9 @@ withEachClient(suite, "images", (cli) => {
       expect(await cli.ok("images", "-f", "label=next=yes", "--format", "{{.Tag}}")).toBe("next");
       expect(await cli.ok("images", "-f", "reference=*/busybox:n*", "--format", "{{.Tag}}")).toBe("next");
       expect(await cli.ok("images", "-q", "--no-trunc", "busybox:latest")).toMatch(/^sha256:[0-9a-f]{64}$/);
-      expect(
-        await cli.ok("images", "--digests", "--format", "{{.Digest}}", `${suite.registry.host}/busybox:next`),
-      ).toMatch(/^sha256:/);
+      expect(await cli.ok("images", "--digests", "--format", "{{.Repository}}:{{.Tag}} {{.Digest}}")).toMatch(
+        /\/busybox:next sha256:[0-9a-f]{64}/,
+      );
       await forgetOthers();
     });
 
@@ -251,11 +251,13 @@ withEachClient(suite, "images", (cli) => {
 });
 
 describe("registries that ask who it is", () => {
-  const credentials = (password: string) => ({
-    "X-Registry-Auth": Buffer.from(JSON.stringify({ username: account.username, password })).toString(
-      "base64url",
-    ),
-  });
+  /** Docker's clients send URL-safe base64 with its padding. */
+  const credentials = (password: string) => {
+    const json = JSON.stringify({ username: account.username, password });
+    return {
+      "X-Registry-Auth": Buffer.from(json).toString("base64").replaceAll("+", "-").replaceAll("/", "_"),
+    };
+  };
 
   test.each(["htpasswd", "token"] as const)("%s: with the right password only", async (auth) => {
     await using registry = await startRegistry({ storage: await ensureImageStorage(), auth });
@@ -274,7 +276,7 @@ describe("registries that ask who it is", () => {
     await forgetOthers();
   });
 
-  test("POST /auth checks credentials", async () => {
+  notInOracle("20.10 answers 500 to a wrong password")("POST /auth checks credentials", async () => {
     await using registry = await startRegistry({ storage: await ensureImageStorage(), auth: "htpasswd" });
     const login = (password: string) =>
       suite.engine.request("POST", "/auth", {
@@ -402,15 +404,18 @@ describe("registries and layers that lie", () => {
     await refused(servedImage(good, { diffId: digestOf("something else") }));
   });
 
-  test("a manifest that is no JSON, empty, or of 8 MiB", async () => {
-    for (const body of ["{", "", "null", "[]", `{"x":"${"y".repeat(8 << 20)}"}`]) {
-      await refused((path, reply) => {
-        if (!path.includes("/manifests/")) return false;
-        reply.writeHead(200, { "Content-Type": "application/vnd.oci.image.manifest.v1+json" }).end(body);
-        return true;
-      });
-    }
-  });
+  notInOracle("20.10 falls over null and hangs up")(
+    "a manifest that is no JSON, empty, or of 8 MiB",
+    async () => {
+      for (const body of ["{", "", "null", "[]", `{"x":"${"y".repeat(8 << 20)}"}`]) {
+        await refused((path, reply) => {
+          if (!path.includes("/manifests/")) return false;
+          reply.writeHead(200, { "Content-Type": "application/vnd.oci.image.manifest.v1+json" }).end(body);
+          return true;
+        });
+      }
+    },
+  );
 
   test("a connection that breaks in the middle of a layer, every time", async () => {
     const serve = servedImage(good);
