@@ -207,6 +207,7 @@ export class TestEngine implements AsyncDisposable {
         await this.stop();
       }
       if (oracle) await this.#removeOracleRemains();
+      else await this.#removeKept();
       const remains = await this.#settledRemains();
       if (remains.length > 0) throw new Error(`left behind by the engine:\n${remains.join("\n")}`);
     } finally {
@@ -250,6 +251,17 @@ export class TestEngine implements AsyncDisposable {
   async #makeBridge(): Promise<void> {
     if (existsSync(`/sys/class/net/${this.bridge}`)) return;
     await $`ip link add ${this.bridge} type bridge && ip addr add ${this.gateway}/24 dev ${this.bridge} && ip link set ${this.bridge} up`;
+  }
+
+  /** What an engine keeps for its next start, if it still has it: by exact name, so that anything else shows. */
+  async #removeKept(): Promise<void> {
+    await $`umount -l ${this.execRoot}/netns`.quiet().nothrow();
+    await $`ip link del ${this.bridge}`.quiet().nothrow();
+    await $`nft delete table inet gantry-${this.instance}`.quiet().nothrow();
+    for (const line of remainsOf([`/gantry-${this.instance}`])) {
+      const path = /^cgroup: (.+\/gantry-[0-9a-f]{8})$/.exec(line)?.[1];
+      if (path) await $`rmdir ${path}`.quiet().nothrow();
+    }
   }
 
   /** What dockerd leaves by design: its bridges. */
