@@ -60,6 +60,8 @@ export interface ContainerImages {
    * @throws NotFoundError "No such image: <reference with tag>"
    */
   resolve(reference: string, platform?: string): ResolvedImage;
+  /** A container is gone: what was deleted by force while it used it can go now. Never fails for the container. */
+  released(imageId: Digest): Promise<void>;
   /** The containers that use an image, for `rmi` conflicts: set once by the daemon's composition root. */
   usedBy(find: (imageId: Digest) => readonly { id: string; running: boolean; name: string }[]): void;
 }

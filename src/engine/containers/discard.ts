@@ -46,4 +46,5 @@ export async function discardContainer(
   deps.execs.deleteOf(id);
   publish(deps.events, container, "destroy");
   deps.running.notifyRemoval(id, { exitCode: container.state.exitCode, error: "" });
+  await deps.images.released(container.imageId);
 }

@@ -144,6 +144,7 @@ function compose(host: FakeHost): ContainerDeps {
         };
       },
       usedBy: () => {},
+      released: async () => {},
     },
     snapshots: {
       name: "fake",

@@ -210,7 +210,22 @@ export class Images implements ContainerImages {
   /** A container is gone: what was deleted by force while it used it can go now. */
   async released(imageId: Digest): Promise<void> {
     const image = this.#store.hidden().find((candidate) => candidate.id === imageId);
-    if (image && this.#usersOf(imageId).length === 0) await this.#store.remove(image, { inUse: false });
+    if (!image || this.#usersOf(imageId).length > 0) return;
+    try {
+      await this.#store.remove(image, { inUse: false });
+    } catch (error) {
+      log("warn", "a deleted image could not be collected; boot and prune try again", {
+        image: imageId,
+        error,
+      });
+    }
+  }
+
+  /** Bytes of all layers, each counted once, as `system df` shows them. */
+  layersSize(): number {
+    const layers = [...this.#store.list(), ...this.#store.hidden()].flatMap((image) => image.layers);
+    const sizes = new Map(layers.map(({ chainId, size }) => [chainId, size]));
+    return [...sizes.values()].reduce((sum, size) => sum + size, 0);
   }
 
   async #collectHidden(): Promise<number> {

@@ -14,6 +14,7 @@ import { messageOf } from "../../core/errors.ts";
 import type { Digest } from "../../core/ids.ts";
 import { formatPrefix } from "../../core/ipam.ts";
 import type { LogDriver } from "../../core/logs.ts";
+import type { Registry } from "../../core/registry.ts";
 import type { StateStore } from "../../core/state.ts";
 import { FileContentStore } from "../../drivers/content-fs/index.ts";
 import { embeddedNameServer } from "../../drivers/dns/embedded.ts";
@@ -54,6 +55,7 @@ import { imageHandlers } from "../../server/handlers/images.ts";
 import { networkHandlers } from "../../server/handlers/networks.ts";
 import { pingHandlers } from "../../server/handlers/ping.ts";
 import { systemHandlers } from "../../server/handlers/system.ts";
+import { usageHandlers } from "../../server/handlers/usage.ts";
 import { volumeHandlers } from "../../server/handlers/volumes.ts";
 import type { Identity } from "../../server/index.ts";
 
@@ -172,10 +174,10 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
 
   const resources = undo.move();
   return {
-    handlers: toHandlers({ events, registry, images, volumes, networks, containers, system }),
+    handlers: toHandlers({ events, images, registry, volumes, networks, containers, system }),
     async boot() {
-      await images.recover();
       await bootContainers(containers, { imageLayers: images.layers() });
+      await images.recover();
     },
     reload(configure) {
       try {
@@ -231,20 +233,22 @@ function usersOf(store: ContainerStore, image: Digest): { id: string; running: b
 /** What the API's handlers are made of. */
 interface Parts {
   readonly events: EventBus;
-  readonly registry: RegistryClient;
   readonly images: Images;
+  readonly registry: Registry;
   readonly volumes: Volumes;
   readonly networks: Networks;
   readonly containers: ContainerDeps;
   readonly system: SystemDeps;
 }
 
-function toHandlers({ events, registry, images, volumes, networks, containers, system }: Parts): Handlers {
+function toHandlers(parts: Parts): Handlers {
+  const { events, images, registry, volumes, networks, containers, system } = parts;
   return {
     ...pingHandlers,
     ...systemHandlers({ system, identity }),
-    ...eventHandlers(events),
     ...authHandlers(registry),
+    ...usageHandlers({ images, containers, volumes }),
+    ...eventHandlers(events),
     ...imageHandlers(images),
     ...containerHandlers(containers),
     ...execHandlers(containers),
