@@ -87,7 +87,7 @@ async function checkProgram(name, program, args) {
 async function tests(name, paths, environment = {}) {
   say(`\n== ${name}`);
   const report = join(work, `${name.replaceAll(" ", "-")}.xml`);
-  const args = ["test", "--timeout", "60000", "--reporter=junit", `--reporter-outfile=${report}`];
+  const args = ["test", "--timeout", "120000", "--reporter=junit", `--reporter-outfile=${report}`];
   const code = await run(bun, [...args, ...paths], { env: { ...process.env, ...peers, ...environment } });
   const found = existsSync(report) ? countsOf(readFileSync(report, "utf8")) : undefined;
   if (found === undefined || (code !== 0 && found.failed === 0)) {

@@ -307,6 +307,21 @@ describe("leaving HTTP", () => {
     expect(await wire.until("not running")).toStartWith("HTTP/1.1 409 Conflict\r\n");
   });
 
+  test("a body that was declared before it is no input", async () => {
+    await using server = await serve({
+      ContainerAttach: async (call) => {
+        using connection = call.hijack({ contentType: "x" });
+        for await (const bytes of connection.input) await connection.write(Buffer.from(`[${bytes}]`));
+        await connection.end();
+      },
+    });
+    const options = '{"stream":true}';
+    using wire = new Wire(server.path).send(request("POST", "/containers/a/attach", UPGRADE, options));
+    await wire.until("\r\n\r\n");
+    wire.send("typed");
+    expect(await wire.until("[typed]")).not.toContain("stream");
+  });
+
   test("a client that goes away ends the call at the next write", async () => {
     const reasons: string[] = [];
     await using server = await serve({

@@ -272,17 +272,22 @@ export class Exchange {
     };
   }
 
-  /** Leaves HTTP: what was read ahead is the first of the input. */
+  /**
+   * Leaves HTTP: what was read ahead is the first of the input, after the rest of a declared body
+   * (dockerode sends its options as one, which are no input).
+   */
   takeOver(status: number, reason: string, headers: ReplyHeaders): RawConnection {
     this.#begin("raw");
     void this.#writer.write(formatHead(status, reason, headers));
     const reader = this.#reader;
     const writer = this.#writer;
     const socket = this.#socket;
+    const { body } = this;
     return {
       socket,
       input: {
         async *[Symbol.asyncIterator]() {
+          while (!body.finished && (await body.read()));
           for (let bytes = await reader.read(); bytes; bytes = await reader.read()) yield bytes;
         },
       },
