@@ -132,6 +132,18 @@ export class Cgroup {
     }
   }
 
+  /** Removes the group from the trees where nothing is in it. */
+  removeIfEmpty(): void {
+    for (const tree of this.#host.trees) {
+      try {
+        rmdirSync(join(tree, this.path));
+      } catch (error) {
+        const code = codeOf(error);
+        if (code !== "ENOENT" && code !== "EBUSY" && code !== "ENOTEMPTY") throw error;
+      }
+    }
+  }
+
   #treeOf(controller: string): string | undefined {
     return this.#host.layout === "v2" ? this.#host.unified : this.#host.controllers.get(controller);
   }

@@ -3,6 +3,7 @@
  * so that they reach the process that was checked or nobody.
  */
 import { closeSync, readdirSync, readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import { check, LinuxError, lastErrno, libc } from "./libc.ts";
 
 export interface ProcessIdentity {
@@ -58,6 +59,16 @@ export function signalProcess(process: ProcessIdentity, signal: number): boolean
   } finally {
     closeSync(fd);
   }
+}
+
+/** Waits until that very process has ended, at most `timeout` ms. False if it still runs then. */
+export async function waitUntilGone(process: ProcessIdentity, timeout: number): Promise<boolean> {
+  const deadline = performance.now() + timeout;
+  for (let pause = 0; isAlive(process); pause = Math.min(pause + 1, 20)) {
+    if (performance.now() > deadline) return false;
+    await sleep(pause);
+  }
+  return true;
 }
 
 /** Every process of the host with its arguments; kernel threads and those that end meanwhile are left out. */

@@ -13,7 +13,7 @@ import { ConflictError, SystemError } from "../../core/errors.ts";
 import type { CreateTaskOptions, Runtime, Task } from "../../core/runtime.ts";
 import type { RuntimeSpec } from "../../core/runtime-spec.ts";
 import { Cgroup, detectCgroups, groupsBelow } from "../../linux/cgroups.ts";
-import { processArguments, signalProcess, startTimeOf } from "../../linux/processes.ts";
+import { processArguments, signalProcess, startTimeOf, waitUntilGone } from "../../linux/processes.ts";
 import { getMonitor, RuntimeBinaries, type RuntimeBinary, type RuntimeConfiguration } from "./binaries.ts";
 import { ExitWatcher } from "./exits.ts";
 import { runtimeCommand } from "./host-view.ts";
@@ -161,8 +161,10 @@ export class OciRuntime implements Runtime, Disposable {
 
   /** Ends and removes a task of which nothing is certain: a create that failed, or what a dead daemon left half-made. */
   async #destroy(paths: TaskPaths, cgroup: Cgroup): Promise<void> {
-    for (const monitor of monitorsOf(paths)) signalProcess(monitor, 9);
+    const monitors = monitorsOf(paths);
+    for (const monitor of monitors) signalProcess(monitor, 9);
     await killCgroup(cgroup);
+    for (const monitor of monitors) await waitUntilGone(monitor, 1000);
     await removeTraces(paths, cgroup);
   }
 
@@ -180,8 +182,10 @@ export class OciRuntime implements Runtime, Disposable {
     return { defaultRuntime: binaries.defaultName, runtimes, monitor };
   }
 
+  /** The daemon stops; containers go on. The engine's own group goes if no container is left in it. */
   [Symbol.dispose](): void {
     this.#host.exits[Symbol.dispose]();
+    new Cgroup(this.#host.cgroups, engineCgroup(this.#instance)).removeIfEmpty();
   }
 }
 

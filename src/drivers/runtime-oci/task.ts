@@ -24,7 +24,7 @@ import type {
 } from "../../core/runtime.ts";
 import type { RuntimeProcess, RuntimeResources } from "../../core/runtime-spec.ts";
 import { Cgroup, type CgroupHost } from "../../linux/cgroups.ts";
-import { isAlive, signalProcess } from "../../linux/processes.ts";
+import { isAlive, signalProcess, waitUntilGone } from "../../linux/processes.ts";
 import { CLEAN_ENVIRONMENT, type RuntimeBinaries } from "./binaries.ts";
 import { reopenLog, resizeTerminal } from "./control.ts";
 import { recoverExecs, startExec } from "./exec.ts";
@@ -187,6 +187,7 @@ export class OciTask implements Task {
       if (!this.#ended) await this.#end();
       this.#stdio.close();
       for (const exec of this.execs.values()) await exec[Symbol.asyncDispose]();
+      await this.#endMonitor();
       await removeTraces(this.#paths, this.#cgroup);
     } catch (error) {
       this.#disposed = undefined;
@@ -203,6 +204,13 @@ export class OciTask implements Task {
       await Promise.race([this.exited, sleep(20)]);
     }
     await this.exited;
+  }
+
+  /** It unlinks its socket after it told the exit code: that must not be the next task's of the same id. */
+  async #endMonitor(): Promise<void> {
+    if (await waitUntilGone(this.#state.monitor, 1000)) return;
+    signalProcess(this.#state.monitor, 9);
+    await waitUntilGone(this.#state.monitor, 1000);
   }
 
   async #settle(record: ExitRecord | undefined): Promise<TaskExit> {
