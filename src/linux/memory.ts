@@ -7,7 +7,8 @@ const MADV_DONTNEED = 4;
 /**
  * Unmaps the pages of the executable's own code that were touched so far: boot runs through much code once. The pages
  * stay in the page cache, and those that are still in use come back at their next use for a minor fault each.
- * Only mappings that nobody can have written to (`r-x`, private, of a file): their content is the file's.
+ * Only read-only private mappings of a file that hold no page of their own (relocated data does): their content is
+ * the file's.
  * @returns bytes of the mappings that were let go
  */
 export function releaseCodePages(): number {
@@ -26,9 +27,12 @@ export function proportionalSetSize(): number {
 }
 
 function codeMappings(): { start: bigint; end: bigint }[] {
-  const line = /^([0-9a-f]+)-([0-9a-f]+) r-xp [0-9a-f]+ \S+ \d+ +(\/.*)$/gm;
-  return [...readFileSync("/proc/self/maps", "utf8").matchAll(line)].map(([, start, end]) => ({
-    start: BigInt(`0x${start}`),
-    end: BigInt(`0x${end}`),
-  }));
+  const header = /^([0-9a-f]+)-([0-9a-f]+) r-[x-]p [0-9a-f]+ \S+ \d+ +\//;
+  return readFileSync("/proc/self/smaps", "utf8")
+    .split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m)
+    .flatMap((mapping) => {
+      const [, start, end] = header.exec(mapping) ?? [];
+      if (start === undefined || !/^Anonymous: +0 kB$/m.test(mapping)) return [];
+      return [{ start: BigInt(`0x${start}`), end: BigInt(`0x${end}`) }];
+    });
 }

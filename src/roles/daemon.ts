@@ -13,7 +13,13 @@ import { toEndpoints } from "./daemon/endpoints.ts";
 import { handlersToList, identity, openEngine } from "./daemon/engine.ts";
 import { takeGround } from "./daemon/ground.ts";
 import { type Flags, parseFlags, UsageError, usage } from "./daemon/options.ts";
-import { claimResources, surviveErrors, untilToldToStop, writePidFile } from "./daemon/process.ts";
+import {
+  claimResources,
+  keepMemorySmall,
+  surviveErrors,
+  untilToldToStop,
+  writePidFile,
+} from "./daemon/process.ts";
 import { settingsWithoutEffect, toEngineConfig } from "./daemon/settings.ts";
 
 const DEFAULT_CONFIG_FILE = "/etc/gantry/daemon.json";
@@ -83,6 +89,7 @@ async function serve(wanted: EngineConfig, configure: () => EngineConfig): Promi
     instance: config.paths.instance,
     bootMilliseconds: Math.round(performance.now() - begun),
   });
+  keepMemorySmall();
 
   process.on("SIGHUP", () => engine.reload(configure));
   log("info", "stopping; containers go on", { signal: await told });

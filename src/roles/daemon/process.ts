@@ -3,6 +3,7 @@ import { readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { log } from "../../base/log.ts";
 import { ConflictError, messageOf } from "../../core/errors.ts";
 import { raiseOpenFiles } from "../../linux/limits.ts";
+import { releaseCodePages } from "../../linux/memory.ts";
 
 /** Removed when disposed, if it is still ours. @throws ConflictError if the process that it names is an engine */
 export function writePidFile(path: string): Disposable {
@@ -49,6 +50,34 @@ export function surviveErrors(): void {
       stack: reason instanceof Error ? reason.stack : undefined,
     });
   });
+}
+
+/**
+ * Gives back what boot, or the last burst of work, touched once: now, and whenever the daemon has been quiet for a
+ * while since it last worked. What is still needed comes back page by page, from the page cache.
+ */
+export function keepMemorySmall(): void {
+  let before = release();
+  let worked = false;
+  const check = () => {
+    const { user, system } = process.cpuUsage(before);
+    const quiet = user + system < QUIET_MICROSECONDS;
+    if (quiet && worked) before = release();
+    else before = process.cpuUsage();
+    worked = !quiet;
+  };
+  setInterval(check, QUIET_CHECK_MS).unref();
+}
+
+/** Of work in one interval: what an idle daemon stays below. */
+const QUIET_MICROSECONDS = 50_000;
+const QUIET_CHECK_MS = 10_000;
+
+function release(): NodeJS.CpuUsage {
+  Bun.gc(true);
+  Bun.shrink();
+  releaseCodePages();
+  return process.cpuUsage();
 }
 
 /** Settles with the first SIGTERM or SIGINT; a later one ends the process at once. */
