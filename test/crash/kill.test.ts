@@ -130,7 +130,9 @@ async function untrue(): Promise<string[]> {
   }
   for (const [id, code] of ledger.execs) {
     const ended = await eventually(async () => {
-      const exec = await engine.api.get<{ Running: boolean; ExitCode: number | null }>(`/exec/${id}/json`);
+      const { status, text } = await engine.api.call("GET", `/exec/${id}/json`);
+      if (status !== 200) return { ExitCode: text };
+      const exec = JSON.parse(text) as { Running: boolean; ExitCode: number | null };
       return exec.Running ? undefined : exec;
     });
     if (ended?.ExitCode !== code)

@@ -35,8 +35,8 @@ export function strays(engine: EngineOnHost, known: KnownContainers): string[] {
     if (!known.all.has(id)) found.push(`directory containers/${id}`);
   for (const id of entries(join(engine.execRoot, "tasks")))
     if (!known.running.has(id)) found.push(`directory tasks/${id}`);
-  for (const id of entries(join(engine.execRoot, "netns")))
-    if (!known.running.has(id)) found.push(`namespace ${id}`);
+  for (const name of entries(join(engine.execRoot, "netns")))
+    if (!known.running.has(CONTAINER_ID.exec(name)?.[0] ?? "")) found.push(`namespace ${name}`);
   return found;
 }
 
