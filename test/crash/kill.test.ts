@@ -51,12 +51,13 @@ test(`${KILLS} kills at random instants lose nothing and leave nothing behind (s
   const names = Object.keys(jobs);
   for (let round = 1; round <= KILLS; round++) {
     const chosen = names.filter(() => random() < 0.6);
-    const delay = random() ** 2 * 250;
+    const delay = random() ** 2 * 1500;
     const running = chosen.map((name) => runJob(name, round));
     await Bun.sleep(delay);
     await engine.kill();
     const wrong = (await Promise.all(running)).filter((problem) => problem !== undefined);
     await engine.start();
+    if (process.env.DBG) console.log(round, delay | 0, [...ledger.containers].join(" "), "|", [...ledger.exits].join(" "), "|", ledger.execs.size, wrong);
     const problems = [...wrong, ...(await untrue()), ...(await leaks())];
     if (problems.length > 0)
       throw new Error(
