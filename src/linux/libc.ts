@@ -35,6 +35,7 @@ export const { symbols: libc } = dlopen("libc.so.6", {
   mkfifo: { args: [pointer, u32], returns: i32 },
   chroot: { args: [pointer], returns: i32 },
   madvise: { args: [u64, u64, i32], returns: i32 },
+  memfd_create: { args: [pointer, u32], returns: i32 },
   prctl: { args: [i32, u64, u64, u64, u64], returns: i32 },
   open: { args: [pointer, i32, u32], returns: i32 },
   read: { args: [i32, pointer, u64], returns: i64_fast },

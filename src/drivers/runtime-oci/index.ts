@@ -20,6 +20,7 @@ import { runtimeCommand } from "./host-view.ts";
 import { type MonitorMessage, monitorErrors, startMonitor } from "./monitor.ts";
 import { exitsDirectory, runtimeRoot, TaskPaths, tasksDirectory } from "./paths.ts";
 import { runtimeError } from "./runtime-errors.ts";
+import { withSeccompProgram } from "./seccomp-program.ts";
 import { toJson } from "./spec-json.ts";
 import { killCgroup, OciTask, removeTraces, type TaskHost } from "./task.ts";
 import { bootId, readTaskState, writeTaskState } from "./task-state.ts";
@@ -69,7 +70,8 @@ export class OciRuntime implements Runtime, Disposable {
     undo.defer(() => this.#destroy(paths, cgroup));
     mkdirSync(paths.directory, { mode: 0o700 });
     rmSync(paths.exitFile, { force: true });
-    writeFileSync(paths.config, toJson(spec), { mode: 0o600 });
+    const written = binary.kind === "crun" ? withSeccompProgram(spec) : spec;
+    writeFileSync(paths.config, toJson(written), { mode: 0o600 });
 
     const pid = await this.#runMonitor(paths, binary, options);
     const monitorPid = Number(readFileSync(paths.monitorPid, "utf8"));
