@@ -57,7 +57,6 @@ test(`${KILLS} kills at random instants lose nothing and leave nothing behind (s
     await engine.kill();
     const wrong = (await Promise.all(running)).filter((problem) => problem !== undefined);
     await engine.start();
-    if (process.env.DBG) console.log(round, delay | 0, [...ledger.containers].join(" "), "|", [...ledger.exits].join(" "), "|", ledger.execs.size, wrong);
     const problems = [...wrong, ...(await untrue()), ...(await leaks())];
     if (problems.length > 0)
       throw new Error(
