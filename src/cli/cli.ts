@@ -118,7 +118,7 @@ async function runInGroup(
 ): Promise<number> {
   const path = `${cli.program} ${groupName}`;
   const { positionals, help, notes } = parseGlobals({}, args, path);
-  for (const note of notes) cli.stderr.line(note);
+  for (const note of notes) cli.stdout.line(note);
   const [name, ...rest] = positionals;
   if (help || name === undefined) {
     await showGroupHelp(help ? cli.stdout : cli.stderr, path, group);
@@ -127,7 +127,7 @@ async function runInGroup(
   const found = findCommand(group.commands, name);
   if (!found) {
     throw new Error(
-      `${cli.program}: unknown command: ${path} ${name}\n\nUsage:  ${path}\n\nRun '${path} --help' for more information`,
+      `${cli.program}: unknown command: ${path} ${name}\n\nUsage:  ${group.use ? `${path} ${group.use}` : path}\n\nRun '${path} --help' for more information`,
     );
   }
   return await runCommand(found.entry, `${path} ${found.name}`, rest, cli);
@@ -142,7 +142,7 @@ async function runCommand(
   const { command } = await entry.load();
   const line = `${path}${command.use.slice(command.use.indexOf(" ") < 0 ? command.use.length : command.use.indexOf(" "))}`;
   const parsed = parseCommand(command, args, line, path);
-  for (const note of parsed.notes) cli.stderr.line(note);
+  for (const note of parsed.notes) cli.stdout.line(note);
   if (parsed.help) {
     await showCommandHelp(cli.stdout, command, path, cli.program);
     return 0;

@@ -10,6 +10,8 @@ export interface CommandEntry {
 
 export interface CommandGroup {
   readonly short: string;
+  /** What its usage says after the name; most say nothing. */
+  readonly use?: string;
   readonly commands: Readonly<Record<string, CommandEntry>>;
 }
 
@@ -97,6 +99,7 @@ export const groups: Readonly<Record<string, CommandGroup>> = {
   },
   volume: {
     short: "Manage volumes",
+    use: "COMMAND",
     commands: {
       create: entry(() => import("./commands/volume/create.ts")),
       inspect: entry(() => import("./commands/volume/inspect.ts")),

@@ -115,6 +115,7 @@ export function map(base: ListOptions): Flag<Readonly<Record<string, string>>> {
   return {
     ...base,
     type: base.type ?? "map",
+    defaultText: "map[]",
     initial: () => ({}),
     take: (value, text) => {
       const checked = base.check ? base.check(text) : text;
@@ -138,7 +139,11 @@ export function custom<T>(
 
 /** A flag with a syntax of its own that can be repeated. */
 export function customList<T>(
-  base: FlagBase & { readonly type: string; readonly parse: (text: string) => T },
+  base: FlagBase & {
+    readonly type: string;
+    readonly parse: (text: string) => T;
+    readonly defaultText?: string;
+  },
 ): Flag<readonly T[]> {
   return { ...base, initial: () => [], take: (value, text) => [...value, base.parse(text)] };
 }
@@ -233,7 +238,7 @@ export function parseFlags<F extends FlagTable>(
       break;
     }
   }
-  return { ...result, help: false };
+  return { ...result, help: values.help === true };
 }
 
 function findShort(table: FlagTable, letter: string): string | undefined {

@@ -35,7 +35,7 @@ export interface NamedSummary {
 
 /** The help of a group of commands (`gantry network`). */
 export function groupHelp({ path }: HelpTopic, short: string, commands: readonly NamedSummary[]): string {
-  return `Usage:  ${path} COMMAND\n\n${short}\n\nCommands:\n${summaries(commands, 11)}\n\nRun '${path} COMMAND --help' for more information on a command.\n`;
+  return `Usage:  ${path} COMMAND\n\n${short}\n\nCommands:\n${summaries(commands)}\n\nRun '${path} COMMAND --help' for more information on a command.\n`;
 }
 
 export interface RootHelp {
@@ -48,16 +48,16 @@ export interface RootHelp {
 export function rootHelp({ path, columns }: HelpTopic, short: string, root: RootHelp): string {
   return [
     `Usage:  ${path} [OPTIONS] COMMAND\n\n${short}`,
-    `\n\nCommon Commands:\n${summaries(root.common, 12)}`,
-    `\n\nManagement Commands:\n${summaries(root.management, 12)}`,
-    `\n\nCommands:\n${summaries(root.others, 12)}`,
+    `\n\nCommon Commands:\n${summaries(root.common)}`,
+    `\n\nManagement Commands:\n${summaries(root.management)}`,
+    `\n\nCommands:\n${summaries(root.others)}`,
     `\n\nGlobal Options:\n${flagUsages(root.flags, columns).trimEnd()}`,
     `\n\nRun '${path} COMMAND --help' for more information on a command.\n`,
   ].join("");
 }
 
-function summaries(commands: readonly NamedSummary[], padding: number): string {
-  const width = Math.max(padding, ...commands.map(({ name }) => name.length + 1));
+function summaries(commands: readonly NamedSummary[]): string {
+  const width = Math.max(11, ...commands.map(({ name }) => name.length)) + 1;
   return commands.map(({ name, short }) => `  ${name.padEnd(width)}${short}`).join("\n");
 }
 

@@ -30,7 +30,9 @@ export function parseReference(text: string): ImageReference {
   if (named && !domainPattern.test(first)) throw new Error("invalid reference format");
   const repository = remainder.split("@")[0]?.split(":")[0] ?? "";
   if (repository.toLowerCase() !== repository) {
-    throw new Error(`invalid reference format: repository name (${repository}) must be lowercase`);
+    const full =
+      domain === DEFAULT_DOMAIN && !repository.includes("/") ? `library/${repository}` : repository;
+    throw new Error(`invalid reference format: repository name (${full}) must be lowercase`);
   }
   const match = pattern.exec(remainder);
   if (!match) throw new Error("invalid reference format");

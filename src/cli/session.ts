@@ -94,6 +94,8 @@ export class Session {
     const { ReadStream } = require("node:tty") as typeof import("node:tty");
     this.#terminal = new ReadStream(0);
     this.#terminal.setRawMode(true);
+    // The platform's raw mode still adds carriage returns to output; leaving it restores all of the settings.
+    if (Bun.which("stty")) Bun.spawnSync(["stty", "-opost"], { stdin: "inherit" });
   }
 
   #leaveRawMode(): void {

@@ -354,16 +354,18 @@ class Parser {
       case "dot":
         return { kind: "dot" };
       case "field": {
+        const at = this.#chainStart(tokens, cursor) ?? token.at;
         const names = [token.text.slice(1), ...this.#chain(tokens, cursor)];
-        return { kind: "field", names, at: token.at, source: `.${names.join(".")}` };
+        return { kind: "field", names, at, source: `.${names.join(".")}` };
       }
       case "variable": {
         if (!this.#variables.includes(token.text)) {
           throw this.#error(`undefined variable ${goQuote(token.text)}`, token.at);
         }
+        const at = this.#chainStart(tokens, cursor) ?? token.at;
         const names = this.#chain(tokens, cursor);
         const source = [token.text, ...names].join(".");
-        return { kind: "variable", name: token.text, names, at: token.at, source };
+        return { kind: "variable", name: token.text, names, at, source };
       }
       case "word":
         if (token.text === "true" || token.text === "false") {
@@ -383,6 +385,12 @@ class Parser {
         return { kind: "nested", pipeline, names, at: token.at, source: `(…).${names.join(".")}` };
       }
     }
+  }
+
+  /** Go places a chain of fields at its second one. */
+  #chainStart(tokens: readonly Token[], cursor: { at: number }): number | undefined {
+    const next = tokens[cursor.at];
+    return next?.kind === "field" && !next.spaced ? next.at : undefined;
   }
 
   #chain(tokens: readonly Token[], cursor: { at: number }): string[] {
@@ -495,7 +503,8 @@ class Execution {
     const value = this.#commands(node.pipeline, dot);
     const entries = entriesOf(value);
     if (entries === undefined) {
-      throw new TemplateError(`template: :1: executing "" : range can't iterate over ${printValue(value)}`);
+      const { at, source } = sourceOf(node.pipeline);
+      throw this.#error(at, source, `range can't iterate over ${printValue(value)}`);
     }
     if (entries.length === 0) {
       this.#walk(node.otherwise, dot);
@@ -635,7 +644,12 @@ class Execution {
       return method(...args.map(String));
     }
     if (target === null || target === undefined) {
-      throw this.#error(operand.at, operand.source, `nil data; no entry for key ${goQuote(name)}`);
+      const missing = operand.source.split(".").at(operand.source.split(".").indexOf(name) - 1);
+      const known = this.#missingKey === "error" && missing !== undefined && missing !== "";
+      const reason = known
+        ? `map has no entry for key ${goQuote(missing)}`
+        : `nil data; no entry for key ${goQuote(name)}`;
+      throw this.#error(operand.at, operand.source, reason);
     }
     if (typeof target !== "object" || Array.isArray(target)) {
       throw this.#error(operand.at, operand.source, `can't evaluate field ${name} in type ${typeOf(target)}`);
@@ -653,6 +667,14 @@ class Execution {
     const column = at - (before.lastIndexOf("\n") + 1);
     return new TemplateError(`template: :${line}:${column}: executing "" at <${source}>: ${reason}`);
   }
+}
+
+/** Where a pipeline stands, for errors. */
+function sourceOf({ commands }: Pipeline): { at: number; source: string } {
+  const operand = commands[0]?.[0];
+  if (operand === undefined || operand.kind === "constant" || operand.kind === "dot")
+    return { at: 0, source: "." };
+  return { at: operand.at, source: operand.kind === "function" ? operand.name : operand.source };
 }
 
 /** Go's truth: empty values are false. */
@@ -768,8 +790,17 @@ function formatVerb(verb: string, value: unknown, flags: string, precision: stri
 
 /** JSON as Go writes it without HTML escaping. */
 export function toJson(value: unknown): string {
+  if (value instanceof TemplateObject) return escapeHtml(JSON.stringify(value));
   const text = JSON.stringify(value === undefined ? null : value) ?? "null";
   return text.replaceAll("\u2028", "\\u2028").replaceAll("\u2029", "\\u2029");
+}
+
+/** A context marshals itself, and then Go's escaping of HTML applies. */
+function escapeHtml(json: string): string {
+  return json.replace(
+    /[<>&\u2028\u2029]/g,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }
 
 function indexInto(value: unknown, keys: readonly unknown[]): unknown {

@@ -125,12 +125,13 @@ export class Engine {
   }
 
   async #negotiated<T>(call: VersionedCall, send: (shape: Call) => Promise<T>): Promise<T> {
-    const shape = typeof call === "function" ? call(this.#version) : call;
+    const asked = this.#version;
+    const shape = typeof call === "function" ? call(asked) : call;
     try {
       return await send(shape);
     } catch (error) {
       const offered = this.#pinned ? undefined : offeredVersion(error);
-      if (!offered || compareVersions(offered, this.#version) >= 0) throw error;
+      if (!offered || compareVersions(offered, asked) >= 0) throw error;
       this.#version = offered;
       return await send(typeof call === "function" ? call(offered) : shape);
     }

@@ -58,6 +58,7 @@ export const containerFlags = {
     usage: "Block IO weight (relative device weight)",
     type: "list",
     parse: parseDeviceWeight,
+    defaultText: "[]",
   }),
   "cap-add": list({ usage: "Add Linux capabilities" }),
   "cap-drop": list({ usage: "Drop Linux capabilities" }),
@@ -81,21 +82,25 @@ export const containerFlags = {
     usage: "Limit read rate (bytes per second) from a device",
     type: "list",
     parse: parseBytesRate,
+    defaultText: "[]",
   }),
   "device-read-iops": customList({
     usage: "Limit read rate (IO per second) from a device",
     type: "list",
     parse: parseOperationsRate,
+    defaultText: "[]",
   }),
   "device-write-bps": customList({
     usage: "Limit write rate (bytes per second) to a device",
     type: "list",
     parse: parseBytesRate,
+    defaultText: "[]",
   }),
   "device-write-iops": customList({
     usage: "Limit write rate (IO per second) to a device",
     type: "list",
     parse: parseOperationsRate,
+    defaultText: "[]",
   }),
   "disable-content-trust": bool({ usage: "Skip image verification", initial: true }),
   dns: list({ usage: "Set custom DNS servers", check: checkAddress }),
@@ -206,7 +211,7 @@ export const containerFlags = {
 } as const;
 
 const pullFlag = (verb: string) =>
-  string({ usage: `Pull image before ${verb} ("always", "|missing", "never")`, initial: "missing" });
+  string({ usage: `Pull image before ${verb} ("always", "missing", "never")`, initial: "missing" });
 
 export const createFlags = { ...containerFlags, pull: pullFlag("creating") };
 

@@ -175,7 +175,11 @@ export function parseVolumes(specs: readonly string[]): VolumeSpecs {
 /** Undefined for an anonymous volume. */
 function sourceOf(spec: string): string | undefined {
   if (spec.length <= 2) return undefined;
-  const parts = spec.split(":");
+  // A single letter is taken for a Windows drive, here as in Docker's own client.
+  const parts = spec
+    .replace(/(^|:)([a-zA-Z]):/g, "$1$2\0")
+    .split(":")
+    .map((part) => part.replace("\0", ":"));
   if (parts.includes("")) throw new Error(`invalid spec: ${spec}: empty section between colons`);
   if (parts.length > 3) throw new Error(`invalid spec: ${spec}: too many colons`);
   return parts.length === 1 ? undefined : parts[0];

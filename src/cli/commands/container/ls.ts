@@ -1,12 +1,36 @@
 import { listContainers } from "../../../client/containers.ts";
-import { defineCommand, noArgs } from "../../command.ts";
+import { defineCommand, messageOf, noArgs } from "../../command.ts";
 import { filterFlag, listFormatFlag } from "../../common-flags.ts";
 import { bool, integer } from "../../flags.ts";
 import { containerHeaders, containerRow } from "../../formats/container.ts";
 import { formatList } from "../../formatter.ts";
+import { Template, TemplateObject } from "../../template.ts";
 
 const TABLE =
   "table {{.ID}}\\t{{.Image}}\\t{{.Command}}\\t{{.RunningFor}}\\t{{.Status}}\\t{{.Ports}}\\t{{.Names}}";
+
+/** A template must fit containers even if there are none. @returns whether it shows sizes */
+function showsSize(format: string): boolean {
+  if (format === "") return false;
+  let template: Template;
+  try {
+    template = new Template(format);
+  } catch (cause) {
+    throw new Error(`failed to parse template: ${messageOf(cause)}`, { cause });
+  }
+  let shown = false;
+  const Size = (): string => {
+    shown = true;
+    return "";
+  };
+  const { typeName, methods } = containerRow({}, { truncate: true });
+  try {
+    template.execute(new TemplateObject(typeName, { ...methods, Size }));
+  } catch (cause) {
+    throw new Error(`failed to execute template: ${messageOf(cause)}`, { cause });
+  }
+  return shown;
+}
 
 export const command = defineCommand({
   use: "ps [OPTIONS]",
@@ -29,7 +53,8 @@ export const command = defineCommand({
       cli.stderr.line("WARNING: Ignoring custom format, because both --format and --quiet are set.");
     }
     const custom = flags.format || (quiet ? "" : (cli.config.settings.psFormat ?? ""));
-    const size = flags.size || (!quiet && !changed("size") && /\.Size\b/.test(custom));
+    const sizeShown = showsSize(custom);
+    const size = flags.size || (!quiet && !changed("size") && sizeShown);
     const containers = await listContainers(cli.engine, {
       all: flags.all,
       limit: flags.latest && flags.last === -1 ? 1 : flags.last,

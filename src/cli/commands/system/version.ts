@@ -26,6 +26,10 @@ export const command = defineCommand({
     } catch (error) {
       failure = error;
     }
+    for (const { Name, Details } of server?.Components ?? []) {
+      const details = (Details ?? {}) as Record<string, string>;
+      if (Name === "Engine" && details.BuildTime) details.BuildTime = toAnsiDate(details.BuildTime);
+    }
     const client = clientVersion(cli);
     if (template) cli.stdout.line(render(() => template.execute({ Client: client, Server: server })));
     else cli.stdout.write(alignColumns(`${describe(client, server)}\n`, { minWidth: 20, padding: 1 }));
