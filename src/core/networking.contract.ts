@@ -186,6 +186,19 @@ export function testContainerNetworking(
       expect(stack.networks.inspect("bridge").Containers).toEqual(before);
     });
 
+    test("an engine that ends with no containers leaves nothing, and has its networks again", async () => {
+      await using _web = await stack.start(stack.container("last"));
+      await _web[Symbol.asyncDispose]();
+      const { Id } = stack.networks.inspect("bridge");
+      stack[Symbol.dispose]();
+      expect(ground.links().filter((line) => line.includes(ground.bridge))).toEqual([]);
+      expect(ground.tables()).toEqual([]);
+      stack = await open(ground);
+      await stack.networks.containers.recover([]);
+      expect(stack.networks.inspect("bridge").Id).toBe(Id);
+      expect(ground.links().filter((line) => line.includes(ground.bridge))).toHaveLength(1);
+    });
+
     test("a running container keeps its network when the daemon is killed, and others are reclaimed", async () => {
       const PortBindings = { "80/tcp": [{ HostPort: String(fixed) }], "81/tcp": [{}] };
       const container = stack.container("survivor", { PortBindings });

@@ -268,6 +268,13 @@ export class NftablesSocket implements Disposable {
     this.#commit("redirect local ports", [...old, ...encodeLocalRedirects(table, redirects)]);
   }
 
+  /** Absent is fine. @throws LinuxError */
+  deleteTable(name: string): void {
+    if (!this.hasTable(name)) return;
+    const body = [attribute(NFTA.TABLE_NAME, text(name))];
+    this.#commit("delete table", [message(NFT_MSG.DELTABLE, NFPROTO.INET, body)]);
+  }
+
   /** Counts every change of the rule set by anybody. */
   generation(): number {
     const [body] = this.#socket.query("read nftables generation", message(NFT_MSG.GETGEN, 0, []));

@@ -85,6 +85,7 @@ export interface Link {
   readonly up: boolean;
   /** Index of the bridge that it is a port of, 0 for none. */
   readonly master: number;
+  readonly group: number;
 }
 
 export interface LinkAddress extends RawPrefix {
@@ -318,6 +319,7 @@ export function parseLink(body: Buffer): Link {
     mtu: attributes.get(IFLA.MTU)?.readUInt32LE() ?? 0,
     up: (body.readUInt32LE(8) & IFF_UP) !== 0,
     master: attributes.get(IFLA.MASTER)?.readUInt32LE() ?? 0,
+    group: attributes.get(IFLA.GROUP)?.readUInt32LE() ?? 0,
   };
 }
 

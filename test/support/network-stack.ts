@@ -32,7 +32,7 @@ export interface StackOptions {
   readonly config?: Partial<NetworkConfig>;
 }
 
-/** One daemon's worth of networks. Dispose is SIGKILL: nothing in the kernel is undone. */
+/** One daemon's worth of networks. Dispose ends the daemon: what running containers need stays in the kernel. */
 export class NetworkStack implements Disposable {
   readonly records = new Map<string, ContainerRecord>();
   readonly files = new Map<string, ContainerSandbox["files"]>();
@@ -58,12 +58,13 @@ export class NetworkStack implements Disposable {
       ...{ dns: [], dnsOptions: [], dnsSearch: [], ...config },
     };
     const events = new EventBus();
+    const namespaces = openNetworkNamespaces(directory);
     const publisher = new HostPorts(driver.firewall);
     const networks = openNetworks({
       config: { network, paths },
       ...{ state, events },
       drivers: [driver, unaddressedDriver("host"), unaddressedDriver("null")],
-      namespaces: openNetworkNamespaces(directory),
+      namespaces,
       publisher,
       nameServer: embeddedNameServer,
       host: openHostNetwork(),
@@ -86,6 +87,7 @@ export class NetworkStack implements Disposable {
       filesChanged: async (id, files) => void stack.files.set(id, files),
     };
     stack.#closing.use(driver);
+    stack.#closing.use(namespaces);
     stack.#closing.use(state);
     stack.#closing.use(publisher);
     return stack;
@@ -154,6 +156,12 @@ export class NetworkGround implements AsyncDisposable {
     return shown.filter(
       (line) => line.includes(`gv${this.instance.slice(0, 6)}`) || line.includes(`gantry-${this.instance}`),
     );
+  }
+
+  /** Names of this instance's nftables tables. */
+  tables(): string[] {
+    const shown = Bun.spawnSync(["nft", "list", "tables"]).stdout.toString().split("\n");
+    return shown.filter((line) => line.includes(this.instance));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

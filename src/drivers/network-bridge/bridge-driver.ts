@@ -7,7 +7,6 @@
  * instance, seven of the endpoint. So boot finds what is this engine's, and nothing else.
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { log } from "../../base/log.ts";
 import type { EnginePaths } from "../../core/config.ts";
 import { ConflictError, InvalidParameterError, messageOf, SystemError } from "../../core/errors.ts";
@@ -46,14 +45,8 @@ import {
   type RawPrefix,
   RouteSocket,
 } from "../../linux/netlink-route.ts";
-import {
-  enableForwarding,
-  enableIPv6Forwarding,
-  Firewall,
-  forwardsPackets,
-  GUEST_LINK_GROUP,
-  toFirewallNetwork,
-} from "./firewall.ts";
+import { enableIPv6Forwarding, Firewall, GUEST_LINK_GROUP, toFirewallNetwork } from "./firewall.ts";
+import { enableForwarding, keepForwarding, mustGuardForwarding, yieldForwarding } from "./forwarding.ts";
 import { type BridgeOptions, parseBridgeOptions } from "./options.ts";
 
 const DEFAULT_MTU = 1500;
@@ -76,10 +69,8 @@ export interface BridgeDriverOptions {
 
 /** Opens the driver: enables forwarding, installs the firewall. @throws SystemError */
 export async function openBridgeDriver(options: BridgeDriverOptions): Promise<BridgeDriver> {
-  const marker = join(options.paths.execRoot, "forwarding-enabled");
-  const guardForwarding = !forwardsPackets() || existsSync(marker);
   try {
-    if (guardForwarding) writeFileSync(marker, "", { mode: 0o600 });
+    const guardForwarding = mustGuardForwarding();
     const firewall = new Firewall(options.paths.instance, { guardForwarding });
     await firewall.install({ keepElements: true });
     enableForwarding();
@@ -101,6 +92,8 @@ export class BridgeDriver implements NetworkDriver, Disposable {
   readonly #ports = new Map<EndpointId, NetworkId>();
   readonly #healer: NodeJS.Timeout;
   #healing = false;
+  /** Endpoints that live in the kernel and that nobody took over; undefined before boot looked. */
+  #unclaimed: Set<EndpointId> | undefined;
 
   constructor({ paths, mtu }: BridgeDriverOptions, firewall: Firewall) {
     this.#instance = paths.instance;
@@ -131,6 +124,7 @@ export class BridgeDriver implements NetworkDriver, Disposable {
     const live = this.#ensureLink(network);
     this.#networks.set(network.id, live);
     this.firewall.addNetwork(toFirewallNetwork(network, live.options));
+    keepForwarding();
   }
 
   async remove(network: NetworkRecord): Promise<void> {
@@ -190,10 +184,12 @@ export class BridgeDriver implements NetworkDriver, Disposable {
         log("error", "cannot restore network", { network: network.name, error });
       }
     }
+    this.#unclaimed = new Set(endpoints);
   }
 
   adopt(network: NetworkRecord, endpointId: EndpointId): void {
     this.#ports.set(endpointId, network.id);
+    this.#unclaimed?.delete(endpointId);
   }
 
   interfacePrefix(network: NetworkRecord): string {
@@ -211,6 +207,7 @@ export class BridgeDriver implements NetworkDriver, Disposable {
     try {
       if (await this.firewall.heal()) log("warn", "firewall rules were changed by another program: restored");
       for (const live of this.#networks.values()) this.#healNetwork(live);
+      if (this.#networks.size > 0) keepForwarding();
     } catch (error) {
       log("error", "cannot restore networks", { error });
     } finally {
@@ -218,10 +215,17 @@ export class BridgeDriver implements NetworkDriver, Disposable {
     }
   }
 
+  /** Containers go on. If there are none, nothing of the networks stays in the kernel: boot makes it anew. */
   [Symbol.dispose](): void {
     clearInterval(this.#healer);
+    if (this.#ports.size === 0 && this.#unclaimed?.size === 0) this.#removeAll();
     this.firewall[Symbol.dispose]();
     this.#route[Symbol.dispose]();
+  }
+
+  #removeAll(): void {
+    for (const link of this.#route.links()) if (this.#isOwn(link)) this.#route.deleteLink(link.name);
+    if (yieldForwarding(this.#route.links())) this.firewall.remove();
   }
 
   #healNetwork({ record, options, foreign }: LiveNetwork): void {

@@ -120,7 +120,7 @@ add rule ${t} bridged ct status dnat meta iif 0 fib saddr type != local masquera
 }
 
 /** Bridges that other programs make for their own guests and guard themselves. */
-const FOREIGN_BRIDGES = ["docker*", "br-*", "virbr*", "podman*", "cni*", "lxcbr*", "incusbr*"];
+export const FOREIGN_BRIDGES = ["docker*", "br-*", "virbr*", "podman*", "cni*", "lxcbr*", "incusbr*"];
 
 /** The host became a router for containers alone: between its other links nothing passes (moby issue 14041). */
 function guardRules(table: string): string {
@@ -234,6 +234,11 @@ export class Firewall implements Disposable {
     this.#change(ports.map(portElement).map(undone));
   }
 
+  /** Takes the whole table away: nothing of this engine runs any more. */
+  remove(): void {
+    this.#socket.deleteTable(this.#table);
+  }
+
   /** Takes away every element that nobody added since the start. */
   reclaim(): void {
     this.#writeAllElements();
@@ -285,17 +290,7 @@ function fingerprint(listing: readonly NftObject[] | undefined): string {
   );
 }
 
-const IP_FORWARD = "/proc/sys/net/ipv4/ip_forward";
 const IPV6_FORWARDING = "/proc/sys/net/ipv6/conf/all/forwarding";
-
-export function forwardsPackets(): boolean {
-  return readFileSync(IP_FORWARD, "utf8").trim() === "1";
-}
-
-/** The firewall must be in force before. */
-export function enableForwarding(): void {
-  if (!forwardsPackets()) writeFileSync(IP_FORWARD, "1");
-}
 
 /** A host that took its IPv6 routes from router advertisements keeps doing so as a router. */
 export function enableIPv6Forwarding(interfaces: readonly string[]): void {

@@ -24,7 +24,7 @@ import { encodeSetLink, RouteSocket } from "../../linux/netlink-route.ts";
 const LOOPBACK_INDEX = 1;
 
 /** @param execRoot the engine's exec root; `netns/` is made in it */
-export function openNetworkNamespaces(execRoot: string): NetworkNamespaces {
+export function openNetworkNamespaces(execRoot: string): NetworkNamespaces & Disposable {
   const directory = join(execRoot, "netns");
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   keepMountsPrivate(directory);
@@ -38,7 +38,7 @@ function keepMountsPrivate(directory: string): void {
   mount({ source: "none", target: directory, flags: MS.PRIVATE });
 }
 
-class NamespaceDirectory implements NetworkNamespaces {
+class NamespaceDirectory implements NetworkNamespaces, Disposable {
   readonly #directory: string;
 
   constructor(directory: string) {
@@ -108,6 +108,11 @@ class NamespaceDirectory implements NetworkNamespaces {
 
   forget(id: string): void {
     releasePath(this.#path(id));
+  }
+
+  /** Namespaces go on with their containers; without any the mount around them goes too. */
+  [Symbol.dispose](): void {
+    if (readdirSync(this.#directory).length === 0) unmount(this.#directory, { lazy: true });
   }
 
   #path(id: string): string {

@@ -117,7 +117,7 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
     state,
     events,
     drivers: [bridge, unaddressedDriver("host"), unaddressedDriver("null")],
-    namespaces: openNetworkNamespaces(paths.execRoot),
+    namespaces: undo.use(openNetworkNamespaces(paths.execRoot)),
     publisher: new HostPorts(bridge.firewall),
     nameServer: embeddedNameServer,
     host: openHostNetwork(),
