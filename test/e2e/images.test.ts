@@ -418,7 +418,7 @@ describe("registries and layers that lie", () => {
   );
 
   test("a connection that breaks in the middle of a layer, every time", async () => {
-    const serve = servedImage(good);
+    const serve = servedImage(Buffer.concat([tarEntry("file", "0", "never seen before"), tarEnd]));
     await refused((path, reply) => {
       if (!path.includes("/blobs/")) return serve(path, reply);
       reply.writeHead(200, { "Content-Length": 1000 });

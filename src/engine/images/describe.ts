@@ -2,9 +2,9 @@
 import type { ImageInspect, ImageSummary } from "../../api/types.ts";
 import type { Descriptor } from "../../core/content.ts";
 import type { Digest } from "../../core/ids.ts";
-import { familiarString } from "../../core/references.ts";
+import { familiarString, type Reference } from "../../core/references.ts";
 import type { Snapshotter } from "../../core/snapshots.ts";
-import { createdAt, type Filters, imageFilter } from "./filters.ts";
+import { createdAt, type Filters, imageFilter, referenceFilter } from "./filters.ts";
 import { type ImageRecord, type ImageStore, sizeOf } from "./store.ts";
 
 export interface ImageUser {
@@ -37,7 +37,7 @@ export function listImages(
       return {
         Id: image.id,
         ParentId: "",
-        ...namesOf(image, store),
+        ...namesOf(image, store, referenceFilter(options.filters)),
         Created: Math.floor(createdAt(image) / 1000),
         Size: sizeOf(image),
         SharedSize: options.sharedSize ? sharedSizeOf(image, store) : -1,
@@ -48,8 +48,12 @@ export function listImages(
     });
 }
 
-function namesOf(image: ImageRecord, store: ImageStore): { RepoTags: string[]; RepoDigests: string[] } {
-  const references = store.referencesTo(image.id);
+function namesOf(
+  image: ImageRecord,
+  store: ImageStore,
+  shown: (reference: Reference) => boolean = () => true,
+): { RepoTags: string[]; RepoDigests: string[] } {
+  const references = store.referencesTo(image.id).filter(shown);
   return {
     RepoTags: references.filter((reference) => reference.tag !== undefined).map(familiarString),
     RepoDigests: references.filter((reference) => reference.digest !== undefined).map(familiarString),

@@ -1,6 +1,6 @@
 /** Which images a list or a prune is about. @see moby `daemon/images/images.go`, `image_prune.go` */
 import { InvalidParameterError } from "../../core/errors.ts";
-import { matchesFamiliar } from "../../core/references.ts";
+import { matchesFamiliar, type Reference } from "../../core/references.ts";
 import type { ImageRecord, ImageStore } from "./store.ts";
 
 export type Filters = ReadonlyMap<string, ReadonlySet<string>>;
@@ -16,7 +16,6 @@ export function imageFilter(filters: Filters, store: ImageStore): (image: ImageR
   const until = each(filters, "until", (text) => parseTime(text));
   const labels = [...(filters.get("label") ?? [])];
   const without = [...(filters.get("label!") ?? [])];
-  const patterns = [...(filters.get("reference") ?? [])];
   return (image) => {
     const created = createdAt(image);
     const references = store.referencesTo(image.id);
@@ -26,11 +25,15 @@ export function imageFilter(filters: Filters, store: ImageStore): (image: ImageR
     if (!until.every((time) => created < time)) return false;
     if (!labels.every((label) => hasLabel(image, label))) return false;
     if (without.some((label) => hasLabel(image, label))) return false;
-    return (
-      patterns.length === 0 ||
-      references.some((reference) => patterns.some((pattern) => matchesFamiliar(pattern, reference)))
-    );
+    return !filters.has("reference") || references.some(referenceFilter(filters));
   };
+}
+
+/** Of an image's names a list shows those that are asked for, not all. */
+export function referenceFilter(filters: Filters): (reference: Reference) => boolean {
+  const patterns = [...(filters.get("reference") ?? [])];
+  return (reference) =>
+    patterns.length === 0 || patterns.some((pattern) => matchesFamiliar(pattern, reference));
 }
 
 function each<T>(filters: Filters, name: string, parse: (value: string) => T): T[] {
