@@ -322,6 +322,28 @@ describe("leaving HTTP", () => {
     expect(await wire.until("[typed]")).not.toContain("stream");
   });
 
+  test("a client that types in the chunks of its body is heard, and its last chunk is the end", async () => {
+    await using server = await serve(echo);
+    using wire = new Wire(server.path).send(
+      request("POST", "/containers/a/attach", "Transfer-Encoding: chunked\r\n"),
+    );
+    await wire.until("\r\n\r\n");
+    wire.send("5\r\ntyped\r\n");
+    await wire.until("typed");
+    wire.send("0\r\n\r\n");
+    expect(await wire.end()).toEndWith("typed\x02\0\0\0\0\0\0\x03eof");
+  });
+
+  test("chunks that were declared before an upgrade are never looked for", async () => {
+    await using server = await serve(echo);
+    using wire = new Wire(server.path).send(
+      `${request("POST", "/containers/a/attach", `${UPGRADE}Transfer-Encoding: chunked\r\n`)}typed`,
+    );
+    await wire.until("typed");
+    wire.halfClose();
+    expect(await wire.end()).toEndWith("typed\x02\0\0\0\0\0\0\x03eof");
+  });
+
   test("a client that goes away ends the call at the next write", async () => {
     const reasons: string[] = [];
     await using server = await serve({

@@ -185,16 +185,10 @@ async function attach(deps: ContainerDeps, call: Call, { raw }: { raw: boolean }
     stream: query.flag("stream"),
   });
   const framed = !attachment.tty && !raw;
-  await skipBody(call);
   using connection = call.hijack({ contentType: streamType(call, framed) });
   const client = toStdioClient(connection, { framed, detachKeys: attachment.tty ? detachKeys : undefined });
   await attachment.serve(client);
   await connection.end();
-}
-
-/** Some clients repeat the query as a body: it must not become the first line that the process reads. */
-async function skipBody(call: Call): Promise<void> {
-  for await (const _ of call.body);
 }
 
 /** Before API 1.42 clients knew from inspect what to expect. */

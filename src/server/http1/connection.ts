@@ -272,25 +272,17 @@ export class Exchange {
     };
   }
 
-  /**
-   * Leaves HTTP: what was read ahead is the first of the input, after the rest of a declared body
-   * (dockerode sends its options as one, which are no input).
-   */
+  /** Leaves HTTP: what was read ahead is the first of the input, see `rawInput`. */
   takeOver(status: number, reason: string, headers: ReplyHeaders): RawConnection {
     this.#begin("raw");
     void this.#writer.write(formatHead(status, reason, headers));
     const reader = this.#reader;
     const writer = this.#writer;
     const socket = this.#socket;
-    const { body } = this;
+    const { head, body } = this;
     return {
       socket,
-      input: {
-        async *[Symbol.asyncIterator]() {
-          while (!body.finished && (await body.read()));
-          for (let bytes = await reader.read(); bytes; bytes = await reader.read()) yield bytes;
-        },
-      },
+      input: { [Symbol.asyncIterator]: () => rawInput(head, body, reader) },
       write: (bytes) => writer.write(bytes),
       end: () => writer.end(),
       closed: writer.closed,
@@ -322,6 +314,21 @@ export class Exchange {
   #continue(): Promise<void> {
     return this.#state === "open" ? this.#writer.write("HTTP/1.1 100 Continue\r\n\r\n") : Promise.resolve();
   }
+}
+
+/**
+ * What a client sends once its socket has left HTTP. A body of declared length that nobody decoded is no input
+ * (dockerode repeats its options in one). Chunks are: without an upgrade, a client that streams its body types in
+ * it; after an upgrade the bytes are raw whatever was declared, as Go's servers have it.
+ */
+async function* rawInput(
+  { framing, upgrade }: RequestHead,
+  body: RequestBody,
+  reader: SocketReader,
+): AsyncGenerator<Uint8Array, void, void> {
+  if (framing.kind === "chunked" && upgrade === undefined) return yield* body;
+  if (framing.kind === "length") while (await body.read());
+  for (let bytes = await reader.read(); bytes; bytes = await reader.read()) yield bytes;
 }
 
 export interface StreamedReply {
