@@ -3,6 +3,7 @@
  * so that they reach the process that was checked or nobody.
  */
 import { closeSync, readdirSync, readFileSync } from "node:fs";
+import { constants } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { check, LinuxError, lastErrno, libc } from "./libc.ts";
 
@@ -90,4 +91,19 @@ const PR_SET_CHILD_SUBREAPER = 36;
 /** Orphans below this process become its children, instead of those of pid 1. */
 export function becomeSubreaper(): void {
   check(libc.prctl(PR_SET_CHILD_SUBREAPER, 1n, 0n, 0n, 0n), "prctl", "PR_SET_CHILD_SUBREAPER");
+}
+
+const PR_SET_PDEATHSIG = 1;
+
+/**
+ * Ties a helper to the process that started it: it is killed when that one ends, however that is. Ends at once if
+ * that has happened already.
+ */
+export function endWithParent(parent: number): void {
+  check(
+    libc.prctl(PR_SET_PDEATHSIG, BigInt(constants.signals.SIGKILL), 0n, 0n, 0n),
+    "prctl",
+    "PR_SET_PDEATHSIG",
+  );
+  if (process.ppid !== parent) process.kill(process.pid, "SIGKILL");
 }

@@ -10,6 +10,7 @@ import { selfCommand } from "../../../base/self.ts";
 import { TarError, TarReader } from "../../../base/tar/index.ts";
 import { enterRoot, FileMaker, openPipe, readBlocking } from "../../../linux/files.ts";
 import { LinuxError } from "../../../linux/libc.ts";
+import { endWithParent } from "../../../linux/processes.ts";
 import { extractLayer } from "./extract.ts";
 import type { HelperAnswer, HelperRequest } from "./protocol.ts";
 
@@ -29,7 +30,13 @@ export async function main([request = ""]: readonly string[]): Promise<void> {
   }
 }
 
-async function unpack({ blob, diffId, into }: HelperRequest): Promise<{ size: number; entries: number }> {
+async function unpack({
+  blob,
+  diffId,
+  into,
+  parent,
+}: HelperRequest): Promise<{ size: number; entries: number }> {
+  endWithParent(parent);
   const source = openSync(blob, "r");
   // Of the shared file description: it moves as the decompressor reads.
   const position = openSync(`/proc/self/fdinfo/${source}`, "r");

@@ -12,7 +12,7 @@ export class HelperUnpacker implements LayerUnpacker {
   async unpack(request: UnpackRequest): Promise<UnpackedLayer> {
     using _turn = await this.#turns.acquire(request.signal);
     const { blob, diffId, into, signal } = request;
-    const argument: HelperRequest = { blob, diffId, into };
+    const argument: HelperRequest = { blob, diffId, into, parent: process.pid };
     const child = Bun.spawn(selfCommand("internal", "unpack-layer", JSON.stringify(argument)), {
       stdin: "ignore",
       stdout: "pipe",

@@ -4,6 +4,8 @@ export interface HelperRequest {
   readonly blob: string;
   readonly diffId: string;
   readonly into: string;
+  /** The daemon's process id: the helper ends with it. */
+  readonly parent: number;
 }
 
 export type HelperAnswer =

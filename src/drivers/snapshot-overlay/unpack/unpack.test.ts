@@ -332,3 +332,22 @@ test("a cancelled unpacking ends at once", async () => {
   setTimeout(() => abort.abort(new Error("given up")), 20);
   await expect(unpacking).rejects.toThrow("given up");
 });
+
+test("a helper ends with the daemon that started it, also when that is killed", async () => {
+  const archive = testArchive([{ name: "large", content: new Uint8Array(64 << 20) }]);
+  writeFileSync(join(base, "blob"), archive);
+  const fixture = join(import.meta.dir, "fixtures", "unpack-and-wait.ts");
+  const daemon = Bun.spawn([process.execPath, fixture, join(base, "blob"), digestOf(archive), root], {
+    stdout: "pipe",
+  });
+  const helpers = () =>
+    Bun.spawnSync(["pgrep", "-f", `unpack-layer.*${base}`])
+      .stdout.toString()
+      .trim();
+  while (helpers() === "") await Bun.sleep(2);
+  daemon.kill("SIGKILL");
+  await daemon.exited;
+  const deadline = performance.now() + 2000;
+  while (helpers() !== "" && performance.now() < deadline) await Bun.sleep(5);
+  expect(helpers()).toBe("");
+});
