@@ -13,6 +13,7 @@ import {
   struct,
   tuple,
   uint16,
+  uint64,
   word,
 } from "./decode.ts";
 
@@ -76,8 +77,18 @@ describe("integers", () => {
   });
 
   test("stay inside of int64 when they are printed again", () => {
-    const decoded = int64(JSON.parse("9223372036854775807"));
-    expect(BigInt(JSON.stringify(decoded)) < 2n ** 63n).toBe(true);
+    for (const text of [
+      "9223372036854775807",
+      "-9223372036854775808",
+      "9007199254740993",
+      "-9007199254740993",
+    ]) {
+      const printed = BigInt(JSON.stringify(int64(JSON.parse(text))));
+      expect(BigInt.asIntN(64, printed)).toBe(printed);
+      expect(printed > 0n).toBe(!text.startsWith("-"));
+    }
+    const unsigned = BigInt(JSON.stringify(uint64(JSON.parse("18446744073709551615"))));
+    expect(BigInt.asUintN(64, unsigned)).toBe(unsigned);
   });
 });
 

@@ -186,7 +186,8 @@ function scalar<T>(goType: string, zero: T, accept: (value: unknown) => T | unde
 
 /**
  * Beyond 2^53 a number loses its last digits, which no quantity of the API has a use for. It never leaves the range
- * though: 2^63, rounded up from Go's MaxInt64, would be unreadable for the client that gets it back.
+ * though: 2^63, rounded up from Go's MaxInt64, would be unreadable for the client that gets it back, and so would
+ * MinInt64, which is printed with its last digits rounded away from zero.
  */
 function integer(goType: string, least: number, most: number): Decoder<number> {
   const largest = most > Number.MAX_SAFE_INTEGER ? most - most / 2 ** 53 : most;
@@ -196,7 +197,7 @@ function integer(goType: string, least: number, most: number): Decoder<number> {
     if (!Number.isInteger(value) || value < least || value > most) {
       throw mismatch(value, goType, place, `number ${value}`);
     }
-    return Math.min(value, largest) + 0;
+    return Math.max(Math.min(value, largest), least < 0 ? -largest : 0) + 0;
   });
 }
 
