@@ -13,7 +13,7 @@ export async function seeExecOut(deps: ExecDeps, exec: ExecRow, task: ExecTask):
   const { exitCode } = await task.exited;
   recordEnd(deps, exec, exitCode);
   // Not in the way of the client, who waits for the exit code only.
-  setImmediate(() => void forget(deps, task));
+  setImmediate(() => void release(deps, exec, { task, exitCode }));
 }
 
 export function recordEnd(deps: ExecDeps, { id, containerId, config }: ExecRow, exitCode: number): void {
@@ -35,20 +35,26 @@ export function recordEnd(deps: ExecDeps, { id, containerId, config }: ExecRow, 
   publish(deps.events, container, "exec_die", { execID: id, exitCode: String(exitCode) });
 }
 
-/** What stays on the host goes with the container. */
-async function forget(deps: ExecDeps, task: ExecTask): Promise<void> {
+/** The result is durable before the traces on the host are removed that would tell it to another daemon. */
+async function release(
+  deps: ExecDeps,
+  { id, containerId, config }: ExecRow,
+  { task, exitCode }: { task: ExecTask; exitCode: number },
+): Promise<void> {
   try {
-    deps.execs.forget(task.id);
+    const kept = deps.store.byId(containerId) !== undefined;
+    if (kept) deps.execs.persist({ id, containerId, config, result: { exitCode, at: Date.now() } });
     await task[Symbol.asyncDispose]();
   } catch (error) {
     log("warn", "traces of an exec could not be removed", { exec: task.id, error: messageOf(error) });
   }
 }
 
-/** Boot: execs in the containers that still run go on being looked after; rows of all others are dropped. */
+/** Boot: execs in the containers that still run go on being looked after, results are kept for their time. */
 export async function recoverExecs(deps: ExecDeps, running: ReadonlyMap<string, Task>): Promise<void> {
   const known = new Set<string>();
   for (const row of deps.execs.persisted()) {
+    if (deps.store.byId(row.containerId) && deps.execs.restore(row)) continue;
     const task = running.get(row.containerId)?.execs.get(row.id);
     if (!task) {
       deps.execs.forget(row.id);

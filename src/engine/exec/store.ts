@@ -29,6 +29,8 @@ export interface ExecRow {
   readonly id: ExecId;
   readonly containerId: string;
   readonly config: ExecConfig;
+  /** Once it ended: a client that started it may ask another daemon for the code. `at`: ms since the epoch. */
+  readonly result?: { readonly exitCode: number; readonly at: number };
 }
 
 /** `created` → `running` → `ended`; a start that fails goes straight to the end. */
@@ -60,16 +62,33 @@ export class ExecStore {
     return exec;
   }
 
-  /** Before its process is made: what runs is known after a crash. */
-  persist({ id, containerId, config }: ExecRow): void {
-    this.#table.put(id, { id, containerId, config });
+  /** Before its process is made, and again with its result: both are known after a crash. */
+  persist({ id, containerId, config, result }: ExecRow): void {
+    this.#table.put(id, { id, containerId, config, result });
+  }
+
+  /** Boot: takes over a result of a former daemon, for the rest of its time. False if that is over. */
+  restore(row: ExecRow): boolean {
+    if (row.result === undefined) return false;
+    const age = Math.max(0, Date.now() - row.result.at);
+    if (age > KEPT) return false;
+    const { exitCode } = row.result;
+    this.#execs.set(row.id, {
+      ...row,
+      state: "ended",
+      task: undefined,
+      pid: 0,
+      exitCode,
+      endedAt: performance.now() - age,
+    });
+    return true;
   }
 
   forget(id: string): void {
     this.#table.delete(id);
   }
 
-  /** Those that ran when the last daemon ended. */
+  /** Those that ran when the last daemon ended, and those whose result it kept. */
   persisted(): ExecRow[] {
     return this.#table.entries().map(([, row]) => row);
   }
@@ -94,7 +113,7 @@ export class ExecStore {
     for (const exec of this.#execs.values()) {
       if (exec.containerId !== containerId) continue;
       this.#execs.delete(exec.id);
-      if (exec.state === "running") this.#table.delete(exec.id);
+      if (exec.state !== "created") this.#table.delete(exec.id);
     }
   }
 
@@ -102,7 +121,9 @@ export class ExecStore {
   #dropOld(): void {
     const horizon = performance.now() - KEPT;
     for (const { id, endedAt } of this.#execs.values()) {
-      if (endedAt !== undefined && endedAt < horizon) this.#execs.delete(id);
+      if (endedAt === undefined || endedAt >= horizon) continue;
+      this.#execs.delete(id);
+      this.#table.delete(id);
     }
   }
 }
