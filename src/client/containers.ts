@@ -1,4 +1,5 @@
 /** Calls about containers and the processes inside of them. Names and parameters are the Engine API's. */
+import { compareVersions } from "../api/route.ts";
 import type {
   ContainerCreateResponse,
   ContainerInspectResponse,
@@ -43,7 +44,12 @@ export async function createContainer(
   { name, platform, body }: CreateContainerOptions,
 ): Promise<ContainerCreateResponse> {
   const query = { ...(name && { name }), ...(platform && { platform }) };
-  const reply = await engine.request({ method: "POST", path: "/containers/create", query, json: body });
+  const reply = await engine.request((version) => ({
+    method: "POST",
+    path: "/containers/create",
+    query,
+    json: compareVersions(version, [1, 42]) < 0 ? body : withoutKernelMemory(body),
+  }));
   return await reply.json();
 }
 
@@ -57,6 +63,13 @@ export async function inspectContainerText(engine: Engine, id: string, size = fa
   const query = size ? { size: true } : {};
   const reply = await engine.request({ method: "GET", path: `/containers/${pathSegment(id)}/json`, query });
   return await reply.text();
+}
+
+/** From API 1.42 on there is no limit of kernel memory. */
+function withoutKernelMemory(body: object): object {
+  if (!("HostConfig" in body)) return body;
+  const { KernelMemory, ...HostConfig } = body.HostConfig as { KernelMemory?: number };
+  return { ...body, HostConfig };
 }
 
 type Verb = "start" | "stop" | "restart" | "kill" | "pause" | "unpause" | "rename" | "resize";

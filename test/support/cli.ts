@@ -37,7 +37,7 @@ export interface Cli {
   terminal(...args: readonly string[]): TerminalClient;
 }
 
-export function cliOf(client: Client, engine: TestEngine): Cli {
+export function cliOf(client: Client, engine: Pick<TestEngine, "host" | "directory">): Cli {
   const command = (args: readonly string[]): string[] => [programs[client], "-H", engine.host, ...args];
   const environment = {
     PATH: process.env.PATH ?? "",

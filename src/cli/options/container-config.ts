@@ -135,8 +135,8 @@ function toHostConfig({ flags, changed }: ContainerRequest): HostConfig {
     AutoRemove: flags.rm,
     VolumeDriver: flags["volume-driver"],
     VolumesFrom: [...flags["volumes-from"]],
-    CapAdd: [...flags["cap-add"]],
-    CapDrop: [...flags["cap-drop"]],
+    CapAdd: toCapabilities(flags["cap-add"]),
+    CapDrop: toCapabilities(flags["cap-drop"]),
     CgroupnsMode: flags.cgroupns as "host",
     Dns: [...flags.dns],
     DnsOptions: [...flags["dns-option"]],
@@ -172,6 +172,15 @@ function toHostConfig({ flags, changed }: ContainerRequest): HostConfig {
     Devices: devices,
     DeviceRequests: requests,
   };
+}
+
+/** Sorted, each once, under full names: `NET_ADMIN` is CAP_NET_ADMIN. */
+function toCapabilities(names: readonly string[]): string[] {
+  const full = names.map((name) => {
+    const upper = name.trim().toUpperCase();
+    return upper === "ALL" || upper.startsWith("CAP_") ? upper : `CAP_${upper}`;
+  });
+  return [...new Set(full)].sort();
 }
 
 function toResources(flags: ContainerFlagValues): HostConfig {

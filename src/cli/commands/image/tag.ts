@@ -1,6 +1,6 @@
 import { tagImage } from "../../../client/images.ts";
 import { defineCommand, exactly } from "../../command.ts";
-import { familiarName, parseReference } from "../../reference.ts";
+import { parseReference } from "../../reference.ts";
 
 export const command = defineCommand({
   use: "tag SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]",
@@ -15,7 +15,10 @@ export const command = defineCommand({
     );
     parse(source, `Error parsing reference: ${JSON.stringify(source)} is not a valid repository/tag`);
     if (reference.digest !== undefined) throw new Error("refusing to create a tag with a digest reference");
-    await tagImage(cli.engine, source, { repo: familiarName(reference), tag: reference.tag ?? "latest" });
+    await tagImage(cli.engine, source, {
+      repo: `${reference.domain}/${reference.path}`,
+      tag: reference.tag ?? "latest",
+    });
   },
 });
 

@@ -1,0 +1,92 @@
+import { describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseCsvLine } from "../common-flags.ts";
+import { familiarString, fullString, parseReference, withDefaultTag } from "../reference.ts";
+import { readKeyValueFile } from "./key-values.ts";
+import { parseVolumes } from "./mounts.ts";
+import { parseExpose, parsePublish } from "./ports.ts";
+
+describe("ports", () => {
+  test("a range is published port by port", () => {
+    expect(parsePublish(["8000-8001:80-81"]).bindings).toEqual({
+      "80/tcp": [{ HostIp: "", HostPort: "8000" }],
+      "81/tcp": [{ HostIp: "", HostPort: "8001" }],
+    });
+  });
+
+  test("a range on the host alone leaves the choice to the engine", () => {
+    expect(parsePublish(["8000-8010:80"]).bindings).toEqual({
+      "80/tcp": [{ HostIp: "", HostPort: "8000-8010" }],
+    });
+  });
+
+  test("addresses of both families, and protocols", () => {
+    expect(parsePublish(["127.0.0.1::53/udp", "[::1]:99:99"]).bindings).toEqual({
+      "53/udp": [{ HostIp: "127.0.0.1", HostPort: "" }],
+      "99/tcp": [{ HostIp: "::1", HostPort: "99" }],
+    });
+  });
+
+  test.each([
+    ["99999:80", "invalid hostPort: 99999"],
+    ["a:b", "invalid containerPort: b"],
+    ["80-81:90-95", "invalid ranges specified for container and host Ports: 90-95 and 80-81"],
+    ["1.2.3:80:80", "invalid IP address: 1.2.3"],
+    ["80/x", "invalid proto: x"],
+    ["", "no port specified: <empty>"],
+  ])("%s cannot be published", (spec, message) => {
+    expect(() => parsePublish([spec])).toThrow(message);
+  });
+
+  test("ranges can be exposed", () => {
+    expect(parseExpose("80-82/udp")).toEqual(["80/udp", "81/udp", "82/udp"]);
+  });
+});
+
+describe("volumes", () => {
+  test("binds and anonymous volumes are kept apart, relative paths made absolute", () => {
+    expect(parseVolumes(["/a:/b:ro", "name:/c", "/anon", "./x:/y"])).toEqual({
+      binds: ["/a:/b:ro", "name:/c", `${join(process.cwd(), "x")}:/y`],
+      volumes: { "/anon": {} },
+    });
+  });
+});
+
+describe("files of variables", () => {
+  test("comments and blank lines are dropped, bare names are looked up", () => {
+    const directory = mkdtempSync(join(tmpdir(), "gantry-env-"));
+    try {
+      const path = join(directory, "env");
+      writeFileSync(path, "\ufeffA=1\r\n# note\n\n  C=x y\nHOME\nABSENT\n");
+      const lookup = (name: string): string | undefined => (name === "HOME" ? "/root" : undefined);
+      expect(readKeyValueFile(path, lookup)).toEqual(["A=1", "C=x y", "HOME=/root"]);
+      writeFileSync(path, "A B=1\n");
+      expect(() => readKeyValueFile(path)).toThrow("variable 'A B' contains whitespaces");
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  });
+});
+
+describe("references", () => {
+  test("short names grow and shrink again", () => {
+    expect(fullString(withDefaultTag(parseReference("busybox")))).toBe("docker.io/library/busybox:latest");
+    expect(familiarString(withDefaultTag(parseReference("busybox")))).toBe("busybox:latest");
+    expect(parseReference("localhost:5000/a/b:1")).toEqual({
+      domain: "localhost:5000",
+      path: "a/b",
+      tag: "1",
+    });
+  });
+
+  test("bad ones are refused in Docker's words", () => {
+    expect(() => parseReference("UPPER")).toThrow("repository name (library/UPPER) must be lowercase");
+    expect(() => parseReference("a:b:c")).toThrow("invalid reference format");
+  });
+});
+
+test("a line of CSV may quote its fields", () => {
+  expect(parseCsvLine('a=1,"b=2,3","say ""x"""')).toEqual(["a=1", "b=2,3", 'say "x"']);
+});
