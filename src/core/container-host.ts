@@ -11,6 +11,8 @@ export interface ContainerHost {
   /** `CAP_…`: those that the daemon itself holds, and can hand on. */
   readonly capabilities: readonly string[];
   readonly cgroupVersion: 1 | 2;
+  /** The kernel shares block devices by weight. */
+  readonly blockIoWeight: boolean;
   /** As Docker writes it: `amd64`, `arm64`. */
   readonly architecture: string;
   readonly apparmor: boolean;

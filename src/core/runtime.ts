@@ -100,12 +100,16 @@ export interface CreateTaskOptions {
   readonly logPath: string | undefined;
   /** Files beside the log are `<path>.1`, `.2`, … from young to old. Undefined: it grows. */
   readonly logRotation?: LogRotation;
+  /** Bytes of a /dev/shm that other containers may join, at `sharedMemoryPath`. Undefined: the spec has its own. */
+  readonly sharedMemory?: number;
   /** Which configured runtime (`HostConfig.Runtime`); undefined: the default one. */
   readonly runtime: string | undefined;
   readonly signal: AbortSignal;
 }
 
 export interface Runtime {
+  /** The host path of a task's shared memory, for the specs of the task and of those that join it. */
+  sharedMemoryPath(id: string): string;
   /** Creates the container and its monitor up to the point where `start()` runs the program. On error nothing is left. */
   create(options: CreateTaskOptions): Promise<Task>;
   /**

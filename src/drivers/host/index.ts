@@ -28,9 +28,12 @@ const ARCHITECTURES: Readonly<Record<string, string>> = { x64: "amd64", ia32: "3
 
 /** @param initPath the daemon's `--init-path` */
 export function readContainerHost({ initPath }: { initPath?: string }): ContainerHost {
+  const { layout, controllers } = detectCgroups();
+  const blkio = controllers.get("blkio");
   return {
     capabilities: heldCapabilities(),
-    cgroupVersion: detectCgroups().layout === "v2" ? 2 : 1,
+    cgroupVersion: layout === "v2" ? 2 : 1,
+    blockIoWeight: layout === "v2" || (blkio !== undefined && existsSync(join(blkio, "blkio.weight"))),
     architecture: ARCHITECTURES[process.arch] ?? process.arch,
     apparmor: readOrEmpty("/sys/module/apparmor/parameters/enabled").trim() === "Y",
     selinux: existsSync("/sys/fs/selinux/enforce"),

@@ -13,6 +13,7 @@ import { ConflictError, SystemError } from "../../core/errors.ts";
 import type { CreateTaskOptions, Runtime, Task } from "../../core/runtime.ts";
 import type { RuntimeSpec } from "../../core/runtime-spec.ts";
 import { Cgroup, detectCgroups, groupsBelow } from "../../linux/cgroups.ts";
+import { MS, mount } from "../../linux/mounts.ts";
 import { processArguments, signalProcess, startTimeOf, waitUntilGone } from "../../linux/processes.ts";
 import { getMonitor, RuntimeBinaries, type RuntimeBinary, type RuntimeConfiguration } from "./binaries.ts";
 import { ExitWatcher } from "./exits.ts";
@@ -70,6 +71,7 @@ export class OciRuntime implements Runtime, Disposable {
     undo.defer(() => this.#destroy(paths, cgroup));
     mkdirSync(paths.directory, { mode: 0o700 });
     rmSync(paths.exitFile, { force: true });
+    if (options.sharedMemory !== undefined) mountSharedMemory(paths, options.sharedMemory);
     const written = binary.kind === "crun" ? withSeccompProgram(spec) : spec;
     writeFileSync(paths.config, toJson(written), { mode: 0o600 });
 
@@ -120,6 +122,10 @@ export class OciRuntime implements Runtime, Disposable {
     });
     const message = await abortable(Promise.all([monitor.next(), monitor.detached]), options.signal);
     return pidFrom(message[0], paths, options.spec);
+  }
+
+  sharedMemoryPath(id: string): string {
+    return new TaskPaths(this.#host.execRoot, id).sharedMemory;
   }
 
   async recover(ids: ReadonlySet<string>): Promise<Map<string, Task>> {
@@ -189,6 +195,17 @@ export class OciRuntime implements Runtime, Disposable {
     this.#host.exits[Symbol.dispose]();
     new Cgroup(this.#host.cgroups, engineCgroup(this.#instance)).removeIfEmpty();
   }
+}
+
+function mountSharedMemory(paths: TaskPaths, size: number): void {
+  mkdirSync(paths.sharedMemory);
+  mount({
+    source: "shm",
+    target: paths.sharedMemory,
+    type: "tmpfs",
+    flags: MS.NOSUID | MS.NODEV | MS.NOEXEC,
+    data: `mode=1777,size=${size}`,
+  });
 }
 
 function pidFrom(message: MonitorMessage | undefined, paths: TaskPaths, spec: RuntimeSpec): number {

@@ -46,6 +46,10 @@ export class TaskPaths {
   get execFifo(): string {
     return join(this.runtimeState, "exec.fifo");
   }
+  /** A tmpfs, if others may share the container's /dev/shm. */
+  get sharedMemory(): string {
+    return join(this.directory, "shm");
+  }
   get execs(): string {
     return join(this.directory, "execs");
   }

@@ -41,6 +41,9 @@ function describe(text: string, program: string): string {
   if (/^open executable: no such file/i.test(text)) {
     return `exec: ${quoted}: stat ${program}: no such file or directory`;
   }
+  const cwd = /^chdir `(.*)`: (.*)$/.exec(text);
+  if (cwd)
+    return `chdir to cwd (${JSON.stringify(cwd[1])}) set in config.json failed: ${cwd[2]?.toLowerCase()}`;
   return text.replace(
     /: (Permission denied|No such file or directory|Not a directory|Is a directory)$/,
     lowerCase,

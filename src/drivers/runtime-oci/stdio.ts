@@ -48,12 +48,6 @@ export class TaskStdio {
     };
   }
 
-  /** The container is gone. */
-  close(): void {
-    for (const queue of this.#queues) queue.end();
-    void this.#socket?.then((socket) => socket?.[Symbol.dispose]());
-  }
-
   #logged(signal: AbortSignal): AsyncGenerator<StdioChunk, void, void> {
     const { logPath = "", ended } = this.#options;
     // Opened here, not at the first read: the position is that of the call.

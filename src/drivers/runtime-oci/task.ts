@@ -24,6 +24,7 @@ import type {
 } from "../../core/runtime.ts";
 import type { RuntimeProcess, RuntimeResources } from "../../core/runtime-spec.ts";
 import { Cgroup, type CgroupHost } from "../../linux/cgroups.ts";
+import { unmount } from "../../linux/mounts.ts";
 import { isAlive, signalProcess, waitUntilGone } from "../../linux/processes.ts";
 import { CLEAN_ENVIRONMENT, type RuntimeBinaries } from "./binaries.ts";
 import { reopenLog, resizeTerminal } from "./control.ts";
@@ -185,7 +186,6 @@ export class OciTask implements Task {
   async #dispose(): Promise<void> {
     try {
       if (!this.#ended) await this.#end();
-      this.#stdio.close();
       for (const exec of this.execs.values()) await exec[Symbol.asyncDispose]();
       await this.#endMonitor();
       await removeTraces(this.#paths, this.#cgroup);
@@ -277,6 +277,8 @@ export async function removeTraces(paths: TaskPaths, cgroup: Cgroup | undefined)
     if (left.length > 0)
       throw new SystemError(`cgroups are still in use: ${left.join(", ")}`, { subject: paths.id });
   }
+  // Before the directory it lies in: what is in there may be somebody else's, too.
+  unmount(paths.sharedMemory, { lazy: true });
   rmSync(paths.runtimeState, { recursive: true, force: true });
   rmSync(paths.state, { force: true });
   rmSync(paths.directory, { recursive: true, force: true });

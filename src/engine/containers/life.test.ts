@@ -197,6 +197,7 @@ function compose(host: FakeHost): ContainerDeps {
         return task;
       },
       recover: async (ids) => new Map([...host.tasks].filter(([id]) => ids.has(id))),
+      sharedMemoryPath: (id) => join(host.dataRoot, id),
       describe: async () => ({ defaultRuntime: "fake", runtimes: {}, monitor: "" }),
     },
     toSpec: async () => ({}) as RuntimeSpec,

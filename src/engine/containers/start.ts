@@ -90,6 +90,7 @@ export async function bringUp(
         stdin: container.config.OpenStdin ?? false,
         stdinOnce: container.config.StdinOnce ?? false,
         ...logOf(deps, container),
+        sharedMemory: container.hostConfig.IpcMode === "shareable" ? container.hostConfig.ShmSize : undefined,
         runtime: container.hostConfig.Runtime ?? undefined,
         signal,
       }),

@@ -131,6 +131,7 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
     files: new KernelRootFiles(),
     defaults: config.containers,
     cgroupParent: engineCgroup(paths.instance),
+    sharedMemoryPath: (id) => runtime.sharedMemoryPath(id),
   });
   const logDrivers = fileLogDrivers(paths);
   const store = new ContainerStore(state);

@@ -89,14 +89,8 @@ function defaultMounts({ hostConfig, sharedMemory, writableCgroups }: MountReque
       source: "cgroup",
       options: [cgroupAccess, "nosuid", "noexec", "nodev"],
     },
-    IpcMode === "host"
-      ? { destination: "/dev/mqueue", type: "bind", source: "/dev/mqueue", options: ["rbind", "rprivate"] }
-      : {
-          destination: "/dev/mqueue",
-          type: "mqueue",
-          source: "mqueue",
-          options: ["nosuid", "noexec", "nodev"],
-        },
+    // Shows the queues of the IPC namespace that it is mounted in, also when that is the host's.
+    { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: ["nosuid", "noexec", "nodev"] },
     ...(IpcMode === "none" ? [] : [sharedMemoryMount(sharedMemory, ShmSize ?? 64 * 1024 * 1024)]),
   ];
 }

@@ -18,6 +18,7 @@ export interface SpecBuilderOptions {
   readonly defaults: Pick<ContainerDefaults, "init" | "ulimits">;
   /** Cgroup above all containers of this engine: `/gantry-<instance>`. */
   readonly cgroupParent: string;
+  readonly sharedMemoryPath: (containerId: string) => string;
 }
 
 export class SpecBuilder {
@@ -46,13 +47,23 @@ export class SpecBuilder {
       rootfsPropagation: prepared.rootfsPropagation,
       files: input.files,
       joined,
-      sharedMemory: undefined,
+      sharedMemory: await this.#sharedMemoryOf(input),
       user,
       cgroupParent,
       defaultUlimits: defaults.ulimits,
       initByDefault: defaults.init,
     });
   };
+
+  /** The /dev/shm that the container shares with others, or undefined if it has one of its own. */
+  async #sharedMemoryOf({ container, joined }: SpecInput): Promise<string | undefined> {
+    const { files, sharedMemoryPath } = this.#options;
+    if (container.hostConfig.IpcMode === "shareable") return sharedMemoryPath(container.id);
+    if (!joined.ipc) return undefined;
+    const path = sharedMemoryPath(joined.ipc.id);
+    // A container in the host's IPC namespace has the host's.
+    return (await files.stat("/", path)) ? path : "/dev/shm";
+  }
 
   /** For `ContainerDeps.toExecProcess`: users are looked up in the container as it is now. */
   readonly toExecProcess = async ({

@@ -27,7 +27,6 @@ export function toResources(hostConfig: HostConfig, cgroupVersion: 1 | 2): Runti
       mems: hostConfig.CpusetMems || undefined,
     }),
     pids: hostConfig.PidsLimit ? { limit: hostConfig.PidsLimit } : undefined,
-    blockIO: toBlockIo(hostConfig),
   };
 }
 
@@ -42,17 +41,16 @@ function toSwappiness(value: number | null | undefined, cgroupVersion: 1 | 2): n
   return value === undefined || value === null || value < 0 || cgroupVersion === 2 ? undefined : value;
 }
 
-/** Device numbers are looked up by the caller's `devices`; see `toBlockIoDevices`. */
-function toBlockIo(hostConfig: HostConfig): RuntimeResources["blockIO"] {
-  const blockIo = withoutUndefined({ weight: positive(hostConfig.BlkioWeight) });
-  return blockIo;
-}
-
-/** What needs the numbers of block devices: per-device weights and rates. */
-export function toBlockIoDevices(
+/** Weights, where the kernel has them (elsewhere they are discarded with a warning, as dockerd does), and rates. */
+export function toBlockIo(
   hostConfig: HostConfig,
-  host: Pick<ContainerHost, "devicesAt">,
-): Record<string, unknown> | undefined {
+  host: Pick<ContainerHost, "devicesAt" | "blockIoWeight">,
+): RuntimeResources["blockIO"] {
+  const { BlkioWeight, BlkioWeightDevice } = hostConfig;
+  const weighed = (BlkioWeight ?? 0) > 0 || (BlkioWeightDevice?.length ?? 0) > 0;
+  if (weighed && !host.blockIoWeight) {
+    log("warn", "your kernel does not support Block I/O weight: weight discarded");
+  }
   const numbers = (path = ""): { major: number; minor: number } => {
     const [device] = host.devicesAt(path);
     if (device?.type !== "b")
@@ -62,9 +60,11 @@ export function toBlockIoDevices(
   const rates = (limits: HostConfig["BlkioDeviceReadBps"]) =>
     limits?.length ? limits.map(({ Path, Rate }) => ({ ...numbers(Path), rate: Rate ?? 0 })) : undefined;
   return withoutUndefined({
-    weightDevice: hostConfig.BlkioWeightDevice?.length
-      ? hostConfig.BlkioWeightDevice.map(({ Path, Weight }) => ({ ...numbers(Path), weight: Weight ?? 0 }))
-      : undefined,
+    weight: host.blockIoWeight ? positive(BlkioWeight) : undefined,
+    weightDevice:
+      host.blockIoWeight && BlkioWeightDevice?.length
+        ? BlkioWeightDevice.map(({ Path, Weight }) => ({ ...numbers(Path), weight: Weight ?? 0 }))
+        : undefined,
     throttleReadBpsDevice: rates(hostConfig.BlkioDeviceReadBps),
     throttleWriteBpsDevice: rates(hostConfig.BlkioDeviceWriteBps),
     throttleReadIOPSDevice: rates(hostConfig.BlkioDeviceReadIOps),

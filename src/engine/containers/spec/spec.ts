@@ -14,7 +14,7 @@ import { toDevices } from "./devices.ts";
 import { toEnvironment } from "./environment.ts";
 import { INIT_PATH, MASKED_PATHS, READONLY_PATHS, toMounts } from "./filesystems.ts";
 import { toNamespaces, toSysctls } from "./namespaces.ts";
-import { toBlockIoDevices, toResources, toRlimits } from "./resources.ts";
+import { toBlockIo, toResources, toRlimits } from "./resources.ts";
 import { defaultSeccompFilter, type SeccompFilter, toSeccompFilter } from "./seccomp.ts";
 import { parseSecurityOptions, type SecurityOptions } from "./security.ts";
 
@@ -83,7 +83,7 @@ export function toRuntimeSpec(sources: SpecSources): RuntimeSpec {
       sysctl: toSysctls(hostConfig, config.Domainname ?? "", host),
       resources: {
         ...toResources(hostConfig, host.cgroupVersion),
-        blockIO: mergeBlockIo(sources),
+        blockIO: toBlockIo(hostConfig, host),
         devices: devices.rules,
       },
       cgroupsPath: `${cgroupParent(hostConfig.CgroupParent, sources.cgroupParent)}/${container.id}`,
@@ -165,12 +165,6 @@ function consoleSize(size: readonly number[] | null | undefined): RuntimeProcess
 function cgroupParent(asked: string | undefined, own: string): string {
   if (!asked) return own;
   return `/${asked.split("/").filter(Boolean).join("/")}`;
-}
-
-function mergeBlockIo({ container, host }: SpecSources): Record<string, unknown> | undefined {
-  const { blockIO } = toResources(container.hostConfig, host.cgroupVersion);
-  const devices = toBlockIoDevices(container.hostConfig, host);
-  return blockIO || devices ? { ...blockIO, ...devices } : undefined;
 }
 
 function seccompOf(
