@@ -54,6 +54,7 @@ import { execHandlers } from "../../server/handlers/exec.ts";
 import { imageHandlers } from "../../server/handlers/images.ts";
 import { networkHandlers } from "../../server/handlers/networks.ts";
 import { pingHandlers } from "../../server/handlers/ping.ts";
+import { pluginHandlers } from "../../server/handlers/plugins.ts";
 import { systemHandlers } from "../../server/handlers/system.ts";
 import { usageHandlers } from "../../server/handlers/usage.ts";
 import { volumeHandlers } from "../../server/handlers/volumes.ts";
@@ -246,6 +247,7 @@ function toHandlers(parts: Parts): Handlers {
   const { events, images, registry, volumes, networks, containers, system } = parts;
   return {
     ...pingHandlers,
+    ...pluginHandlers,
     ...systemHandlers({ system, identity }),
     ...authHandlers(registry),
     ...usageHandlers({ images, containers, volumes }),
