@@ -14,13 +14,16 @@ const gantry = suite.cli("gantry");
 
 /** Ids, times and ages, and our own name where Docker's stands. */
 function evened({ code, stdout, stderr }: Output): Output {
+  // Docker's client iterates maps: the order of one image's rows is by chance.
+  const ordered = (text: string): string =>
+    /^(REPOSITORY|sha256:|[0-9a-f]{12}$)/m.test(text) ? text.split("\n").sort().join("\n") : text;
   const even = (text: string): string =>
-    text
+    ordered(text)
       .replace(/\b[0-9a-f]{64}\b/g, "<id>")
       .replace(/\b[0-9a-f]{12}\b/g, "<id>")
       .replace(/\d\d:\d\d:\d\d(\.\d+)?/g, "<time>")
       .replace(/(Up |Exited \(\d+\) )?(\d+|Less than a|About an?) (second|minute|hour)s?( ago)? */g, "<age> ")
-      .replace(/\bgantry (?=[a-z]+)/g, "docker ")
+      .replace(/\bgantry (?=[[a-z])/g, "docker ")
       .replace(/^gantry:/gm, "docker:")
       .replace(/'gantry/g, "'docker");
   return { code, stdout: even(stdout), stderr: even(stderr) };
@@ -119,7 +122,7 @@ describe.skipIf(!both)("the client says what Docker's says", () => {
 
   test("of inspected objects", async () => {
     await withContainers(async () => {
-      for (const name of ["long", "pages", "busybox", "none", "nope"]) await expectSame("inspect", name);
+      for (const name of ["long", "pages", "busybox", "none"]) await expectSame("inspect", name);
       for (const format of [
         "{{.State.Running}} {{.Config.Env}} {{.HostConfig.Memory}}",
         "{{json .Config.Labels}}",
@@ -179,6 +182,7 @@ describe.skipIf(!both)("the client says what Docker's says", () => {
 
   test("of command lines that are wrong", async () => {
     for (const line of wrongLines) await expectSame(...words(line));
+    for (const kind of ["container", "image", "network", "volume"]) await expectSame(kind, "inspect", "nope");
   }, 120_000);
 });
 
@@ -294,7 +298,7 @@ function meaningful(value: unknown): unknown {
 }
 
 const requestLines = [
-  "create -itd busybox sh",
+  "create -it busybox sh",
   "create --name n --platform linux/amd64 busybox",
   "create -p 8080:80 -p 127.0.0.1:53:53/udp -p [::1]:99:99 -p 7000-7002:7000-7002 -p 9000-9010:90 busybox",
   "create -p published=1,target=2,protocol=udp --expose 99 --expose 100-102/udp -P busybox",
