@@ -5,6 +5,7 @@
  *
  * GANTRY_KILLS=500 bun test test/crash      more kills
  * GANTRY_SEED=7 bun test test/crash         the same delays again
+ * GANTRY_JOB=exec bun test test/crash       only the jobs whose name has that word
  */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { type CrashEngine, startCrashEngine } from "./engine.ts";
@@ -48,7 +49,7 @@ afterAll(async () => {
 
 test(`${KILLS} kills at random instants lose nothing and leave nothing behind (seed ${SEED})`, async () => {
   const random = sequence(SEED);
-  const names = Object.keys(jobs);
+  const names = Object.keys(jobs).filter((name) => name.includes(process.env.GANTRY_JOB ?? ""));
   for (let round = 1; round <= KILLS; round++) {
     const chosen = names.filter(() => random() < 0.6);
     const delay = random() ** 2 * 1500;

@@ -77,8 +77,6 @@ export async function startExec(request: StartExec): Promise<OciExec> {
   });
   const exec = new OciExec(request.id, directory, state, ended);
   if (options.size && options.tty) await exec.resize(options.size);
-  // The code was told: what is left is litter, removed off the way of who waits for it.
-  void exec.exited.then(() => setImmediate(() => void exec[Symbol.asyncDispose]()));
   undo.move();
   return exec;
 }
