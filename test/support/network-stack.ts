@@ -231,7 +231,7 @@ export async function callTcp(place: Place, hostname: string, port: number): Pro
       },
     }),
   ).catch(() => undefined);
-  const timer = setTimeout(() => resolve("timeout"), 700);
+  const timer = setTimeout(() => resolve("timeout"), 1800);
   const answer = await promise;
   clearTimeout(timer);
   void connecting.then((socket) => socket?.terminate());
@@ -273,7 +273,7 @@ async function exchange(
     }),
   );
   socket.send(bytes);
-  const timer = setTimeout(() => resolve(undefined), 700);
+  const timer = setTimeout(() => resolve(undefined), 1800);
   const answer = await promise;
   clearTimeout(timer);
   socket.close();

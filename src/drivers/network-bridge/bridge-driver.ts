@@ -30,6 +30,7 @@ import type {
 } from "../../core/network-driver.ts";
 import { settleLink } from "../../linux/link-state.ts";
 import { withNamespace } from "../../linux/namespaces.ts";
+import type { NetlinkMessage } from "../../linux/netlink.ts";
 import {
   encodeAddAddress,
   encodeAddRoute,
@@ -90,8 +91,9 @@ export class BridgeDriver implements NetworkDriver, Disposable {
   readonly #networks = new Map<NetworkId, LiveNetwork>();
   /** Host ends in use, and the network that each belongs to. */
   readonly #ports = new Map<EndpointId, NetworkId>();
-  readonly #healer: NodeJS.Timeout;
-  #healing = false;
+  #watcher: NodeJS.Timeout | undefined;
+  #healing: Promise<void> = Promise.resolve();
+  #closed = false;
   /** Endpoints that live in the kernel and that nobody took over; undefined before boot looked. */
   #unclaimed: Set<EndpointId> | undefined;
 
@@ -99,8 +101,7 @@ export class BridgeDriver implements NetworkDriver, Disposable {
     this.#instance = paths.instance;
     this.#mtu = mtu;
     this.firewall = firewall;
-    this.#healer = setInterval(() => void this.heal(), HEAL_INTERVAL_MS);
-    this.#healer.unref();
+    this.#watch();
   }
 
   check(network: NetworkRecord): void {
@@ -200,24 +201,34 @@ export class BridgeDriver implements NetworkDriver, Disposable {
     return parseBridgeOptions(network).bindAddress;
   }
 
-  /** Puts rules, bridges and their ports back where somebody took them away. */
+  /** Puts rules, bridges and their ports back where somebody took them away. Never rejects. */
   async heal(): Promise<void> {
-    if (this.#healing) return;
-    this.#healing = true;
+    this.#healing = this.#healing.then(() => this.#heal());
+    await this.#healing;
+  }
+
+  async #heal(): Promise<void> {
+    if (this.#closed) return;
     try {
       if (await this.firewall.heal()) log("warn", "firewall rules were changed by another program: restored");
       for (const live of this.#networks.values()) this.#healNetwork(live);
       if (this.#networks.size > 0) keepForwarding();
     } catch (error) {
       log("error", "cannot restore networks", { error });
-    } finally {
-      this.#healing = false;
     }
+  }
+
+  /** The next look comes a while after the last one ended, however long that took. */
+  #watch(): void {
+    if (this.#closed) return;
+    this.#watcher = setTimeout(() => void this.heal().finally(() => this.#watch()), HEAL_INTERVAL_MS);
+    this.#watcher.unref();
   }
 
   /** Containers go on. If there are none, nothing of the networks stays in the kernel: boot makes it anew. */
   [Symbol.dispose](): void {
-    clearInterval(this.#healer);
+    clearTimeout(this.#watcher);
+    this.#closed = true;
     if (this.#ports.size === 0 && this.#unclaimed?.size === 0) this.#removeAll();
     this.firewall[Symbol.dispose]();
     this.#route[Symbol.dispose]();
@@ -237,7 +248,8 @@ export class BridgeDriver implements NetworkDriver, Disposable {
       const port = networkId === record.id ? this.#route.findLink(this.#portName(endpointId)) : undefined;
       if (!port) continue;
       this.#route.apply("restore bridge port", encodeSetLink(port.index, { master: index, up: true }));
-      this.#setPortFlags(port, options);
+      this.#route.apply("set bridge port flags", ...portFlags(port, options));
+      settleLink(port.name);
     }
     log("warn", "bridge was gone: restored", { network: record.name, bridge: options.bridge });
   }
@@ -341,26 +353,19 @@ export class BridgeDriver implements NetworkDriver, Disposable {
       `create veth ${name}`,
       encodeCreateVeth({
         name,
-        mtu: this.#mtuOf(options),
+        mtu: bridge.mtu,
         master: bridge.index,
         peer: { name: endpoint.interfaceName, mac: endpoint.mac, namespace: namespace.descriptor },
       }),
     );
     const port = this.#route.getLink(name);
-    this.#route.apply("tell the bridge", encodeForwardingEntry(port.index, endpoint.mac));
-    this.#setPortFlags(port, options);
+    this.#route.apply(
+      `set up bridge port ${name}`,
+      encodeForwardingEntry(port.index, endpoint.mac),
+      ...portFlags(port, options),
+    );
     withNamespace("net", pathOf(namespace), () => configureInside(endpoint));
     settleLink(name);
-  }
-
-  /**
-   * With br_netfilter (another engine may have loaded it) an address that is translated to one on the same bridge is
-   * bridged, not routed: a container then reaches its own published port only by a port in hairpin mode.
-   */
-  #setPortFlags(port: Link, { icc }: BridgeOptions): void {
-    const hairpin = existsSync(BRIDGE_NETFILTER) && readFileSync(BRIDGE_NETFILTER, "utf8").trim() === "1";
-    if (hairpin || !icc)
-      this.#route.apply("set bridge port flags", encodePortFlags(port.index, { hairpin, isolated: !icc }));
   }
 
   #mtuOf(options: BridgeOptions): number {
@@ -394,6 +399,15 @@ export class BridgeDriver implements NetworkDriver, Disposable {
   #portName(id: EndpointId): string {
     return this.#portPrefix() + id.slice(0, 7);
   }
+}
+
+/**
+ * With br_netfilter (another engine may have loaded it) an address that is translated to one on the same bridge is
+ * bridged, not routed: a container then reaches its own published port only by a port in hairpin mode.
+ */
+function portFlags(port: Link, { icc }: BridgeOptions): NetlinkMessage[] {
+  const hairpin = existsSync(BRIDGE_NETFILTER) && readFileSync(BRIDGE_NETFILTER, "utf8").trim() === "1";
+  return hairpin || !icc ? [encodePortFlags(port.index, { hairpin, isolated: !icc })] : [];
 }
 
 /** Runs inside of the container's namespace: what the endpoint's link needs to be usable. */

@@ -184,6 +184,7 @@ export class Firewall implements Disposable {
   readonly #ports = new Set<PublishedPort>();
   #guardForwarding: boolean;
   #generation = 0;
+  #closed = false;
   #expected = "";
 
   /** @param instance of the engine; @param guardForwarding the host was no router before this engine made it one */
@@ -248,7 +249,9 @@ export class Firewall implements Disposable {
   async heal(): Promise<boolean> {
     const generation = this.#socket.generation();
     if (generation === this.#generation) return false;
-    if (fingerprint(await listTable(this.#table)) === this.#expected) {
+    const listing = await listTable(this.#table);
+    if (this.#closed) return false;
+    if (fingerprint(listing) === this.#expected) {
       this.#generation = generation;
       return false;
     }
@@ -257,6 +260,7 @@ export class Firewall implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#closed = true;
     this.#socket[Symbol.dispose]();
   }
 

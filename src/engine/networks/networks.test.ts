@@ -155,6 +155,24 @@ describe("addresses", () => {
   });
 });
 
+test("a published port of a container with IPv6 is reached by both families on one number", async () => {
+  await network("dual", { EnableIPv6: true });
+  const PortBindings = { "80/tcp": [{ HostPort: String(HOST_PORT) }] };
+  await using web = await start("web", "dual", {}, { PortBindings });
+  await using other = await start("other", "dual");
+  using _server = greetTcp(web, 80, "::");
+  const { IPv6Gateway = "", Gateway = "" } = web.endpoints.dual ?? {};
+  expect(web.ports["80/tcp"]).toEqual([
+    { HostIp: "0.0.0.0", HostPort: String(HOST_PORT) },
+    { HostIp: "::", HostPort: String(HOST_PORT) },
+  ]);
+  expect(await callTcp(undefined, Gateway, HOST_PORT)).toStartWith("hello ");
+  expect(await callTcp(undefined, IPv6Gateway, HOST_PORT)).toStartWith("hello ");
+  expect(await callTcp(other, IPv6Gateway, HOST_PORT)).toStartWith("hello ");
+  for (const sandbox of [web, other]) await sandbox[Symbol.asyncDispose]();
+  await stack.networks.remove("dual");
+});
+
 describe("isolation", () => {
   test("bridges do not reach each other, but published ports of one another", async () => {
     await network("left");
