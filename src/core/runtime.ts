@@ -121,6 +121,6 @@ export interface Runtime {
   describe(): Promise<{
     defaultRuntime: string;
     runtimes: Record<string, { path: string; version: string }>;
-    monitor: string;
+    monitor: { path: string; version: string };
   }>;
 }

@@ -99,17 +99,23 @@ export class RuntimeBinaries {
         },
       );
     }
-    const child = Bun.spawn([located.path, "--version"], {
-      cwd: "/",
-      env: { ...CLEAN_ENVIRONMENT },
-      stdio: ["ignore", "pipe", "ignore"],
-      timeout: 10_000,
-    });
-    const [text, code] = await Promise.all([child.stdout.text(), child.exited]);
-    if (code !== 0) throw new SystemError(`${located.path} --version failed with ${code}`, { subject: name });
-    const [, program = basename(located.path), version = "unknown"] = /^(\S+) version (\S+)/.exec(text) ?? [];
+    const { program, version } = await askVersion(located.path);
     return { ...located, kind: program === "crun" ? "crun" : "other", version };
   }
+}
+
+/** What a program says that it is: `crun version 1.8.1`. @throws SystemError */
+export async function askVersion(path: string): Promise<{ program: string; version: string }> {
+  const child = Bun.spawn([path, "--version"], {
+    cwd: "/",
+    env: { ...CLEAN_ENVIRONMENT },
+    stdio: ["ignore", "pipe", "ignore"],
+    timeout: 10_000,
+  });
+  const [text, code] = await Promise.all([child.stdout.text(), child.exited]);
+  if (code !== 0) throw new SystemError(`${path} --version failed with ${code}`, { subject: path });
+  const [, program = basename(path), version = "unknown"] = /^(\S+) version (\S+)/.exec(text) ?? [];
+  return { program, version };
 }
 
 function isExecutable(path: string): boolean {

@@ -15,7 +15,13 @@ import type { RuntimeSpec } from "../../core/runtime-spec.ts";
 import { Cgroup, detectCgroups, groupsBelow } from "../../linux/cgroups.ts";
 import { MS, mount } from "../../linux/mounts.ts";
 import { processArguments, signalProcess, startTimeOf, waitUntilGone } from "../../linux/processes.ts";
-import { getMonitor, RuntimeBinaries, type RuntimeBinary, type RuntimeConfiguration } from "./binaries.ts";
+import {
+  askVersion,
+  getMonitor,
+  RuntimeBinaries,
+  type RuntimeBinary,
+  type RuntimeConfiguration,
+} from "./binaries.ts";
 import { ExitWatcher } from "./exits.ts";
 import { runtimeCommand } from "./host-view.ts";
 import { type MonitorMessage, monitorErrors, startMonitor } from "./monitor.ts";
@@ -187,7 +193,8 @@ export class OciRuntime implements Runtime, Disposable {
         log("warn", "a configured runtime cannot be used", { runtime: name, error });
       }
     }
-    return { defaultRuntime: binaries.defaultName, runtimes, monitor };
+    const { version } = await askVersion(monitor);
+    return { defaultRuntime: binaries.defaultName, runtimes, monitor: { path: monitor, version } };
   }
 
   /** The daemon stops; containers go on. The engine's own group goes if no container is left in it. */

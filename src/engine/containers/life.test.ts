@@ -198,7 +198,7 @@ function compose(host: FakeHost): ContainerDeps {
       },
       recover: async (ids) => new Map([...host.tasks].filter(([id]) => ids.has(id))),
       sharedMemoryPath: (id) => join(host.dataRoot, id),
-      describe: async () => ({ defaultRuntime: "fake", runtimes: {}, monitor: "" }),
+      describe: async () => ({ defaultRuntime: "fake", runtimes: {}, monitor: { path: "", version: "" } }),
     },
     toSpec: async () => ({}) as RuntimeSpec,
     toExecProcess: async () => ({}) as RuntimeProcess,

@@ -7,13 +7,16 @@ import { type Identity, toVersion } from "../identity.ts";
 export function systemHandlers({ system, identity }: { system: SystemDeps; identity: Identity }): Handlers {
   return {
     SystemVersion: async (call) => {
-      const { runtimes, monitor } = await system.runtime.describe();
-      const versions = Object.entries(runtimes).map(([name, { version }]) => [name, version]);
+      const { runtimes, defaultRuntime, monitor } = await system.runtime.describe();
       call.json(
         toVersion(identity, {
           arch: system.host.architecture,
           kernelVersion: release(),
-          components: { bun: Bun.version, ...Object.fromEntries(versions), conmon: monitor },
+          components: {
+            bun: Bun.version,
+            [defaultRuntime]: runtimes[defaultRuntime]?.version ?? "not installed",
+            conmon: monitor.version,
+          },
         }),
       );
     },
