@@ -139,7 +139,7 @@ function withoutServices(work) {
 export async function ensureModules() {
   if (modulesMatchLock()) return;
   say("Installing the pinned npm packages …");
-  if ((await run("npm", ["ci", "--no-audit", "--no-fund"])) !== 0) fail("npm ci failed.");
+  if ((await run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"])) !== 0) fail("npm ci failed.");
 }
 
 function modulesMatchLock() {
