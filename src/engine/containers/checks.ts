@@ -9,6 +9,7 @@ import { InvalidParameterError } from "../../core/errors.ts";
 import type { HostFacts } from "./deps.ts";
 import { parsePortRange, parsePortSpec } from "./ports.ts";
 import { parseSignal } from "./signals.ts";
+import { checkCapabilities } from "./spec/capabilities.ts";
 
 const MIB = 1024 * 1024;
 const LEAST_MEMORY = 6 * MIB;
@@ -57,6 +58,7 @@ export function checkHostConfig(
   for (const entry of hostConfig.ExtraHosts ?? []) checkExtraHost(entry);
   checkPortBindings(hostConfig.PortBindings);
   checkNamespaceModes(hostConfig);
+  checkCapabilities(hostConfig);
   checkRuntime(hostConfig.Runtime, options);
   if ((hostConfig.ShmSize ?? 0) < 0) {
     throw new InvalidParameterError("SHM size can not be less than 0");
