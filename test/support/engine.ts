@@ -182,9 +182,10 @@ export class TestEngine implements AsyncDisposable {
   /** Pulls an image of the fixtures and names it without the registry: `busybox:latest`. */
   async provide(registry: string, ...names: readonly string[]): Promise<void> {
     for (const name of names) {
-      await this.pull(`${registry}/${name}`);
+      // Without a tag the API pulls all of them.
       const [repository = "", tag = "latest"] = name.split(":");
-      await this.call("POST", `/images/${registry}/${name}/tag?repo=${repository}&tag=${tag}`);
+      await this.pull(`${registry}/${repository}:${tag}`);
+      await this.call("POST", `/images/${registry}/${repository}:${tag}/tag?repo=${repository}&tag=${tag}`);
     }
   }
 

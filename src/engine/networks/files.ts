@@ -37,10 +37,12 @@ export function toHostsFile(entries: readonly HostsEntry[], base: string = LOCAL
   return head + entries.map(({ address, names }) => `${address}\t${names}\n`).join("");
 }
 
-/** The container's own names: `host.domain host`, or `host`. */
+/** The container's own names: `host.domain host`, or `host`; the host name may have the domain in it. */
 export function ownNames({ config, id }: ContainerRecord): string {
   const hostname = config.Hostname || id.slice(0, 12);
-  return config.Domainname ? `${hostname}.${config.Domainname} ${hostname}` : hostname;
+  const full = config.Domainname ? `${hostname}.${config.Domainname}` : hostname;
+  const dot = full.indexOf(".");
+  return dot > 0 ? `${full} ${full.slice(0, dot)}` : full;
 }
 
 export interface ResolverSettings {
