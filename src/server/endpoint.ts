@@ -7,6 +7,7 @@ import { mkdir } from "node:fs/promises";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { dirname } from "node:path";
 import { createServer as createTlsServer } from "node:tls";
+import { log } from "../base/log.ts";
 import { ConflictError, InvalidParameterError, NotImplementedError, SystemError } from "../core/errors.ts";
 
 export type Endpoint =
@@ -224,6 +225,8 @@ async function listening(server: Server, start: () => void): Promise<void> {
   );
   start();
   await promise;
+  // Later ones (no descriptor left for a new connection) concern nobody who is already connected.
+  server.on("error", (error) => log("warn", "cannot accept a connection", { error }));
 }
 
 /** A file that nobody answers on is left over from an engine that was killed. @throws ConflictError */

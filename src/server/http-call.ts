@@ -89,11 +89,12 @@ export class HttpCall implements Call {
     this.#exchange.destroy();
   }
 
-  /** Idempotent. */
+  /** Also closes a connection that left HTTP: who serves it sees its end. Idempotent. */
   abort(reason: Error): void {
     if (this.#aborted) return;
     this.#aborted = reason;
     this.#abort?.abort(reason);
+    this.#raw?.[Symbol.dispose]();
   }
 
   /** The call was aborted, and this error says nothing but that. */

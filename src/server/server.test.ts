@@ -611,16 +611,23 @@ describe("closing", () => {
         call.empty();
       },
       ContainerRestart: () => never,
+      ContainerAttach: async (call) => {
+        using connection = call.hijack({ contentType: "x" });
+        await connection.closed;
+        seen.push("attach closed");
+      },
     });
+    using attach = new Wire(server.path).send(request("POST", "/containers/a/attach", UPGRADE));
+    attach.socket.on("end", () => attach.halfClose());
     using events = new Wire(server.path).send(request("GET", "/events"));
     using stop = new Wire(server.path).send(request("POST", "/containers/a/stop"));
     using hung = new Wire(server.path).send(request("POST", "/containers/a/restart"));
     using idle = new Wire(server.path);
-    await eventually(() => server.server.load.calls === 3);
+    await eventually(() => server.server.load.calls === 4);
     const began = performance.now();
     await server.server.close(400);
     expect(performance.now() - began).toBeGreaterThan(350);
-    expect(seen).toEqual(["events: the daemon is shutting down", "stop finished"]);
+    expect(seen).toEqual(["events: the daemon is shutting down", "attach closed", "stop finished"]);
     expect(await events.end()).toEndWith("0\r\n\r\n");
     expect(await stop.end()).toStartWith("HTTP/1.1 204");
     expect([await hung.end(), await idle.end()]).toEqual(["", ""]);
