@@ -11,6 +11,7 @@ import type {
 } from "../../api/types.ts";
 import { type ContainerMount, type ContainerRecord, isRunning } from "../../core/container.ts";
 import type { ContainerDetails, ContainerView } from "../../engine/containers/inspect.ts";
+import { MASKED_PATHS, READONLY_PATHS } from "../../engine/containers/spec/filesystems.ts";
 import { toStatusText } from "./status-text.ts";
 
 /** One element of `GET /containers/json`. @param now ms since the epoch */
@@ -274,5 +275,11 @@ function toHostConfig(hostConfig: HostConfig): object {
   const given = Object.entries(hostConfig).filter(
     ([, value]) => value !== undefined && !(Array.isArray(value) && value.length === 0),
   );
-  return { ...defaults, ...Object.fromEntries(given) };
+  const open = hostConfig.Privileged ?? false;
+  return {
+    ...defaults,
+    MaskedPaths: open ? null : MASKED_PATHS,
+    ReadonlyPaths: open ? null : READONLY_PATHS,
+    ...Object.fromEntries(given),
+  };
 }
