@@ -57,7 +57,10 @@ export async function runCli(options: CliOptions): Promise<number> {
   try {
     return await dispatch(options, stdout, stderr);
   } catch (error) {
-    if (error instanceof BrokenPipeError) return 141;
+    if (error instanceof BrokenPipeError) {
+      stderr.line("write /dev/stdout: broken pipe");
+      return 1;
+    }
     const message = messageOf(error);
     if (message !== "") stderr.line(message);
     return error instanceof StatusError ? error.status : 1;
@@ -346,6 +349,7 @@ function readPem(path: string, required: boolean): string | undefined {
     return readFileSync(path, "utf8");
   } catch (cause) {
     if (!required && (cause as { code?: unknown }).code === "ENOENT") return undefined;
-    throw new EngineError(`could not read ${path}: ${messageOf(cause)}`, { cause });
+    const missing = (cause as { code?: unknown }).code === "ENOENT";
+    throw new EngineError(missing ? `open ${path}: no such file or directory` : messageOf(cause), { cause });
   }
 }

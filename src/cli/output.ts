@@ -4,7 +4,7 @@
  */
 import { write, writeSync } from "node:fs";
 
-/** The reader of our output went away; the process should end as one that SIGPIPE ended. */
+/** The reader of our output went away: there is nobody left to work for. */
 export class BrokenPipeError extends Error {}
 
 export class Output {

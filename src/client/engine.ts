@@ -202,6 +202,12 @@ export class Engine {
         { cause: error },
       );
     }
+    if (error instanceof EngineProtocolError && /bad.certificate|certificate.required/i.test(error.message)) {
+      return new EngineProtocolError(
+        `the server probably has client authentication (--tlsverify) enabled; check your TLS client certification settings: ${error.message}`,
+        { cause: error },
+      );
+    }
     if (error instanceof EngineProtocolError) {
       return new EngineProtocolError(`error during connect: ${error.message}`, { cause: error });
     }

@@ -49,6 +49,9 @@ function toRegistry(server: string): string {
 /** Undefined if the stored credentials no longer hold. */
 async function loginWithStored(cli: Cli, stored: RegistryCredentials): Promise<string | undefined> {
   cli.stderr.line(`Authenticating with existing credentials... [Username: ${stored.username}]`);
+  cli.stderr.line(
+    `\n Info -> To login with a different account, run '${cli.program} logout' followed by '${cli.program} login'\n\n`,
+  );
   try {
     return (await authenticate(cli.engine, stored)).Status;
   } catch (error) {
@@ -74,6 +77,11 @@ async function loginAs(cli: Cli, registry: string, username: string, password: s
     registry,
     IdentityToken ? { ...auth, password: "", identitytoken: IdentityToken } : auth,
   );
+  if (!cli.config.usesHelper) {
+    cli.stderr.line(
+      `\nWARNING! Your credentials are stored unencrypted in '${cli.config.path}'.\nConfigure a credential helper to remove this warning. See\nhttps://docs.docker.com/go/credential-store/\n`,
+    );
+  }
   return Status;
 }
 
