@@ -1,4 +1,4 @@
-/** `GET /system/df`: what images, containers and volumes take on disk. Sizes are measured anew at each call. */
+/** `GET /system/df` and `POST /build/prune`: what images, containers and volumes take on disk. Sizes are measured anew at each call. */
 import { InvalidParameterError } from "../../core/errors.ts";
 import type { ContainerDeps } from "../../engine/containers/deps.ts";
 import { viewContainers } from "../../engine/containers/inspect.ts";
@@ -18,13 +18,14 @@ const TYPES = ["container", "image", "volume", "build-cache"];
 
 export function usageHandlers(deps: UsageDeps): Handlers {
   return {
+    // There is no builder yet, so its cache is empty: `docker system prune` must not fail over that.
+    BuildPrune: (call) => call.json({ CachesDeleted: null, SpaceReclaimed: 0 }),
     SystemDataUsage: async (call) => {
       const wanted = wantedTypes(call);
       call.json({
         ...(wanted.has("image") && imageUsage(deps)),
         ...(wanted.has("container") && { Containers: await containerUsage(deps) }),
         ...(wanted.has("volume") && { Volumes: await volumeUsage(deps, call.signal) }),
-        // There is no builder yet, so there is nothing in its cache.
         ...(wanted.has("build-cache") && { BuildCache: [] }),
       });
     },
