@@ -12,6 +12,7 @@ import {
   inside,
   NetworkGround,
   type NetworkStack,
+  outside,
 } from "../../test/support/network-stack.ts";
 
 /** Ports of the host that the suite may use: ten from here. */
@@ -45,6 +46,17 @@ export function testContainerNetworking(
       expect(seen).toContain(`inet ${IPAddress}/`);
       expect(seen).toContain(`default via ${Gateway} dev eth0`);
       expect(MacAddress).toMatch(/^02:42:/);
+    });
+
+    test("a container's links take the uplink's mtu, also after all others are gone", async () => {
+      const mtuOf = (line: string) => /mtu (\d+)/.exec(line)?.[1] ?? line;
+      const uplink = /dev (\S+)/.exec(await outside("ip -4 route show default"))?.[1] ?? "lo";
+      const expected = mtuOf(await outside(`ip link show ${uplink}`));
+      await (await stack.start(stack.container("before")))[Symbol.asyncDispose]();
+      await Bun.sleep(100);
+      await using sandbox = await stack.start(stack.container("after"));
+      expect(mtuOf(await inside(sandbox, "ip link show eth0"))).toBe(expected);
+      expect(mtuOf(await outside(`ip link show ${ground.bridge}`))).toBe(expected);
     });
 
     test("two containers on one bridge reach each other", async () => {

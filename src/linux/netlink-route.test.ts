@@ -101,14 +101,11 @@ function inNewNamespace<T>(work: (route: RouteSocket) => T): T {
 describe("against the kernel", () => {
   test("a bridge with a veth whose peer is born in another namespace under its final name", () => {
     inNewNamespace((route) => {
-      route.apply(
-        "create",
-        encodeCreateBridge({ name: "gtnb", mtu: 1400, mac: "02:42:0a:00:00:01", group: 7 }),
-      );
+      route.apply("create", encodeCreateBridge({ name: "gtnb", mac: "02:42:0a:00:00:01", group: 7 }));
       const bridge = route.getLink("gtnb");
       route.apply(
         "configure",
-        encodeSetLink(bridge.index, { up: true, alias: "mine" }),
+        encodeSetLink(bridge.index, { up: true, alias: "mine", mtu: 1400 }),
         encodeAddAddress(bridge.index, address("10.0.0.1", 24)),
       );
       const namespace = withNewNamespace("net", () => openSync(currentNamespacePath("net"), "r"));

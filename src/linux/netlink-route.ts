@@ -137,19 +137,13 @@ function linkInfo(kind: string, ...data: readonly Uint8Array[]): Buffer {
   return nested(IFLA.LINKINFO, ...parts);
 }
 
-export function encodeCreateBridge(bridge: {
-  name: string;
-  mtu: number;
-  mac: string;
-  group: number;
-}): NetlinkMessage {
+export function encodeCreateBridge(bridge: { name: string; mac: string; group: number }): NetlinkMessage {
   return {
     type: RTM.NEWLINK,
     flags: NLM_F.CREATE | NLM_F.EXCL,
     body: Buffer.concat([
       linkHeader(0, 0),
       attribute(IFLA.IFNAME, text(bridge.name)),
-      attribute(IFLA.MTU, u32(bridge.mtu)),
       attribute(IFLA.ADDRESS, encodeMac(bridge.mac)),
       attribute(IFLA.GROUP, u32(bridge.group)),
       linkInfo("bridge", attribute(IFLA_BR_MCAST_SNOOPING, u8(0))),

@@ -60,6 +60,8 @@ interface LiveNetwork {
   readonly options: BridgeOptions;
   /** The link was there before us: its addresses are used, and it is never deleted. */
   readonly foreign: boolean;
+  /** Of its ports and their peers. */
+  readonly mtu: number;
 }
 
 export interface BridgeDriverOptions {
@@ -117,7 +119,7 @@ export class BridgeDriver implements NetworkDriver, Disposable {
 
   adopted(network: NetworkRecord): readonly IpPrefix[] {
     const link = this.#route.findLink(parseBridgeOptions(network).bridge);
-    if (!link || this.#isOwn(link)) return [];
+    if (!link || this.#isOwn(link) || isHalfMade(link)) return [];
     return this.#addressesOf(link).filter(({ family }) => family === 4);
   }
 
@@ -259,6 +261,10 @@ export class BridgeDriver implements NetworkDriver, Disposable {
     const options = parseBridgeOptions(record);
     const gateways = gatewaysOf(record);
     let link = this.#route.findLink(options.bridge);
+    if (link && isHalfMade(link)) {
+      this.#route.deleteLink(options.bridge);
+      link = undefined;
+    }
     if (link && !this.#isOwn(link)) {
       const has = this.#addressesOf(link);
       if (
@@ -270,18 +276,20 @@ export class BridgeDriver implements NetworkDriver, Disposable {
           { subject: options.bridge },
         );
       this.#allowLoopbackRouting(options.bridge);
-      return { record, options, foreign: true };
+      return { record, options, foreign: true, mtu: options.mtu ?? this.#mtu ?? link.mtu };
     }
     if (link && link.alias !== this.#aliasOf(record.id)) {
       this.#route.deleteLink(options.bridge);
       link = undefined;
     }
     try {
+      const mtu = options.mtu ?? this.#mtu ?? this.#uplinkMtu();
       link ??= this.#createLink(record, options, gateways);
       this.#syncAddresses(link, gateways);
       this.#setBridgeDefaults(record, options);
-      this.#route.apply(`bring ${options.bridge} up`, encodeSetLink(link.index, { up: true }));
-      return { record, options, foreign: false };
+      // Set, not created with: only then the bridge keeps it when ports come and go.
+      this.#route.apply(`bring ${options.bridge} up`, encodeSetLink(link.index, { up: true, mtu }));
+      return { record, options, foreign: false, mtu };
     } catch (error) {
       this.#route.deleteLink(options.bridge);
       throw new SystemError(`failed to create bridge ${options.bridge}: ${messageOf(error)}`, {
@@ -297,7 +305,6 @@ export class BridgeDriver implements NetworkDriver, Disposable {
       `create bridge ${options.bridge}`,
       encodeCreateBridge({
         name: options.bridge,
-        mtu: this.#mtuOf(options),
         mac: macOf(address ?? { family: 4, value: BigInt(`0x${record.id.slice(0, 8)}`) }),
         group: GUEST_LINK_GROUP,
       }),
@@ -346,14 +353,14 @@ export class BridgeDriver implements NetworkDriver, Disposable {
     writeSysctl(`net/ipv4/conf/${bridge}/route_localnet`, "1");
   }
 
-  #connect({ options }: LiveNetwork, endpoint: EndpointRequest, namespace: NetworkNamespace): void {
+  #connect({ options, mtu }: LiveNetwork, endpoint: EndpointRequest, namespace: NetworkNamespace): void {
     const bridge = this.#route.getLink(options.bridge);
     const name = this.#portName(endpoint.id);
     this.#route.apply(
       `create veth ${name}`,
       encodeCreateVeth({
         name,
-        mtu: bridge.mtu,
+        mtu,
         master: bridge.index,
         peer: { name: endpoint.interfaceName, mac: endpoint.mac, namespace: namespace.descriptor },
       }),
@@ -366,10 +373,6 @@ export class BridgeDriver implements NetworkDriver, Disposable {
     );
     withNamespace("net", pathOf(namespace), () => configureInside(endpoint));
     settleLink(name);
-  }
-
-  #mtuOf(options: BridgeOptions): number {
-    return options.mtu ?? this.#mtu ?? this.#uplinkMtu();
   }
 
   #uplinkMtu(): number {
@@ -399,6 +402,11 @@ export class BridgeDriver implements NetworkDriver, Disposable {
   #portName(id: EndpointId): string {
     return this.#portPrefix() + id.slice(0, 7);
   }
+}
+
+/** A bridge of an engine that was killed before it could put its alias there: the group is given at birth. */
+function isHalfMade({ kind, group, alias }: Link): boolean {
+  return kind === "bridge" && group === GUEST_LINK_GROUP && alias === "";
 }
 
 /**

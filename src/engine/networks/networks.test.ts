@@ -433,6 +433,22 @@ describe("healing", () => {
   });
 });
 
+test("a bridge that was half made when the daemon was killed is made anew; a foreign link is not touched", async () => {
+  await using other = new NetworkGround();
+  await outside(`ip link add ${other.bridge} group ${0x67616e} type bridge`);
+  {
+    using killed = await other.open();
+    await killed.networks.containers.recover([]);
+    await using web = await killed.start(killed.container("web"));
+    expect(await inside(web, "ip route")).toContain("default via");
+    await outside(`ip link add gtnforeign type bridge`);
+    const Options = { "com.docker.network.bridge.name": "gtnforeign" };
+    expect(killed.networks.create({ Name: "theirs", Options })).rejects.toThrow("exists already");
+  }
+  expect(await outside("ip link show gtnforeign")).toContain("gtnforeign");
+  await outside("ip link del gtnforeign");
+});
+
 test("two engines side by side do not collide, and one's end does not touch the other", async () => {
   await using otherGround = new NetworkGround();
   {
