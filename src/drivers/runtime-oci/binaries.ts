@@ -1,7 +1,9 @@
 /** The programs that run containers: the OCI runtimes by their configured names, conmon, nsenter. */
 import { accessSync, constants } from "node:fs";
 import { basename, join } from "node:path";
-import { InvalidParameterError, SystemError } from "../../core/errors.ts";
+import { log } from "../../base/log.ts";
+import { InvalidParameterError, messageOf, SystemError } from "../../core/errors.ts";
+import { sealedCopy } from "../../linux/sealed-copy.ts";
 
 const SEARCH = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 const MONITOR_DIRECTORIES = [...SEARCH, "/usr/libexec/podman", "/usr/lib/podman", "/usr/lib/crio/bin"];
@@ -15,6 +17,8 @@ export const CLEAN_ENVIRONMENT: Readonly<Record<string, string>> = {
 
 export interface RuntimeBinary {
   readonly path: string;
+  /** What to execute: a sealed copy of it where the host allows that. */
+  readonly program: string;
   readonly args: readonly string[];
   /** What `--version` says it is. `other` is spoken to as runc is, through commands alone. */
   readonly kind: "crun" | "other";
@@ -100,7 +104,8 @@ export class RuntimeBinaries {
       );
     }
     const { program, version } = await askVersion(located.path);
-    return { ...located, kind: program === "crun" ? "crun" : "other", version };
+    const kind = program === "crun" ? "crun" : "other";
+    return { ...located, program: kind === "crun" ? sealed(located.path) : located.path, kind, version };
   }
 }
 
@@ -116,6 +121,18 @@ export async function askVersion(path: string): Promise<{ program: string; versi
   if (code !== 0) throw new SystemError(`${path} --version failed with ${code}`, { subject: path });
   const [, program = basename(path), version = "unknown"] = /^(\S+) version (\S+)/.exec(text) ?? [];
   return { program, version };
+}
+
+/** A host that forbids executing memory (`vm.memfd_noexec`) gets the file itself: crun then protects itself. */
+function sealed(path: string): string {
+  try {
+    const copy = sealedCopy(path);
+    accessSync(copy, constants.X_OK);
+    return copy;
+  } catch (error) {
+    log("debug", "no sealed copy of the runtime", { path, error: messageOf(error) });
+    return path;
+  }
 }
 
 function isExecutable(path: string): boolean {

@@ -20,7 +20,7 @@ export function runtimeCommand(
   host: CgroupHost,
   ...args: readonly string[]
 ): RuntimeCommand {
-  const plain: [string, ...string[]] = [binary.path, ...binary.args, ...args];
+  const plain: [string, ...string[]] = [binary.program, ...binary.args, ...args];
   const { unified } = host;
   if (binary.kind !== "crun" || unified === undefined || host.layout !== "hybrid") {
     return { command: plain, [Symbol.dispose]() {} };
