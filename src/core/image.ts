@@ -60,6 +60,11 @@ export interface ContainerImages {
    * @throws NotFoundError "No such image: <reference with tag>"
    */
   resolve(reference: string, platform?: string): ResolvedImage;
+  /**
+   * Keeps an image's layers while a container is being made of it, until that is recorded and counts by itself.
+   * The image may lose its name meanwhile, and nothing else.
+   */
+  hold(imageId: Digest): Disposable;
   /** A container is gone: what was deleted by force while it used it can go now. Never fails for the container. */
   released(imageId: Digest): Promise<void>;
   /** The containers that use an image, for `rmi` conflicts: set once by the daemon's composition root. */

@@ -50,6 +50,7 @@ export async function createContainer(deps: ContainerDeps, request: CreateReques
     defaultRuntime: deps.defaults.runtime,
   });
   const image = resolveImage(deps, request, warnings);
+  using _image = image && deps.images.hold(image.id);
   const hostConfig = withHostDefaults(request.hostConfig, {
     ...deps,
     findContainer: (reference) => deps.store.find(reference)?.id,

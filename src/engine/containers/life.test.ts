@@ -144,6 +144,7 @@ function compose(host: FakeHost): ContainerDeps {
         };
       },
       usedBy: () => {},
+      hold: () => ({ [Symbol.dispose]: () => {} }),
       released: async () => {},
     },
     snapshots: {

@@ -522,6 +522,18 @@ describe("remove", () => {
   });
 });
 
+test("an image that is removed while a container is made of it keeps its layers until that is done", async () => {
+  registry.push("app:1", one);
+  await pull("app:1");
+  const { id, layers } = images.resolve(`${registry.host}/app:1`);
+  const held = images.hold(id);
+  await images.remove(id, { force: false });
+  expect(images.list(noFilters)).toEqual([]);
+  for (const layer of layers) expect(await snapshots.has(layer)).toBe(true);
+  held[Symbol.dispose]();
+  while (remains().length > 0) await Bun.sleep(1);
+});
+
 describe("prune", () => {
   test("takes what has no tag and what a failed pull left, and says how much", async () => {
     registry.push("app:1", one);

@@ -76,6 +76,8 @@ export class Images implements ContainerImages {
   readonly #store: ImageStore;
   readonly #puller: Puller;
   #usersOf: FindUsers = () => [];
+  /** Images that containers are being made of, and how many. */
+  readonly #held = new Map<Digest, number>();
 
   constructor(deps: ImagesDeps) {
     this.#deps = deps;
@@ -190,7 +192,7 @@ export class Images implements ContainerImages {
       signal.throwIfAborted();
       if (onlyDangling && this.#store.referencesTo(image.id).some((reference) => reference.tag !== undefined))
         continue;
-      if (!matches(image) || this.#usersOf(image.id).length > 0) continue;
+      if (!matches(image) || this.#isInUse(image.id)) continue;
       const before = removed.length;
       await deleteImage(this.#removal(), image, removed);
       const layers = new Set(
@@ -207,10 +209,29 @@ export class Images implements ContainerImages {
     return { ImagesDeleted: removed, SpaceReclaimed: reclaimed };
   }
 
+  hold(imageId: Digest): Disposable {
+    this.#held.set(imageId, (this.#held.get(imageId) ?? 0) + 1);
+    let held = true;
+    return {
+      [Symbol.dispose]: () => {
+        if (!held) return;
+        held = false;
+        const left = (this.#held.get(imageId) ?? 1) - 1;
+        if (left > 0) this.#held.set(imageId, left);
+        else this.#held.delete(imageId);
+        void this.released(imageId);
+      },
+    };
+  }
+
+  #isInUse(imageId: Digest): boolean {
+    return this.#held.has(imageId) || this.#usersOf(imageId).length > 0;
+  }
+
   /** A container is gone: what was deleted by force while it used it can go now. */
   async released(imageId: Digest): Promise<void> {
     const image = this.#store.hidden().find((candidate) => candidate.id === imageId);
-    if (!image || this.#usersOf(imageId).length > 0) return;
+    if (!image || this.#isInUse(imageId)) return;
     try {
       await this.#store.remove(image, { inUse: false });
     } catch (error) {
@@ -231,7 +252,7 @@ export class Images implements ContainerImages {
   async #collectHidden(): Promise<number> {
     let freed = 0;
     for (const image of this.#store.hidden()) {
-      if (this.#usersOf(image.id).length > 0) continue;
+      if (this.#isInUse(image.id)) continue;
       await this.#store.remove(image, { inUse: false });
       freed += sizeOf(image);
     }
@@ -300,7 +321,12 @@ export class Images implements ContainerImages {
   }
 
   #removal() {
-    return { store: this.#store, usersOf: this.#usersOf, events: this.#deps.events };
+    return {
+      store: this.#store,
+      usersOf: this.#usersOf,
+      isInUse: (id: Digest) => this.#isInUse(id),
+      events: this.#deps.events,
+    };
   }
 }
 

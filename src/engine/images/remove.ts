@@ -21,6 +21,8 @@ import type { ImageRecord, ImageStore } from "./store.ts";
 export interface RemovalParts {
   readonly store: ImageStore;
   readonly usersOf: FindUsers;
+  /** Also true while a container is being made of it. */
+  readonly isInUse: (imageId: Digest) => boolean;
   readonly events: EventSink;
 }
 
@@ -56,7 +58,7 @@ export async function deleteImage(
   removed: RemovedItem[],
 ): Promise<void> {
   for (const reference of parts.store.referencesTo(image.id)) untag(parts, image, reference, removed);
-  const layers = await parts.store.remove(image, { inUse: parts.usersOf(image.id).length > 0 });
+  const layers = await parts.store.remove(image, { inUse: parts.isInUse(image.id) });
   publish(parts, image, "delete", image.id);
   removed.push({ Deleted: image.id });
   for (const chainId of layers) removed.push({ Deleted: chainId });
