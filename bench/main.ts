@@ -24,6 +24,7 @@ import { pushBenchImage } from "./image.ts";
 
 const REGISTRY_PORT = Number(process.env.BENCH_REGISTRY_PORT ?? 5990);
 const PAIRS = Number(process.env.BENCH_PAIRS ?? 15);
+const SETTLE_MS = 35_000;
 const DOCKER = process.env.BENCH_DOCKER ?? "/usr/bin/docker";
 const GANTRY = process.env.BENCH_GANTRY ?? join(import.meta.dir, "../dist/gantry");
 
@@ -127,8 +128,8 @@ async function main(): Promise<void> {
     await using gantry = await startGantry(disk.path, GANTRY);
     await using docker = await startDocker(disk.path, DOCKER);
     for (const engine of [gantry, docker]) run([...engine.client, "pull", "-q", busybox]);
-    // Idle memory is a fact of a daemon that has just started and then settled; it is measured first.
-    await Bun.sleep(3000);
+    // Idle memory is measured first, on daemons that have started, pulled an image and then settled.
+    await Bun.sleep(SETTLE_MS);
     console.log(
       `pull image: ${(size.compressed / 1e6).toFixed(0)} MB compressed, ${(size.unpacked / 1e6).toFixed(0)} MB unpacked\n`,
     );

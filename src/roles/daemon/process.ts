@@ -58,13 +58,20 @@ export function surviveErrors(): void {
  */
 export function keepMemorySmall(): void {
   let before = release();
-  let worked = false;
+  /** The collector's own code was touched by collecting: the next quiet interval lets go of that as well. */
+  let toRelease: "all" | "code" | "nothing" = "code";
   const check = () => {
     const { user, system } = process.cpuUsage(before);
-    const quiet = user + system < QUIET_MICROSECONDS;
-    if (quiet && worked) before = release();
-    else before = process.cpuUsage();
-    worked = !quiet;
+    if (user + system >= QUIET_MICROSECONDS) {
+      toRelease = "all";
+    } else if (toRelease === "all") {
+      release();
+      toRelease = "code";
+    } else if (toRelease === "code") {
+      releaseCodePages();
+      toRelease = "nothing";
+    }
+    before = process.cpuUsage();
   };
   setInterval(check, QUIET_CHECK_MS).unref();
 }
