@@ -136,7 +136,7 @@ async function settle(
 
 async function settleMissedExit(deps: ContainerDeps, { id }: ContainerRecord, exit: TaskExit): Promise<void> {
   const delay = nextRestart(deps, id, { exitCode: exit.exitCode, ranFor: Number.POSITIVE_INFINITY });
-  const stopped = recordExit(deps, id, exit, { restarting: delay !== undefined });
+  const stopped = recordExit(deps, id, exit, delay);
   if (exit.oomKilled) publish(deps.events, stopped, "oom");
   const ranFor = Date.parse(stopped.state.finishedAt) - Date.parse(stopped.state.startedAt);
   publish(deps.events, stopped, "die", {

@@ -3,7 +3,7 @@
  * write its record. The record is the last step: a create that is cut short leaves a snapshot, a directory and
  * volume references without an owner, which boot sweeps away; it is never listed.
  */
-import { mkdir, rm } from "node:fs/promises";
+import { mkdirSync, rmSync } from "node:fs";
 import { hostname } from "node:os";
 import type { ContainerConfig, EndpointSettings, HostConfig } from "../../api/types.ts";
 import { nowNano, toRfc3339 } from "../../base/times.ts";
@@ -73,8 +73,8 @@ export async function createContainer(deps: ContainerDeps, request: CreateReques
   const layers = image?.layers ?? [];
   await deps.snapshots.prepare(id, layers);
   undo.defer(() => deps.snapshots.remove(id));
-  await mkdir(containerDirectory(deps.paths, id), { recursive: true, mode: 0o710 });
-  undo.defer(() => rm(containerDirectory(deps.paths, id), { recursive: true, force: true }));
+  mkdirSync(containerDirectory(deps.paths, id), { recursive: true, mode: 0o710 });
+  undo.defer(() => rmSync(containerDirectory(deps.paths, id), { recursive: true, force: true }));
   undo.defer(() => deps.volumes.release(id, { removeAnonymous: true }));
   const mounts = await resolveMounts(
     { containerId: id, config, hostConfig },

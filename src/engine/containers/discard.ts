@@ -3,7 +3,7 @@
  * and name. The state `removing` is durable before the first thing is deleted, so boot can go on where this stopped;
  * every step can be repeated.
  */
-import { rm } from "node:fs/promises";
+import { rmSync } from "node:fs";
 import type { ContainerRecord } from "../../core/container.ts";
 import { messageOf, SystemError } from "../../core/errors.ts";
 import type { ContainerDeps } from "./deps.ts";
@@ -33,7 +33,7 @@ export async function discardContainer(
       deps.logDrivers.get(container.hostConfig.LogConfig?.Type ?? "")?.remove(id),
       deps.volumes.release(id, { removeAnonymous: removeVolumes }),
     ]);
-    await rm(containerDirectory(deps.paths, id), { recursive: true, force: true });
+    rmSync(containerDirectory(deps.paths, id), { recursive: true, force: true });
   } catch (error) {
     const failed = deps.store.update(id, ({ state }) => ({ state: { ...state, status: "dead" } }));
     deps.running.notifyRemoval(id, { exitCode: failed.state.exitCode, error: messageOf(error) });

@@ -3,6 +3,7 @@
  * is published, and then the container is removed (`--rm`), started again (its restart policy) or left as it is.
  * In this order: who sees the exit can rely on its record; who waits for it finds ports and mounts free.
  */
+import type { HostConfig } from "../../api/types.ts";
 import { log } from "../../base/log.ts";
 import { msToRfc3339 } from "../../base/times.ts";
 import type { ContainerRecord } from "../../core/container.ts";
@@ -47,7 +48,7 @@ async function settleExit(
   const delay = nextRestart(deps, id, { exitCode: exit.exitCode, ranFor });
   let stopped: ContainerRecord;
   try {
-    stopped = recordExit(deps, id, exit, { restarting: delay !== undefined });
+    stopped = recordExit(deps, id, exit, delay);
   } finally {
     deps.running.delete(id);
     deps.execs.endOf(id);
@@ -70,7 +71,7 @@ export async function afterExit(
   delay: number | undefined,
 ): Promise<void> {
   if (delay !== undefined) scheduleRestart(deps, stopped.id, delay);
-  else if (stopped.hostConfig.AutoRemove && !deps.running.isHeld(stopped.id)) {
+  else if (stopped.state.status === "removing" || isRemovedAtEnd(deps, stopped.id, stopped.hostConfig)) {
     await discardContainer(deps, stopped, { removeVolumes: true });
   }
 }
@@ -92,26 +93,36 @@ export function nextRestart(
   });
 }
 
+/** Writes down the end together with what follows it: one commit tells boot what is left to do. */
 export function recordExit(
   deps: ContainerDeps,
   id: string,
   exit: TaskExit,
-  { restarting }: { restarting: boolean },
+  restartDelay: number | undefined,
 ): ContainerRecord {
-  return deps.store.update(id, ({ state, requestedNetworks, restartCount }) => ({
-    starting: false,
-    networks: requestedNetworks,
-    restartCount: restarting ? restartCount + 1 : restartCount,
-    state: {
-      ...state,
-      status: restarting ? "restarting" : "exited",
-      pid: 0,
-      pidStartTime: 0,
-      exitCode: exit.exitCode,
-      oomKilled: exit.oomKilled,
-      finishedAt: msToRfc3339(exit.exitedAt),
-    },
-  }));
+  const restarting = restartDelay !== undefined;
+  return deps.store.update(id, ({ state, hostConfig, requestedNetworks, restartCount, removeVolumes }) => {
+    const removing = !restarting && isRemovedAtEnd(deps, id, hostConfig);
+    return {
+      starting: false,
+      networks: requestedNetworks,
+      restartCount: restarting ? restartCount + 1 : restartCount,
+      removeVolumes: removing || removeVolumes,
+      state: {
+        ...state,
+        status: restarting ? "restarting" : removing ? "removing" : "exited",
+        pid: 0,
+        pidStartTime: 0,
+        exitCode: exit.exitCode,
+        oomKilled: exit.oomKilled,
+        finishedAt: msToRfc3339(exit.exitedAt),
+      },
+    };
+  });
+}
+
+function isRemovedAtEnd(deps: ContainerDeps, id: string, { AutoRemove }: HostConfig): boolean {
+  return (AutoRemove ?? false) && !deps.running.isHeld(id);
 }
 
 /** What cannot be released now is found by its name at the next boot; the container is stopped all the same. */

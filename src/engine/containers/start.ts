@@ -6,7 +6,7 @@
  *
  * Whoever calls `bringUp` holds the container's lock. What happens at its end is in `exits.ts`.
  */
-import { writeFile } from "node:fs/promises";
+import { writeFileSync } from "node:fs";
 import { log } from "../../base/log.ts";
 import { nowNano, toRfc3339 } from "../../base/times.ts";
 import { type ContainerRecord, isRunning } from "../../core/container.ts";
@@ -78,7 +78,7 @@ export async function bringUp(
   await using undo = new AsyncDisposableStack();
   const root = undo.use(await deps.snapshots.mount(id));
   const sandbox = undo.use(await deps.networking.create(container, { joined: joined.network, signal }));
-  const files = await writeIdentityFiles(deps, container, { sandbox, joined: joined.network });
+  const files = writeIdentityFiles(deps, container, { sandbox, joined: joined.network });
   const prepared = undo.use(await prepareMounts(container, deps.volumes));
   const spec = await deps.toSpec({ container, rootfs: root.path, sandbox, prepared, files, joined });
   try {
@@ -129,20 +129,18 @@ function logOf(
 }
 
 /** Writes the files that say who the container is. With another container's network come that container's files. */
-async function writeIdentityFiles(
+function writeIdentityFiles(
   deps: ContainerDeps,
   container: ContainerRecord,
   { sandbox, joined }: { sandbox: ContainerSandbox; joined: { id: string } | undefined },
-): Promise<SpecInput["files"]> {
+): SpecInput["files"] {
   if (joined) return identityFiles(deps.paths, joined.id);
   const paths = identityFiles(deps.paths, container.id);
   const { Hostname = "", Domainname } = container.config;
   const { hosts, resolvConf } = sandbox.files;
-  await Promise.all([
-    writeFile(paths.hostname, `${Domainname ? `${Hostname}.${Domainname}` : Hostname}\n`, { mode: 0o644 }),
-    hosts !== undefined && writeFile(paths.hosts, hosts, { mode: 0o644 }),
-    resolvConf !== undefined && writeFile(paths.resolvConf, resolvConf, { mode: 0o644 }),
-  ]);
+  writeFileSync(paths.hostname, `${Domainname ? `${Hostname}.${Domainname}` : Hostname}\n`, { mode: 0o644 });
+  if (hosts !== undefined) writeFileSync(paths.hosts, hosts, { mode: 0o644 });
+  if (resolvConf !== undefined) writeFileSync(paths.resolvConf, resolvConf, { mode: 0o644 });
   return {
     hostname: paths.hostname,
     hosts: hosts === undefined ? undefined : paths.hosts,
