@@ -160,6 +160,25 @@ describe.skipIf(oracle)("the life of a daemon", () => {
     expect(readFileSync(file, "utf8")).toBe("mine");
   });
 
+  test("whoever starts it with another umask gets the same modes", async () => {
+    using one = scratch();
+    const path = join(one.directory, "run/deep/s");
+    const command = [executablePath, "daemon", ...one.roots, "--host", `unix://${path}`].join(" ");
+    const child = Bun.spawn(["sh", "-c", `umask 077; exec ${command}`], {
+      stdin: "ignore",
+      stderr: "ignore",
+    });
+    try {
+      await eventually(async () => existsSync(path));
+      expect(statSync(join(one.directory, "run/deep")).mode & 0o777).toBe(0o755);
+      expect(statSync(path).mode & 0o777).toBe(0o660);
+      expect(statSync(join(one.directory, "d")).mode & 0o777).toBe(0o710);
+    } finally {
+      child.kill();
+      await child.exited;
+    }
+  });
+
   test("one exec root is not for two", async () => {
     using one = scratch();
     const { code, stderr } = await program(

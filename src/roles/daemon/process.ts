@@ -24,6 +24,8 @@ export function writePidFile(path: string): Disposable {
 
 /** As many open files as the host allows; and a machine short of memory shall not begin with the engine. */
 export function claimResources(): void {
+  // As dockerd: whoever starts it with another umask must not get directories that others cannot pass, or can write.
+  process.umask(0o022);
   const files = raiseOpenFiles();
   try {
     writeFileSync("/proc/self/oom_score_adj", "-500");
