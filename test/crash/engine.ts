@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pushBusybox } from "../../bench/busybox.ts";
 import { pushImage } from "../../bench/image.ts";
+import { removeKept } from "../support/leaks.ts";
 import { type Api, apiOf } from "./api.ts";
 import { type EngineOnHost, monitors, mountsBeneath } from "./residue.ts";
 
@@ -109,7 +110,7 @@ export async function startCrashEngine(): Promise<CrashEngine> {
           .map((target) => `mount ${target}`),
       ];
       for (const target of mountsBeneath(engine).reverse()) Bun.spawnSync(["umount", "-l", target]);
-      Bun.spawnSync(["ip", "link", "delete", bridge], { stderr: "ignore" });
+      removeKept(engine);
       rmSync(root, { recursive: true, force: true });
       return left;
     },

@@ -3,13 +3,12 @@
  * data root, exec root, socket, bridge and addresses, so that suites run side by side. Disposing removes everything
  * and fails if something of it is still in the kernel.
  */
-import { createHash } from "node:crypto";
-import { existsSync, mkdtempSync, openSync, readFileSync, realpathSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import { networkInterfaces, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { $, type Subprocess } from "bun";
-import { remainsOf } from "./leaks.ts";
+import { instanceOf, remainsOf, removeKept } from "./leaks.ts";
 
 export const oracle = process.env.GANTRY_ORACLE === "1";
 /** The compiled program under test. */
@@ -208,7 +207,7 @@ export class TestEngine implements AsyncDisposable {
         await this.stop();
       }
       if (oracle) await this.#removeOracleRemains();
-      else await this.#removeKept();
+      else removeKept(this);
       const remains = await this.#settledRemains();
       if (remains.length > 0) throw new Error(`left behind by the engine:\n${remains.join("\n")}`);
     } finally {
@@ -219,8 +218,7 @@ export class TestEngine implements AsyncDisposable {
 
   /** The part of kernel names that is this engine's. */
   get instance(): string {
-    const real = existsSync(this.dataRoot) ? realpathSync(this.dataRoot) : this.dataRoot;
-    return createHash("sha256").update(real).digest("hex").slice(0, 8);
+    return instanceOf(this.dataRoot);
   }
 
   #gantryCommand(): string[] {
@@ -252,17 +250,6 @@ export class TestEngine implements AsyncDisposable {
   async #makeBridge(): Promise<void> {
     if (existsSync(`/sys/class/net/${this.bridge}`)) return;
     await $`ip link add ${this.bridge} type bridge && ip addr add ${this.gateway}/24 dev ${this.bridge} && ip link set ${this.bridge} up`;
-  }
-
-  /** What an engine keeps for its next start, if it still has it: by exact name, so that anything else shows. */
-  async #removeKept(): Promise<void> {
-    await $`umount -l ${this.execRoot}/netns`.quiet().nothrow();
-    await $`ip link del ${this.bridge}`.quiet().nothrow();
-    await $`nft delete table inet gantry-${this.instance}`.quiet().nothrow();
-    for (const line of remainsOf([`/gantry-${this.instance}`])) {
-      const path = /^cgroup: (.+\/gantry-[0-9a-f]{8})$/.exec(line)?.[1];
-      if (path) await $`rmdir ${path}`.quiet().nothrow();
-    }
   }
 
   /** What dockerd leaves by design: its bridges. */

@@ -4,7 +4,8 @@
  *     bun test/support/leaks.ts snapshot > before.json
  *     bun test/support/leaks.ts compare before.json        prints what is new, exit 1 if there is anything
  */
-import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { existsSync, readdirSync, readFileSync, readlinkSync, realpathSync } from "node:fs";
 import { join } from "node:path";
 
 /** Kind of resource → what there is of it. */
@@ -46,6 +47,26 @@ export function openFiles(pid: number): Map<string, number> {
     counts.set(kind, (counts.get(kind) ?? 0) + 1);
   }
   return counts;
+}
+
+/**
+ * Takes away what a stopped engine keeps for its next start: its namespaces' directory, default bridge, table and
+ * empty parent cgroups. By exact name, so that anything else shows as left behind.
+ */
+export function removeKept(engine: { dataRoot: string; execRoot: string; bridge: string }): void {
+  const instance = instanceOf(engine.dataRoot);
+  const quiet = { stdout: "ignore", stderr: "ignore" } as const;
+  Bun.spawnSync(["umount", "-l", join(engine.execRoot, "netns")], quiet);
+  Bun.spawnSync(["ip", "link", "delete", engine.bridge], quiet);
+  Bun.spawnSync(["nft", "delete", "table", "inet", `gantry-${instance}`], quiet);
+  const parents = cgroups().filter((path) => path.endsWith(`/gantry-${instance}`));
+  if (parents.length > 0) Bun.spawnSync(["rmdir", ...parents], quiet);
+}
+
+/** The part of kernel names that is one engine's. */
+export function instanceOf(dataRoot: string): string {
+  const real = existsSync(dataRoot) ? realpathSync(dataRoot) : dataRoot;
+  return createHash("sha256").update(real).digest("hex").slice(0, 8);
 }
 
 function mounts(): string[] {
