@@ -1,5 +1,6 @@
 /** `GET /info`: what the engine is, has and can do. Every field is looked up or counted; none is a guess. */
 import { readdirSync, readFileSync } from "node:fs";
+import { basename } from "node:path";
 import type { SystemInfo } from "../../api/types.ts";
 import type { EngineConfig } from "../../core/config.ts";
 import type { Runtime } from "../../core/runtime.ts";
@@ -14,6 +15,8 @@ export interface SystemDeps {
   config(): EngineConfig;
   readonly host: HostDescription;
   readonly runtime: Pick<Runtime, "describe">;
+  /** What `--init` puts into containers; undefined if the host has none. */
+  readonly initPath: string | undefined;
   readonly storageDriver: string;
   readonly counts: {
     containers(): { readonly running: number; readonly paused: number; readonly stopped: number };
@@ -98,7 +101,7 @@ export async function systemInfo(deps: SystemDeps): Promise<SystemInfo> {
     Swarm: { NodeID: "", NodeAddr: "", LocalNodeState: "inactive", ControlAvailable: false, Error: "" },
     LiveRestoreEnabled: true,
     Isolation: "default",
-    InitBinary: config.containers.initPath ?? "docker-init",
+    InitBinary: basename(deps.initPath ?? ""),
     // There is no containerd; the place of runc has whichever runtime is the default one.
     ContainerdCommit: { ID: "" },
     RuncCommit: { ID: defaultRuntime?.version ?? "" },

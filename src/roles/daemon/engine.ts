@@ -127,8 +127,9 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
   const runtime = undo.use(
     new OciRuntime({ paths, runtime: config.containers.runtime, runtimes: config.containers.runtimes }),
   );
+  const containerHost = readContainerHost({ initPath: config.containers.initPath });
   const specs = new SpecBuilder({
-    host: readContainerHost({ initPath: config.containers.initPath }),
+    host: containerHost,
     files: new KernelRootFiles(),
     defaults: config.containers,
     cgroupParent: engineCgroup(paths.instance),
@@ -164,6 +165,7 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
     config: () => config,
     host,
     runtime,
+    initPath: containerHost.initPath,
     storageDriver: snapshots.name,
     counts: {
       containers: () => countContainers(store),
