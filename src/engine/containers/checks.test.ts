@@ -63,6 +63,11 @@ describe("a create request is refused in dockerd's words when", () => {
       { OomScoreAdj: 1001 },
       "Invalid value 1001, range for oom score adj is [-1000, 1000]",
     ],
+    [
+      "it wants a quota that the file system cannot keep",
+      { StorageOpt: { size: "1G" } },
+      "--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
+    ],
     ["an extra host has no address", { ExtraHosts: ["db"] }, 'bad format for add-host: "db"'],
     ["an extra host's address is none", { ExtraHosts: ["db:x"] }, 'invalid IP address in add-host: "x"'],
   ];

@@ -46,6 +46,13 @@ function checkHealthcheck(healthcheck: ContainerConfig["Healthcheck"]): void {
   }
 }
 
+/** What is asked for and has no effect yet must not go unsaid. */
+export function warnOfConfig({ Healthcheck }: ContainerConfig): string[] {
+  const [kind = "NONE"] = Healthcheck?.Test ?? [];
+  if (kind === "NONE" || kind === "") return [];
+  return ["Health checks are not run by this engine yet. The container will have no health status."];
+}
+
 /** The settings of one container for this host. @returns warnings @throws InvalidParameterError */
 export function checkHostConfig(
   hostConfig: HostConfig,
@@ -73,6 +80,11 @@ export function checkHostConfig(
   if (Object.keys(hostConfig.Annotations ?? {}).includes("")) {
     throw new InvalidParameterError(
       "invalid Annotations: the empty string is not permitted as an annotation key",
+    );
+  }
+  if (Object.keys(hostConfig.StorageOpt ?? {}).length > 0) {
+    throw new InvalidParameterError(
+      "--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
     );
   }
   const warnings = checkResources(hostConfig, options.host);
@@ -249,6 +261,9 @@ export function checkResources(
   if (weight > 0 && (weight < 10 || weight > 1000)) refuse("Range of blkio weight is from 10 to 1000");
   if (resources.IOMaximumBandwidth || resources.IOMaximumIOps) {
     refuse("Invalid QoS settings: linux does not support Maximum IO Bandwidth or Maximum IO IOps");
+  }
+  if ((resources.KernelMemoryTCP ?? 0) > 0) {
+    warnings.push("Kernel memory TCP limits are deprecated by the kernel. Limitation discarded.");
   }
   if ((resources.CpuPercent ?? 0) > 0) {
     warnings.push("linux does not support CPU percent. Percent discarded.");

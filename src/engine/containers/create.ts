@@ -11,7 +11,7 @@ import { type ContainerMount, type ContainerRecord, ZERO_TIME } from "../../core
 import { InvalidParameterError } from "../../core/errors.ts";
 import { type ContainerId, randomId, shortId } from "../../core/ids.ts";
 import type { ResolvedImage } from "../../core/image.ts";
-import { checkConfig, checkConflicts, checkHostConfig } from "./checks.ts";
+import { checkConfig, checkConflicts, checkHostConfig, warnOfConfig } from "./checks.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { publish } from "./events.ts";
 import { withHostDefaults } from "./host-defaults.ts";
@@ -49,12 +49,17 @@ export async function createContainer(deps: ContainerDeps, request: CreateReques
     runtimes: new Set(Object.keys(deps.defaults.runtimes)),
     defaultRuntime: deps.defaults.runtime,
   });
+  warnings.push(...warnOfConfig(request.config));
   const image = resolveImage(deps, request, warnings);
   using _image = image && deps.images.hold(image.id);
-  const hostConfig = withHostDefaults(request.hostConfig, {
-    ...deps,
-    findContainer: (reference) => deps.store.find(reference)?.id,
-  });
+  const network = request.config.NetworkDisabled ? { NetworkMode: "none" } : {};
+  const hostConfig = withHostDefaults(
+    { ...request.hostConfig, ...network },
+    {
+      ...deps,
+      findContainer: (reference) => deps.store.find(reference)?.id,
+    },
+  );
   const config = completeConfig(
     deps,
     withImageDefaults(request.config, image?.config.config),
