@@ -37,7 +37,7 @@ const before = join(work, "before.json");
 writeFileSync(before, output(bun, ["test/support/leaks.ts", "snapshot"]));
 
 if (oracle) {
-  await tests("end to end against dockerd", only.length > 0 ? only : ["test/e2e"], { GANTRY_ORACLE: "1" });
+  await tests("end to end against dockerd", only.length > 0 ? only : ["./test/e2e/"], { GANTRY_ORACLE: "1" });
 } else if (only.length > 0) {
   await check("build", ensureExecutable);
   await tests("chosen tests", only);
@@ -49,9 +49,9 @@ if (oracle) {
     ".dependency-cruiser.cjs",
     "src",
   ]);
-  await tests("unit and contract", ["src"]);
+  await tests("unit and contract", ["./src/"]);
   await check("build", ensureExecutable);
-  await tests("end to end", ["test"]);
+  await tests("end to end", ["./test/"]);
 }
 await check("nothing left behind", async () => {
   if ((await run(bun, ["test/support/leaks.ts", "compare", before])) !== 0)
