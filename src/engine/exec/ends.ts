@@ -6,14 +6,16 @@ import type { ContainerDeps } from "../containers/deps.ts";
 import { publish } from "../containers/events.ts";
 import type { Exec, ExecRow } from "./store.ts";
 
+const RELEASE_AFTER_MS = 50;
+
 type ExecDeps = Pick<ContainerDeps, "execs" | "store" | "events">;
 
 /** Settles when the exit code can be asked for. Never rejects. */
 export async function seeExecOut(deps: ExecDeps, exec: ExecRow, task: ExecTask): Promise<void> {
   const { exitCode } = await task.exited;
   recordEnd(deps, exec, exitCode);
-  // Not in the way of the client, who waits for the exit code only.
-  setImmediate(() => void release(deps, exec, { task, exitCode }));
+  // Not in the way of the client, who asks for the exit code next. Until then the traces tell it to another daemon.
+  setTimeout(() => void release(deps, exec, { task, exitCode }), RELEASE_AFTER_MS);
 }
 
 export function recordEnd(deps: ExecDeps, { id, containerId, config }: ExecRow, exitCode: number): void {
