@@ -196,12 +196,21 @@ export async function buildExecutable() {
   mkdirSync(dirname(executable), { recursive: true });
   const args = ["build", "--compile", "--bytecode", "--format=esm", "--splitting", "--minify-syntax"];
   const fresh = `${executable}.new`;
-  const code = await run(bunBinary(), [...args, "src/main.ts", "--outfile", fresh], {
+  const code = await run(bunBinary(), [...args, ...buildFacts(), "src/main.ts", "--outfile", fresh], {
     stdio: ["ignore", "ignore", "inherit"],
   });
   if (code !== 0) fail("The build failed.");
   // A running engine keeps the file that it was started from.
   renameSync(fresh, executable);
+}
+
+/** What `gantry version` says of the build: the commit and its time, so that the same sources give the same file. */
+function buildFacts() {
+  const shown = spawnSync("git", ["-C", repository, "log", "-1", "--format=%h %cI"], { encoding: "utf8" });
+  const [commit, time] = shown.status === 0 ? shown.stdout.trim().split(" ") : [];
+  if (!commit || !time) return [];
+  const define = (name, value) => ["--define", `${name}=${JSON.stringify(value)}`];
+  return [...define("GANTRY_COMMIT", commit), ...define("GANTRY_BUILD_TIME", time)];
 }
 
 function sourcesHash() {

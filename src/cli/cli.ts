@@ -4,9 +4,9 @@
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { COMMIT, VERSION } from "../base/version.ts";
 import { Engine, type EngineOptions } from "../client/engine.ts";
 import { EngineError } from "../client/errors.ts";
-import { CLIENT_VERSION } from "./client-version.ts";
 import { type Cli, type Command, checkArgs, type Invocation, messageOf, StatusError } from "./command.ts";
 import { type CommandEntry, type CommandGroup, findCommand, groups, topLevel } from "./commands.ts";
 import { ConfigFile } from "./config-file.ts";
@@ -78,7 +78,7 @@ async function dispatch(
   for (const note of globals.notes) stderr.line(note);
   const [name, ...rest] = globals.positionals;
   if (globals.values.version) {
-    stdout.line(`Docker version ${CLIENT_VERSION}, build gantry`);
+    stdout.line(`Docker version ${VERSION}, build ${COMMIT}`);
     return 0;
   }
   if (globals.help || name === undefined) {
@@ -317,7 +317,7 @@ class ClientCli implements Cli {
       ...(DOCKER_API_VERSION && { apiVersion: DOCKER_API_VERSION }),
       headers: {
         ...this.config.settings.HttpHeaders,
-        "User-Agent": `Gantry-Client/${CLIENT_VERSION} (linux)`,
+        "User-Agent": `Gantry-Client/${VERSION} (linux)`,
       },
     };
   }

@@ -93,7 +93,7 @@ async function serve(wanted: EngineConfig, configure: () => EngineConfig): Promi
 
   process.on("SIGHUP", () => engine.reload(configure));
   log("info", "stopping; containers go on", { signal: await told });
-  await server.close(config.shutdownTimeout * 1000);
+  await server.close(engine.config().shutdownTimeout * 1000);
 }
 
 /** One line a route: method, path, whether it is built. */

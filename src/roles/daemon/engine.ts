@@ -75,6 +75,8 @@ export interface Engine extends AsyncDisposable {
   boot(): Promise<void>;
   /** Takes over what can change while running; what cannot is left as it is. */
   reload(configure: () => EngineConfig): void;
+  /** As it is now: reloading changes it. */
+  config(): EngineConfig;
 }
 
 /** @throws EngineError if the host lacks something that every engine needs */
@@ -194,6 +196,7 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
         log("error", "configuration not reloaded", { error: messageOf(error) });
       }
     },
+    config: () => config,
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   };
 }

@@ -1,7 +1,7 @@
 import type { SystemInfo } from "../../../api/types.ts";
+import { VERSION } from "../../../base/version.ts";
 import { EngineConnectionError } from "../../../client/errors.ts";
 import { engineInfo } from "../../../client/system.ts";
-import { CLIENT_VERSION } from "../../client-version.ts";
 import { type Cli, defineCommand, messageOf, noArgs, StatusError } from "../../command.ts";
 import { inspectFormatFlag } from "../../common-flags.ts";
 import { HUB_CREDENTIALS_KEY } from "../../config-file.ts";
@@ -19,7 +19,7 @@ export const command = defineCommand({
     if (flags.format !== "") return await printFormatted(cli, flags.format);
     const lines = [
       "Client:",
-      ` Version:    ${CLIENT_VERSION}`,
+      ` Version:    ${VERSION}`,
       " Context:    default",
       ` Debug Mode: ${cli.debug}`,
       "",

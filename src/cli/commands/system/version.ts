@@ -1,8 +1,8 @@
 import { arch, platform } from "node:os";
 import { API_VERSION } from "../../../api/route.ts";
 import type { SystemVersion } from "../../../api/types.ts";
+import { BUILD_TIME, COMMIT, VERSION } from "../../../base/version.ts";
 import { engineVersion } from "../../../client/system.ts";
-import { CLIENT_VERSION } from "../../client-version.ts";
 import { type Cli, defineCommand, noArgs, StatusError } from "../../command.ts";
 import { inspectFormatFlag } from "../../common-flags.ts";
 import { parseInspectTemplate } from "../../inspect.ts";
@@ -60,14 +60,14 @@ interface ClientVersion {
 
 export function clientVersion({ engine }: Cli): ClientVersion {
   return {
-    Version: CLIENT_VERSION,
+    Version: VERSION,
     ApiVersion: engine.version.join("."),
     DefaultAPIVersion: API_VERSION.join("."),
-    GitCommit: "",
+    GitCommit: COMMIT,
     GoVersion: `bun${Bun.version}`,
     Os: platform(),
     Arch: arch() === "x64" ? "amd64" : arch(),
-    BuildTime: "",
+    BuildTime: BUILD_TIME,
     Context: "default",
   };
 }
@@ -81,7 +81,7 @@ function describe(client: ClientVersion, server: SystemVersion | null): string {
     ` API version:\t${client.ApiVersion}${downgraded}`,
     ` Go version:\t${client.GoVersion}`,
     ` Git commit:\t${client.GitCommit}`,
-    ` Built:\t${client.BuildTime}`,
+    ` Built:\t${toAnsiDate(client.BuildTime)}`,
     ` OS/Arch:\t${client.Os}/${client.Arch}`,
     ` Context:\t${client.Context}`,
   ];
