@@ -22,10 +22,10 @@ withEachClient(suite, "exec", (cli) => {
     expect((await cli("exec", "box", "sh", "-c", "kill -9 $$")).code).toBe(137);
   });
 
-  test("126 and 127", async () => {
+  test("126, whatever kept it from running", async () => {
     const missing = await cli("exec", "box", "no-such-program");
     expect(missing.stderr + missing.stdout).toContain("executable file not found in $PATH");
-    expect([126, 127]).toContain(missing.code);
+    expect(missing.code).toBe(126);
     const refused = await cli("exec", "box", "/etc/passwd");
     expect((refused.stderr + refused.stdout).toLowerCase()).toContain("permission denied");
     expect(refused.code).toBe(126);

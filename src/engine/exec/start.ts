@@ -8,7 +8,7 @@ import type { StdioConnection, TerminalSize } from "../../core/runtime.ts";
 import type { ContainerDeps } from "../containers/deps.ts";
 import { publish } from "../containers/events.ts";
 import type { RunningContainer } from "../containers/running.ts";
-import { exitCodeOfFailure, toStartFailure } from "../containers/start-failure.ts";
+import { toStartFailure } from "../containers/start-failure.ts";
 import { type StdioClient, serveStdio } from "../containers/stdio.ts";
 import { getExecutable } from "./create.ts";
 import { recordEnd, seeExecOut } from "./ends.ts";
@@ -16,6 +16,9 @@ import type { Exec } from "./store.ts";
 
 /** A child that holds the output open must not hold the client: so long it is read on after the exit. Milliseconds. */
 const OUTPUT_GRACE = 2_000;
+
+/** Whatever kept the process from running, unlike for a container: "cannot invoke". @see moby daemon/exec.go */
+const NEVER_RAN = 126;
 
 export interface ExecSession {
   readonly exec: Exec;
@@ -113,7 +116,7 @@ async function run(
   } catch (error) {
     const failure = toStartFailure(error);
     deps.execs.forget(id);
-    recordEnd(deps, exec, exitCodeOfFailure(failure));
+    recordEnd(deps, exec, NEVER_RAN);
     throw failure;
   }
 }
