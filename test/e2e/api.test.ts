@@ -122,6 +122,11 @@ describe("ping and versions", () => {
     expect(headers["content-type"]).toStartWith("application/json");
   });
 
+  test("a node that is in no swarm cannot leave one, and says so", async () => {
+    const { status, json } = await request("POST", "/swarm/leave?force=1");
+    expect([status, json().message]).toEqual([503, "This node is not part of a swarm"]);
+  });
+
   notInOracle("it has them")("what is not built answers 501 with its name, and can be listed", async () => {
     const listed = Bun.spawnSync([executablePath, "daemon", "--list-routes"])
       .stdout.toString()

@@ -55,6 +55,7 @@ import { imageHandlers } from "../../server/handlers/images.ts";
 import { networkHandlers } from "../../server/handlers/networks.ts";
 import { pingHandlers } from "../../server/handlers/ping.ts";
 import { pluginHandlers } from "../../server/handlers/plugins.ts";
+import { swarmHandlers } from "../../server/handlers/swarm.ts";
 import { systemHandlers } from "../../server/handlers/system.ts";
 import { usageHandlers } from "../../server/handlers/usage.ts";
 import { volumeHandlers } from "../../server/handlers/volumes.ts";
@@ -253,6 +254,7 @@ function toHandlers(parts: Parts): Handlers {
   return {
     ...pingHandlers,
     ...pluginHandlers,
+    ...swarmHandlers,
     ...systemHandlers({ system, identity }),
     ...authHandlers(registry),
     ...usageHandlers({ images, containers, volumes }),
