@@ -174,6 +174,12 @@ async function wait(deps: ContainerDeps, call: Call): Promise<void> {
   await reply.end();
 }
 
+/**
+ * So long the reply's head stays alone on the wire before old output follows it, in milliseconds: docker-py reads the
+ * head through a buffer that it then drops, with whatever came along.
+ */
+const HEAD_ALONE = 5;
+
 async function attach(deps: ContainerDeps, call: Call, { raw }: { raw: boolean }): Promise<void> {
   const { query } = call;
   const detachKeys = parseDetachKeys(query.get("detachKeys"));
@@ -187,6 +193,7 @@ async function attach(deps: ContainerDeps, call: Call, { raw }: { raw: boolean }
   const framed = !attachment.tty && !raw;
   using connection = call.hijack({ contentType: streamType(call, framed) });
   const client = toStdioClient(connection, { framed, detachKeys: attachment.tty ? detachKeys : undefined });
+  if (query.flag("logs")) await Bun.sleep(HEAD_ALONE);
   await attachment.serve(client);
   await connection.end();
 }
