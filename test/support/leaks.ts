@@ -6,7 +6,7 @@
  */
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, readlinkSync, realpathSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 
 /** Kind of resource → what there is of it. */
 export type Snapshot = Record<string, string[]>;
@@ -92,18 +92,28 @@ function cgroups(root = "/sys/fs/cgroup"): string[] {
     .sort();
 }
 
-/** `pid program arguments`, without kernel threads and this process's own children. */
+const STARTED_BY_TESTS =
+  /^(gantry|conmon|crun|runc|dockerd|containerd(-shim.*)?|docker-registry|docker-init)$/;
+
+/**
+ * `pid program arguments` of what tests can have started: by program, by a directory of theirs in its arguments, or
+ * because it runs in a container. The rest of the host lives its own life meanwhile.
+ */
 function processes(): string[] {
   return readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
     .flatMap((pid) => {
-      const line = quietly(() => readFileSync(`/proc/${pid}/cmdline`, "utf8"))
-        ?.replaceAll("\0", " ")
-        .trim();
+      const argv = quietly(() => readFileSync(`/proc/${pid}/cmdline`, "utf8"))?.split("\0") ?? [];
+      const line = argv.join(" ").trim();
+      const cgroup = quietly(() => readFileSync(`/proc/${pid}/cgroup`, "utf8")) ?? "";
+      const ours =
+        STARTED_BY_TESTS.test(basename(argv[0] ?? "")) ||
+        line.includes("/tmp/gantry-") ||
+        /:\/(gantry-[0-9a-f]{8}|docker)\//.test(cgroup);
       const parent = quietly(() => readFileSync(`/proc/${pid}/stat`, "utf8"))
         ?.split(") ")[1]
         ?.split(" ")[1];
-      return line && parent !== String(process.pid) ? [`${pid} ${line.slice(0, 300)}`] : [];
+      return line && ours && parent !== String(process.pid) ? [`${pid} ${line.slice(0, 300)}`] : [];
     })
     .sort();
 }
