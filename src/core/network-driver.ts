@@ -31,6 +31,8 @@ export interface NetworkRecord {
     readonly driver: string;
     readonly options: Readonly<Record<string, string>> | null;
     readonly subnets: readonly NetworkSubnet[];
+    /** Asked for, and of a family that the network does not use: shown, and nothing is taken from them. */
+    readonly unusedSubnets?: readonly NetworkSubnet[];
   };
   readonly options: Readonly<Record<string, string>>;
   readonly labels: Readonly<Record<string, string>>;

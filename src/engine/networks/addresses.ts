@@ -122,7 +122,9 @@ export function checkWantedAddresses(
         "invalid config for network bridge: invalid endpoint settings:\nuser specified IP address is supported on user defined networks only",
       );
     const address = parseAddress(text);
-    const subnet = network.ipam.subnets.find((candidate) => contains(parsePrefix(candidate.subnet), address));
+    const subnet = [...network.ipam.subnets, ...(network.ipam.unusedSubnets ?? [])].find((candidate) =>
+      contains(parsePrefix(candidate.subnet), address),
+    );
     if (!subnet)
       throw new InvalidParameterError(
         `invalid config for network ${network.name}: invalid endpoint settings:\nno configured subnet contains IP address ${formatAddress(address)}`,

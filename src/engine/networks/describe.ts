@@ -16,12 +16,14 @@ export function toNetwork(record: NetworkRecord): Network {
     IPAM: {
       Driver: record.ipam.driver,
       Options: record.ipam.options ?? undefined,
-      Config: record.ipam.subnets.map(({ subnet, ipRange, gateway, auxiliaryAddresses }) => ({
-        Subnet: subnet,
-        ...(ipRange ? { IPRange: ipRange } : {}),
-        ...(gateway ? { Gateway: gateway } : {}),
-        ...(auxiliaryAddresses ? { AuxiliaryAddresses: { ...auxiliaryAddresses } } : {}),
-      })),
+      Config: [...record.ipam.subnets, ...(record.ipam.unusedSubnets ?? [])].map(
+        ({ subnet, ipRange, gateway, auxiliaryAddresses }) => ({
+          Subnet: subnet,
+          ...(ipRange ? { IPRange: ipRange } : {}),
+          ...(gateway ? { Gateway: gateway } : {}),
+          ...(auxiliaryAddresses ? { AuxiliaryAddresses: { ...auxiliaryAddresses } } : {}),
+        }),
+      ),
     },
     Internal: record.internal,
     Attachable: record.attachable,

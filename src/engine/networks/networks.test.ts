@@ -126,6 +126,17 @@ describe("addresses", () => {
     await stack.networks.remove("static");
   });
 
+  test("an address in a subnet of a family that is off is no error, and is not given", async () => {
+    await network("v4only", { IPAM: { Config: [{ Subnet: "2001:389::/64" }] } });
+    const settings = { IPAMConfig: { IPv6Address: "2001:389::f00d" } };
+    {
+      await using web = await start("web", "v4only", settings);
+      expect(web.endpoints.v4only?.GlobalIPv6Address).toBe("");
+      expect(web.endpoints.v4only?.IPAMConfig).toEqual(settings.IPAMConfig);
+    }
+    await stack.networks.remove("v4only");
+  });
+
   test("a subnet that is full says so, and has room again when a container goes", async () => {
     await network("small", { IPAM: { Config: [{ Subnet: "10.58.0.0/30" }] } });
     {

@@ -26,7 +26,7 @@ import type { LiveEndpoint } from "./endpoints.ts";
 import { type Filters, matchesFilters, matchesPruneFilters } from "./filters.ts";
 import { checkNameFree, checkNewName, isPredefined } from "./names.ts";
 import { NetworkStore } from "./store.ts";
-import { type AddressPool, DEFAULT_POOLS, localIPv6Pool, planSubnets } from "./subnets.ts";
+import { type AddressPool, DEFAULT_POOLS, localIPv6Pool, planSubnets, unusedSubnets } from "./subnets.ts";
 
 export interface NetworksOptions {
   readonly config: Pick<EngineConfig, "network" | "paths">;
@@ -252,6 +252,7 @@ export class Networks {
         driver: ipamDriver,
         options: request.IPAM?.Options ?? null,
         subnets: planSubnets(request.IPAM, this.#subnetOptions({ enableIPv4, enableIPv6 }, id)),
+        unusedSubnets: unusedSubnets(request.IPAM, { enableIPv4, enableIPv6 }),
       },
       options: request.Options ?? {},
       labels: request.Labels ?? {},

@@ -49,16 +49,7 @@ export interface SubnetOptions {
 
 /** @throws InvalidParameterError, ForbiddenError with Docker's wording */
 export function planSubnets(requested: IPAM | undefined, options: SubnetOptions): NetworkSubnet[] {
-  const subnets = (requested?.Config ?? [])
-    .filter(({ Subnet, Gateway, IPRange }) => Subnet || Gateway || IPRange)
-    .map((config) => {
-      if (!config.Subnet)
-        throw new InvalidParameterError(
-          "invalid network config:\ninvalid subnet: a subnet must be specified",
-        );
-      return checkSubnet(config.Subnet, config.IPRange, config.Gateway, config.AuxiliaryAddresses ?? {});
-    })
-    .filter(({ subnet }) => (parsePrefix(subnet).family === 4 ? options.enableIPv4 : options.enableIPv6));
+  const subnets = checkSubnets(requested).filter((config) => isUsed(config, options));
   for (const { subnet } of subnets) {
     if (options.networks.some((other) => overlaps(other, parsePrefix(subnet))))
       throw new ForbiddenError("invalid pool request: Pool overlaps with other one on this address space", {
@@ -71,6 +62,33 @@ export function planSubnets(requested: IPAM | undefined, options: SubnetOptions)
       !subnets.some(({ subnet }) => parsePrefix(subnet).family === family),
   );
   return [...subnets, ...missing.map((family) => chooseSubnet(family, options))];
+}
+
+/** What was asked for in a family that is off. Docker keeps it, shows it and takes addresses in it for valid. */
+export function unusedSubnets(
+  requested: IPAM | undefined,
+  options: Pick<SubnetOptions, "enableIPv4" | "enableIPv6">,
+): NetworkSubnet[] {
+  return checkSubnets(requested).filter((config) => !isUsed(config, options));
+}
+
+function isUsed(
+  { subnet }: NetworkSubnet,
+  { enableIPv4, enableIPv6 }: Pick<SubnetOptions, "enableIPv4" | "enableIPv6">,
+): boolean {
+  return parsePrefix(subnet).family === 4 ? enableIPv4 : enableIPv6;
+}
+
+function checkSubnets(requested: IPAM | undefined): NetworkSubnet[] {
+  return (requested?.Config ?? [])
+    .filter(({ Subnet, Gateway, IPRange }) => Subnet || Gateway || IPRange)
+    .map((config) => {
+      if (!config.Subnet)
+        throw new InvalidParameterError(
+          "invalid network config:\ninvalid subnet: a subnet must be specified",
+        );
+      return checkSubnet(config.Subnet, config.IPRange, config.Gateway, config.AuxiliaryAddresses ?? {});
+    });
 }
 
 function chooseSubnet(family: 4 | 6, { pools, networks, routes }: SubnetOptions): NetworkSubnet {
