@@ -6,6 +6,9 @@
 import type { LogRotation } from "./logs.ts";
 import type { RuntimeProcess, RuntimeResources, RuntimeSpec } from "./runtime-spec.ts";
 
+/** Names of runtimes that need no configuration: programs of the distribution, and Docker's name for its default. */
+export const BUILT_IN_RUNTIMES = ["crun", "runc", "io.containerd.runc.v2"] as const;
+
 export interface TaskExit {
   /** 0–255; 128 + n when a signal ended it. */
   readonly exitCode: number;

@@ -3,6 +3,7 @@ import { accessSync, constants } from "node:fs";
 import { basename, join } from "node:path";
 import { log } from "../../base/log.ts";
 import { InvalidParameterError, messageOf, SystemError } from "../../core/errors.ts";
+import type { BUILT_IN_RUNTIMES } from "../../core/runtime.ts";
 import { sealedCopy } from "../../linux/sealed-copy.ts";
 
 const SEARCH = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
@@ -41,12 +42,12 @@ export interface RuntimeConfiguration {
   readonly runtimes: Readonly<Record<string, { readonly path: string; readonly args: readonly string[] }>>;
 }
 
-/** Names that need no configuration: the program of that name, and Docker's name for its default. */
+/** The programs that stand behind each built-in name, in order of preference. */
 const BUILT_IN: Readonly<Record<string, readonly string[]>> = {
   crun: ["crun"],
   runc: ["runc"],
   "io.containerd.runc.v2": ["crun", "runc"],
-};
+} satisfies Record<(typeof BUILT_IN_RUNTIMES)[number], readonly string[]>;
 
 export class RuntimeBinaries {
   readonly #configuration: RuntimeConfiguration;

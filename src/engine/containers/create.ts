@@ -11,6 +11,7 @@ import { type ContainerMount, type ContainerRecord, ZERO_TIME } from "../../core
 import { InvalidParameterError } from "../../core/errors.ts";
 import { type ContainerId, randomId, shortId } from "../../core/ids.ts";
 import type { ResolvedImage } from "../../core/image.ts";
+import { BUILT_IN_RUNTIMES } from "../../core/runtime.ts";
 import { checkConfig, checkConflicts, checkHostConfig, warnOfConfig } from "./checks.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { publish } from "./events.ts";
@@ -46,7 +47,7 @@ export async function createContainer(deps: ContainerDeps, request: CreateReques
   checkConflicts(request.config, request.hostConfig);
   const warnings = checkHostConfig(request.hostConfig, {
     host: deps.host,
-    runtimes: new Set(Object.keys(deps.defaults.runtimes)),
+    runtimes: new Set([...BUILT_IN_RUNTIMES, ...Object.keys(deps.defaults.runtimes)]),
     defaultRuntime: deps.defaults.runtime,
   });
   warnings.push(...warnOfConfig(request.config));

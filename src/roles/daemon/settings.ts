@@ -8,6 +8,7 @@ import { isAbsolute, resolve } from "node:path";
 import type { LogLevel } from "../../base/log.ts";
 import type { ContainerDefaults, EngineConfig, EnginePaths, NetworkConfig } from "../../core/config.ts";
 import { InvalidParameterError } from "../../core/errors.ts";
+import { BUILT_IN_RUNTIMES } from "../../core/runtime.ts";
 import { type ConfigFile, isObject } from "./config-file.ts";
 import { type Flags, OPTIONS, type Option } from "./options.ts";
 
@@ -265,7 +266,7 @@ function toAddressPool(item: unknown): { base: string; size: number } {
 function toContainerDefaults(settings: Settings): ContainerDefaults {
   const runtimes = toRuntimes(settings);
   const runtime = settings.text("default-runtime") ?? "crun";
-  if (!BUILT_IN_RUNTIMES.includes(runtime) && !(runtime in runtimes)) {
+  if (!BUILT_IN_RUNTIMES.some((name) => name === runtime) && !(runtime in runtimes)) {
     throw new InvalidParameterError(`specified default runtime '${runtime}' does not exist`);
   }
   const cgroupNamespace = settings.text("default-cgroupns-mode");
@@ -287,9 +288,6 @@ function toContainerDefaults(settings: Settings): ContainerDefaults {
   };
 }
 
-/** Names that the runtime driver finds on the PATH itself. */
-const BUILT_IN_RUNTIMES = ["crun", "runc", "io.containerd.runc.v2"];
-
 function toRuntimes(settings: Settings): ContainerDefaults["runtimes"] {
   const fromFile = Object.entries(settings.object("add-runtime") ?? {}).map(([name, value]) => {
     if (!isObject(value) || typeof value.path !== "string") {
@@ -304,7 +302,7 @@ function toRuntimes(settings: Settings): ContainerDefaults["runtimes"] {
     return [name, { path, args: [] as string[] }] as const;
   });
   for (const [name] of [...fromFile, ...fromFlags]) {
-    if (BUILT_IN_RUNTIMES.includes(name))
+    if (BUILT_IN_RUNTIMES.some((builtIn) => builtIn === name))
       throw new InvalidParameterError(`runtime name '${name}' is reserved`);
   }
   return Object.fromEntries([...fromFile, ...fromFlags]);
