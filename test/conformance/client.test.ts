@@ -289,11 +289,15 @@ class RecordingEngine implements Disposable {
   }
 }
 
-/** Without what means the same as nothing: zeros, empty texts and lists. Keys of maps count. */
+/**
+ * Without what means the same as nothing: zeros, empty texts and lists. Keys of maps count. Docker's client takes the
+ * environment out of a map: its order is by chance.
+ */
 function meaningful(value: unknown): unknown {
   if (Array.isArray(value)) return value.length > 0 ? value.map(meaningful) : undefined;
   if (value === null || typeof value !== "object") return value || undefined;
   const entries = Object.entries(value)
+    .map(([key, item]) => [key, key === "Env" && Array.isArray(item) ? item.toSorted() : item] as const)
     .map(([key, item]) => [key, /[/]/.test(key) ? (meaningful(item) ?? "empty") : meaningful(item)] as const)
     .filter(([, item]) => item !== undefined)
     .sort(([a], [b]) => (a < b ? -1 : 1));
