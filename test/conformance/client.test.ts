@@ -289,19 +289,23 @@ class RecordingEngine implements Disposable {
   }
 }
 
-/**
- * Without what means the same as nothing: zeros, empty texts and lists. Keys of maps count. Docker's client takes the
- * environment out of a map: its order is by chance.
- */
+/** Lists whose order means something; the others Docker's client takes out of maps, in an order by chance. */
+const ORDERED = new Set(["Cmd", "Entrypoint", "ConsoleSize"]);
+
+/** Without what means the same as nothing: zeros, empty texts and lists. Keys of maps count. */
 function meaningful(value: unknown): unknown {
   if (Array.isArray(value)) return value.length > 0 ? value.map(meaningful) : undefined;
   if (value === null || typeof value !== "object") return value || undefined;
   const entries = Object.entries(value)
-    .map(([key, item]) => [key, key === "Env" && Array.isArray(item) ? item.toSorted() : item] as const)
+    .map(([key, item]) => [key, Array.isArray(item) && !ORDERED.has(key) ? sorted(item) : item] as const)
     .map(([key, item]) => [key, /[/]/.test(key) ? (meaningful(item) ?? "empty") : meaningful(item)] as const)
     .filter(([, item]) => item !== undefined)
     .sort(([a], [b]) => (a < b ? -1 : 1));
   return entries.length > 0 ? Object.fromEntries(entries) : undefined;
+}
+
+function sorted(items: readonly unknown[]): unknown[] {
+  return items.toSorted((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
 }
 
 const requestLines = [
