@@ -30,6 +30,8 @@ export const enginePackages = {
   zstd: "zstd",
   tar: "tar",
   nsenter: "util-linux",
+  ps: "procps",
+  "/usr/bin/tini-static": "tini",
   "/usr/share/containers/seccomp.json": "golang-github-containers-common",
   "/etc/ssl/certs/ca-certificates.crt": "ca-certificates",
 };

@@ -7,7 +7,14 @@ import { join } from "node:path";
 import { ensurePackages, fail, findProgram, unpackPackages } from "./host.mjs";
 
 /** Tools without a service. */
-const tools = { skopeo: "skopeo", mmdebstrap: "mmdebstrap", setcap: "libcap2-bin", getfattr: "attr" };
+const tools = {
+  skopeo: "skopeo",
+  mmdebstrap: "mmdebstrap",
+  setcap: "libcap2-bin",
+  getfattr: "attr",
+  openssl: "openssl",
+  runc: "runc",
+};
 
 export const cache = process.env.GANTRY_TEST_CACHE ?? "/var/cache/gantry-test";
 
