@@ -26,6 +26,7 @@ const REGISTRY_PORT = Number(process.env.BENCH_REGISTRY_PORT ?? 5990);
 const PAIRS = Number(process.env.BENCH_PAIRS ?? 15);
 const SETTLE_MS = 35_000;
 const DOCKER = process.env.BENCH_DOCKER ?? "/usr/bin/docker";
+const REGISTRY = process.env.GANTRY_TEST_REGISTRY ?? "docker-registry";
 const GANTRY = process.env.BENCH_GANTRY ?? join(import.meta.dir, "../dist/gantry");
 
 interface Case {
@@ -188,7 +189,7 @@ async function startRegistry(directory: string): Promise<AsyncDisposable> {
     config,
     `version: 0.1\nstorage: {filesystem: {rootdirectory: ${directory}}}\nhttp: {addr: ${registry}}\nlog: {level: error}\n`,
   );
-  const child = spawn("docker-registry", ["serve", config], { stdio: "ignore" });
+  const child = spawn(REGISTRY, ["serve", config], { stdio: "ignore" });
   for (let attempt = 0; attempt < 100; attempt++) {
     const answered = await fetch(`http://${registry}/v2/`).then(
       (reply) => reply.ok,

@@ -189,10 +189,10 @@ export function runtimeContract(make: () => Promise<RuntimeUnderTest>): void {
       expect(subject.remains()).toEqual([]);
     });
 
-    test("a create that is aborted leaves nothing", async () => {
+    test.each([1, 3, 5, 8, 12, 20])("a create that is aborted after %p ms leaves nothing", async (delay) => {
       const abort = new AbortController();
       const creating = create(["true"], { signal: abort.signal });
-      await Bun.sleep(5);
+      await Bun.sleep(delay);
       abort.abort(new Error("gone"));
       await creating.then(
         (task) => task[Symbol.asyncDispose](),

@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { pushBusybox } from "../../bench/busybox.ts";
 import { pushImage } from "../../bench/image.ts";
 import { removeKept } from "../support/leaks.ts";
+import { startRegistry } from "../support/registry.ts";
 import { type Api, apiOf } from "./api.ts";
 import { type EngineOnHost, monitors, mountsBeneath } from "./residue.ts";
 
@@ -26,7 +27,6 @@ export interface CrashEngine extends EngineOnHost {
 }
 
 const BINARY = process.env.GANTRY_BINARY ?? join(import.meta.dir, "../../dist/gantry");
-const REGISTRY_PORT = Number(process.env.GANTRY_CRASH_REGISTRY_PORT ?? 5980);
 
 export async function startCrashEngine(): Promise<CrashEngine> {
   const root = mkdtempSync(join(tmpdir(), "gantry-crash-"));
@@ -35,9 +35,10 @@ export async function startCrashEngine(): Promise<CrashEngine> {
   const socket = join(root, "engine.sock");
   const logFile = join(root, "engine.log");
   const bridge = `gtx${process.pid.toString(36)}`;
-  const registry = await startRegistry(root);
-  await pushBusybox(registry.address, "crash/busybox", join(root, "busybox"));
-  await pushImage(registry.address, "crash/app", layersOf(join(root, "app")), { Cmd: ["true"] });
+  mkdirSync(join(root, "registry"));
+  const registry = await startRegistry({ storage: join(root, "registry"), writable: true });
+  await pushBusybox(registry.host, "crash/busybox", join(root, "busybox"));
+  await pushImage(registry.host, "crash/app", layersOf(join(root, "app")), { Cmd: ["true"] });
   const api = apiOf(socket);
   let daemon: ChildProcess | undefined;
 
@@ -46,8 +47,8 @@ export async function startCrashEngine(): Promise<CrashEngine> {
     execRoot,
     bridge,
     api,
-    image: `${registry.address}/crash/busybox:latest`,
-    pulledImage: `${registry.address}/crash/app:latest`,
+    image: `${registry.host}/crash/busybox:latest`,
+    pulledImage: `${registry.host}/crash/app:latest`,
 
     async start() {
       const log = openSync(logFile, "a");
@@ -101,7 +102,7 @@ export async function startCrashEngine(): Promise<CrashEngine> {
       const stopped = new Promise((resolve) => daemon?.once("exit", resolve));
       daemon?.kill("SIGTERM");
       await stopped;
-      registry.stop();
+      await registry[Symbol.asyncDispose]();
       const left = [
         ...monitors(execRoot).map(({ pid, id }) => `conmon ${pid} of ${id}`),
         // A mount that an engine of this exec root makes again at its next start is its own, not a leak.
@@ -153,23 +154,4 @@ function unframe(bytes: Uint8Array): string {
     at += 8 + length;
   }
   return Buffer.concat(parts).toString();
-}
-
-async function startRegistry(root: string): Promise<{ address: string; stop(): void }> {
-  const address = `127.0.0.1:${REGISTRY_PORT}`;
-  const config = join(root, "registry.yml");
-  writeFileSync(
-    config,
-    `version: 0.1\nstorage: {filesystem: {rootdirectory: ${join(root, "registry")}}}\nhttp: {addr: ${address}}\nlog: {level: error}\n`,
-  );
-  const child = spawn("docker-registry", ["serve", config], { stdio: "ignore" });
-  for (let attempt = 0; attempt < 200; attempt++) {
-    const up = await fetch(`http://${address}/v2/`).then(
-      (reply) => reply.ok,
-      () => false,
-    );
-    if (up) return { address, stop: () => void child.kill("SIGTERM") };
-    await Bun.sleep(25);
-  }
-  throw new Error(`no registry on ${address}`);
 }

@@ -8,6 +8,8 @@ import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, readlinkSync, realpathSync } from "node:fs";
 import { basename, join } from "node:path";
 
+const cgroupRoot = "/sys/fs/cgroup";
+
 /** Kind of resource → what there is of it. */
 export type Snapshot = Record<string, string[]>;
 
@@ -28,7 +30,22 @@ export function snapshot(): Snapshot {
 export function newSince(before: Snapshot, after: Snapshot): string[] {
   return Object.entries(after).flatMap(([kind, items]) => {
     const known = new Set(before[kind]);
-    return items.filter((item) => !known.has(item)).map((item) => `${kind}: ${item}`);
+    const fresh = items.filter((item) => !known.has(item));
+    const left = kind === "cgroup" ? fresh.filter((group) => !isHostsOwn(group, known)) : fresh;
+    return left.map((item) => `${kind}: ${item}`);
+  });
+}
+
+/**
+ * Engines make groups at the top of a tree, `gantry-<instance>`, `docker` or a parent that a test names. What comes and
+ * goes inside of a group that somebody else had before is the host's own life, like its sessions and services.
+ */
+function isHostsOwn(group: string, known: ReadonlySet<string>): boolean {
+  const words = group.split("/");
+  const top = cgroupRoot.split("/").length + (existsSync(join(cgroupRoot, "cgroup.controllers")) ? 1 : 2);
+  return words.slice(top).some((_, index) => {
+    const parent = words.slice(0, top + index).join("/");
+    return known.has(parent) && !/^(gantry-.*|docker)$/.test(basename(parent));
   });
 }
 
@@ -85,7 +102,7 @@ function nftTables(): string[] {
   return listed.success ? listed.stdout.toString().trim().split("\n").filter(Boolean).sort() : [];
 }
 
-function cgroups(root = "/sys/fs/cgroup"): string[] {
+function cgroups(root = cgroupRoot): string[] {
   return (quietly(() => readdirSync(root, { withFileTypes: true })) ?? [])
     .filter((entry) => entry.isDirectory())
     .flatMap((entry) => [join(root, entry.name), ...cgroups(join(root, entry.name))])

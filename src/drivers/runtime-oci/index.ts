@@ -6,7 +6,7 @@
  * `exits/<id>`. In the kernel: the cgroup of the spec's `cgroupsPath`, made by the runtime.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { log } from "../../base/log.ts";
 import type { EnginePaths } from "../../core/config.ts";
 import { ConflictError, SystemError } from "../../core/errors.ts";
@@ -14,7 +14,14 @@ import type { CreateTaskOptions, Runtime, Task } from "../../core/runtime.ts";
 import type { RuntimeSpec } from "../../core/runtime-spec.ts";
 import { Cgroup, detectCgroups, groupsBelow } from "../../linux/cgroups.ts";
 import { MS, mount } from "../../linux/mounts.ts";
-import { processArguments, signalProcess, startTimeOf, waitUntilGone } from "../../linux/processes.ts";
+import {
+  isAlive,
+  type ProcessIdentity,
+  processArguments,
+  signalProcess,
+  startTimeOf,
+  waitUntilGone,
+} from "../../linux/processes.ts";
 import {
   askVersion,
   getMonitor,
@@ -175,10 +182,8 @@ export class OciRuntime implements Runtime, Disposable {
 
   /** Ends and removes a task of which nothing is certain: a create that failed, or what a dead daemon left half-made. */
   async #destroy(paths: TaskPaths, cgroup: Cgroup): Promise<void> {
-    const monitors = monitorsOf(paths);
-    for (const monitor of monitors) signalProcess(monitor, 9);
+    await endWorkers(paths);
     await killCgroup(cgroup);
-    for (const monitor of monitors) await waitUntilGone(monitor, 1000);
     await removeTraces(paths, cgroup);
   }
 
@@ -239,14 +244,30 @@ function cgroupOf(paths: TaskPaths): string | undefined {
   }
 }
 
-/** Monitors that work in the task's directory, of the container and of its execs: found by their arguments. */
-function monitorsOf(paths: TaskPaths): { pid: number; startTime: number }[] {
-  const found: { pid: number; startTime: number }[] = [];
+/**
+ * Kills what works on a task from outside of its cgroup, monitors and runtimes, and waits until they are gone. Again
+ * and again: a monitor may have forked, and called its runtime, after it was looked for.
+ */
+async function endWorkers(paths: TaskPaths): Promise<void> {
+  const deadline = performance.now() + 2000;
+  for (let workers = workersOf(paths); workers.length > 0; workers = workersOf(paths)) {
+    for (const worker of workers) signalProcess(worker, 9);
+    for (const worker of workers) await waitUntilGone(worker, 1000);
+    if (performance.now() > deadline) return;
+  }
+}
+
+/** The options by which conmon, crun and runc are told a directory or file of the task, or of one of its execs. */
+const PLACE_OPTIONS = ["-b", "--bundle", "--process"];
+
+/** Processes that were started for the task or one of its execs: found by their arguments. */
+function workersOf(paths: TaskPaths): ProcessIdentity[] {
+  const found: ProcessIdentity[] = [];
   for (const { pid, args } of processArguments()) {
-    const bundle = args[args.indexOf("-b") + 1];
-    if (bundle !== paths.directory && dirname(dirname(bundle ?? "")) !== paths.directory) continue;
+    const places = args.filter((_, index) => PLACE_OPTIONS.includes(args[index - 1] ?? ""));
+    if (!places.some((place) => `${place}/`.startsWith(`${paths.directory}/`))) continue;
     const startTime = startTimeOf(pid);
-    if (startTime !== undefined) found.push({ pid, startTime });
+    if (startTime !== undefined && isAlive({ pid, startTime })) found.push({ pid, startTime });
   }
   return found;
 }
