@@ -113,6 +113,8 @@ export interface CreateTaskOptions {
 export interface Runtime {
   /** The host path of a task's shared memory, for the specs of the task and of those that join it. */
   sharedMemoryPath(id: string): string;
+  /** A task or an exec will be started in a moment: what takes the kernel long can begin now. Never throws. */
+  expectStart(): void;
   /** Creates the container and its monitor up to the point where `start()` runs the program. On error nothing is left. */
   create(options: CreateTaskOptions): Promise<Task>;
   /**

@@ -12,6 +12,7 @@ import type { EnginePaths } from "../../core/config.ts";
 import { ConflictError, SystemError } from "../../core/errors.ts";
 import type { CreateTaskOptions, Runtime, Task } from "../../core/runtime.ts";
 import type { RuntimeSpec } from "../../core/runtime-spec.ts";
+import { CgroupMoves } from "../../linux/cgroup-moves.ts";
 import { Cgroup, detectCgroups, groupsBelow } from "../../linux/cgroups.ts";
 import { MS, mount } from "../../linux/mounts.ts";
 import {
@@ -51,6 +52,7 @@ export function engineCgroup(instance: string): string {
 export class OciRuntime implements Runtime, Disposable {
   readonly #host: TaskHost;
   readonly #instance: string;
+  readonly #moves: CgroupMoves;
 
   /** @throws SystemError if conmon is missing */
   constructor({ paths, runtime, runtimes }: OciRuntimeOptions) {
@@ -59,15 +61,21 @@ export class OciRuntime implements Runtime, Disposable {
       mkdirSync(directory, { recursive: true, mode: 0o700 });
     }
     this.#instance = instance;
+    const cgroups = detectCgroups();
+    this.#moves = new CgroupMoves(cgroups);
     this.#host = {
       execRoot,
-      cgroups: detectCgroups(),
+      cgroups,
       binaries: new RuntimeBinaries({ runtime, runtimes }),
       exits: new ExitWatcher(exitsDirectory(execRoot)),
       monitor: getMonitor(),
       // conmon names its console socket `conmon-term.XXXXXX` in there, and cuts a longer address without a word.
       temporary: execRoot.length < 80 ? execRoot : "/run",
     };
+  }
+
+  expectStart(): void {
+    this.#moves.expect();
   }
 
   async create(options: CreateTaskOptions): Promise<Task> {

@@ -53,6 +53,7 @@ export async function createContainer(deps: ContainerDeps, request: CreateReques
   warnings.push(...warnOfConfig(request.config));
   const image = resolveImage(deps, request, warnings);
   using _image = image && deps.images.hold(image.id);
+  deps.runtime.expectStart();
   const network = request.config.NetworkDisabled ? { NetworkMode: "none" } : {};
   const hostConfig = withHostDefaults(
     { ...request.hostConfig, ...network },

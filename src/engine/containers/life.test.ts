@@ -191,6 +191,7 @@ function compose(host: FakeHost): ContainerDeps {
       recover: async () => {},
     },
     runtime: {
+      expectStart: () => {},
       async create({ id }) {
         host.step("task");
         const task = new FakeTask(id, host);

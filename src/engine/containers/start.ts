@@ -67,6 +67,7 @@ export async function bringUp(
   { signal }: { signal: AbortSignal },
 ): Promise<void> {
   const { id } = stopped;
+  deps.runtime.expectStart();
   const joined = joinedContainers(deps.store, stopped);
   const container = deps.store.update(id, () => ({
     starting: true,

@@ -13,6 +13,7 @@ export function createExec(deps: ContainerDeps, reference: string, config: ExecC
   const container = deps.store.get(reference);
   getExecutable(deps, container);
   if (config.cmd.length === 0) throw new InvalidParameterError("No exec command specified");
+  deps.runtime.expectStart();
   const id = randomId<ExecId>();
   deps.execs.put({
     id,

@@ -43,6 +43,7 @@ export function openExec(
     throw new ConflictError(`Error: Exec command ${id} ${what}`, { subject: id });
   }
   const running = getExecutable(deps, container);
+  deps.runtime.expectStart();
   deps.execs.put({ ...exec, state: "running" });
   const size = consoleSize ?? exec.config.consoleSize;
   return {
