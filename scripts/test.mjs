@@ -37,6 +37,7 @@ const before = join(work, "before.json");
 writeFileSync(before, output(bun, ["test/support/leaks.ts", "snapshot"]));
 
 if (oracle) {
+  await check("build", ensureExecutable);
   await tests("end to end against dockerd", only.length > 0 ? only : ["./test/e2e/"], { GANTRY_ORACLE: "1" });
 } else if (only.length > 0) {
   await check("build", ensureExecutable);
