@@ -1,4 +1,5 @@
 /** Calls about networks. */
+import { compareVersions } from "../api/route.ts";
 import type { EndpointSettings, Network, NetworkCreateRequest } from "../api/types.ts";
 import { type Engine, pathSegment } from "./engine.ts";
 import { encodeFilters, type Filters } from "./filters.ts";
@@ -20,11 +21,17 @@ export async function inspectNetworkText(
   ).text();
 }
 
+/** Since 1.44 a name is one network in any case; before, it had to be asked for. */
 export async function createNetwork(
   engine: Engine,
   request: NetworkCreateRequest,
 ): Promise<{ readonly Id: string; readonly Warning?: string }> {
-  return await (await engine.request({ method: "POST", path: "/networks/create", json: request })).json();
+  const reply = await engine.request((version) => ({
+    method: "POST",
+    path: "/networks/create",
+    json: compareVersions(version, [1, 44]) < 0 ? { ...request, CheckDuplicate: true } : request,
+  }));
+  return await reply.json();
 }
 
 export async function removeNetwork(engine: Engine, name: string): Promise<void> {
