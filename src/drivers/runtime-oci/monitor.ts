@@ -6,6 +6,7 @@
  */
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { dirname } from "node:path";
+import { log } from "../../base/log.ts";
 import { SystemError } from "../../core/errors.ts";
 import { adoptSocket, socketPair } from "../../linux/sockets.ts";
 import { CLEAN_ENVIRONMENT } from "./binaries.ts";
@@ -38,23 +39,25 @@ export interface MonitorConnection extends Disposable {
 const SYNC_FD = 3;
 
 export function startMonitor(options: MonitorOptions): MonitorConnection {
+  using theirs = new DisposableStack();
+  const output = theirs.adopt(openSync(options.logFile, "a", 0o600), closeSync);
   const sync = socketPair();
-  const log = openSync(options.logFile, "a", 0o600);
+  theirs.adopt(sync.theirs, closeSync);
+  const messages = new MonitorMessages(sync.ours);
   const pipes = options.pipes ?? [];
   const variables = Object.fromEntries(
     pipes.map(({ variable }, index) => [variable, String(SYNC_FD + 1 + index)]),
   );
   try {
-    const messages = new MonitorMessages(sync.ours);
     const child = Bun.spawn([options.monitor, ...options.args], {
       cwd: options.directory,
       env: { ...CLEAN_ENVIRONMENT, TMPDIR: options.temporary, _OCI_SYNCPIPE: String(SYNC_FD), ...variables },
-      stdio: ["ignore", "ignore", log, sync.theirs, ...pipes.map(({ fd }) => fd)],
+      stdio: ["ignore", "ignore", output, sync.theirs, ...pipes.map(({ fd }) => fd)],
     });
     return { next: () => messages.next(), detached: child.exited, [Symbol.dispose]: () => messages.close() };
-  } finally {
-    closeSync(sync.theirs);
-    closeSync(log);
+  } catch (error) {
+    messages.close();
+    throw error;
   }
 }
 
@@ -70,13 +73,17 @@ export class MonitorMessages {
   #wake: (() => void) | undefined;
   #rest = "";
   #closed = false;
-  readonly #socket: Promise<{ end(): void }>;
+  readonly #socket: Promise<{ end(): void } | undefined>;
 
   constructor(fd: number) {
     const decoder = new TextDecoder();
     this.#socket = adoptSocket(fd, {
       data: (bytes) => this.#take(decoder.decode(bytes, { stream: true })),
       close: () => this.#finish(),
+    }).catch((error) => {
+      log("error", "a monitor cannot be listened to", { error });
+      this.#finish();
+      return undefined;
     });
   }
 
@@ -90,7 +97,7 @@ export class MonitorMessages {
   }
 
   close(): void {
-    void this.#socket.then((socket) => socket.end());
+    void this.#socket.then((socket) => socket?.end());
   }
 
   #take(text: string): void {
