@@ -10,7 +10,7 @@ import { writeFileSync } from "node:fs";
 import { log } from "../../base/log.ts";
 import { nowNano, toRfc3339 } from "../../base/times.ts";
 import { type ContainerRecord, isRunning } from "../../core/container.ts";
-import { ConflictError, NotModifiedError } from "../../core/errors.ts";
+import { ConflictError, messageOf, NotModifiedError } from "../../core/errors.ts";
 import type { ContainerSandbox } from "../../core/networking.ts";
 import type { CreateTaskOptions } from "../../core/runtime.ts";
 import type { ContainerDeps, SpecInput } from "./deps.ts";
@@ -38,7 +38,9 @@ export async function startContainer(
     deps.running.setPendingRestart(id, undefined);
     await bringUp(deps, { ...container, restartCount: 0 }, options);
   } catch (error) {
-    await abandonStart(deps, id, error);
+    await abandonStart(deps, id, error).catch((failure) =>
+      log("error", "a failed start could not be written down", { container: id, error: messageOf(failure) }),
+    );
     throw error;
   }
 }
@@ -64,9 +66,11 @@ function checkStartable(container: ContainerRecord): void {
 export async function bringUp(
   deps: ContainerDeps,
   stopped: ContainerRecord,
-  { signal }: { signal: AbortSignal },
+  options: { signal: AbortSignal },
 ): Promise<void> {
   const { id } = stopped;
+  using start = deps.running.beginStart(id);
+  const signal = AbortSignal.any([options.signal, start.signal]);
   deps.runtime.expectStart();
   const joined = joinedContainers(deps.store, stopped);
   const container = deps.store.update(id, () => ({

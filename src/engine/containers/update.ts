@@ -4,6 +4,7 @@ import { ConflictError, InvalidParameterError } from "../../core/errors.ts";
 import { checkResources, checkRestartPolicy } from "./checks.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { publish } from "./events.ts";
+import { ownContainer } from "./owner.ts";
 import { toResources } from "./spec/resources.ts";
 
 /** @returns warnings @throws InvalidParameterError; ConflictError; SystemError when the kernel refuses */
@@ -13,7 +14,7 @@ export async function updateContainer(
   change: HostConfig,
 ): Promise<string[]> {
   const { id } = deps.store.get(reference);
-  using _owner = await deps.locks.acquire(id);
+  using _owner = await ownContainer(deps, id);
   const container = deps.store.get(id);
   const { RestartPolicy, ...rest } = change;
   const resources = Object.fromEntries(Object.entries(rest).filter(([, value]) => isGiven(value)));
