@@ -94,6 +94,10 @@ export class OciTask implements Task {
     return this.#state.init.startTime;
   }
 
+  get alive(): boolean {
+    return isAlive(this.#state.init);
+  }
+
   get started(): boolean {
     return this.#ended || !existsSync(this.#paths.execFifo);
   }

@@ -21,6 +21,7 @@ import { RunningContainers } from "./running.ts";
 import { startContainer } from "./start.ts";
 import { killContainer, stopContainer } from "./stop.ts";
 import { ContainerStore } from "./store.ts";
+import { updateContainer } from "./update.ts";
 import { waitForContainer } from "./wait.ts";
 
 const signal = new AbortController().signal;
@@ -61,6 +62,7 @@ class FakeTask implements Task {
   readonly pidStartTime = 7;
   readonly execs = new Map();
   readonly started = true;
+  alive = true;
   readonly id: string;
   readonly #host: FakeHost;
   readonly #exit = Promise.withResolvers<TaskExit>();
@@ -162,8 +164,14 @@ function compose(host: FakeHost): ContainerDeps {
       },
       removeLayer: async () => {},
       layerUsage: async () => ({ size: 0, inodes: 0 }),
-      prepare: async (key) => void host.prepared.add(key),
-      mount: async () => ({ path: "/rootfs", ...host.resource("mount") }),
+      async prepare(key) {
+        host.prepared.add(key);
+        if (host.failAt === "prepare") throw new Error("prepare failed");
+      },
+      async mount(key) {
+        if (!host.prepared.has(key)) throw new NotFoundError(`snapshot ${key} does not exist`);
+        return { path: "/rootfs", ...host.resource("mount") };
+      },
       describe: () => ({ LowerDir: "", MergedDir: "", UpperDir: "", WorkDir: "" }),
       usage: async () => ({ size: 0, inodes: 0 }),
       remove: async (key) => void host.prepared.delete(key),
@@ -296,6 +304,12 @@ describe("create", () => {
     );
   });
 
+  test("leaves nothing of a file system that could not be prepared", async () => {
+    host.failAt = "prepare";
+    await expect(create()).rejects.toThrow("prepare failed");
+    expect(host.prepared.size).toBe(0);
+  });
+
   test("leaves nothing when it fails, not even the name", async () => {
     await expect(create({ LogConfig: { Type: "syslog" } })).rejects.toThrow(
       "logger: no log driver named 'syslog' is registered",
@@ -341,6 +355,25 @@ describe("start", () => {
       await startContainer(deps, id, { signal });
     });
   }
+
+  test("makes the file system of a container that never ran again, if it was lost with the power", async () => {
+    const id = await create();
+    host.prepared.clear();
+    await startContainer(deps, id, { signal });
+    expect(host.prepared.has(id)).toBe(true);
+    await end(id, 0);
+    host.prepared.clear();
+    await expect(startContainer(deps, id, { signal })).rejects.toThrow(`snapshot ${id} does not exist`);
+  });
+
+  test("in the namespaces of a container that ends meanwhile is undone", async () => {
+    const donor = await create({ IpcMode: "shareable" }, "donor");
+    await startContainer(deps, donor, { signal });
+    const id = await create({ PidMode: `container:${donor}` });
+    taskOf(donor).alive = false;
+    await expect(startContainer(deps, id, { signal })).rejects.toThrow(`container ${donor} has exited`);
+    expect(host.tasks.has(id)).toBe(false);
+  });
 
   test("of a running container changes nothing", async () => {
     const id = await create();
@@ -515,6 +548,31 @@ describe("stop", () => {
   test("of what does not run changes nothing", async () => {
     const id = await create();
     await expect(stopContainer(deps, id, {})).rejects.toThrow("Container is already stopped");
+  });
+});
+
+describe("update", () => {
+  test("changes limits and the restart policy, and nothing of what a container is", async () => {
+    const id = await create();
+    await updateContainer(deps, id, {
+      Memory: 64 << 20,
+      MemorySwap: -1,
+      PidsLimit: 10,
+      RestartPolicy: { Name: "on-failure" },
+      Init: true,
+      CgroupParent: "/elsewhere",
+      DeviceCgroupRules: ["c 1:3 mr"],
+      Devices: [{ PathOnHost: "/dev/kmsg", PathInContainer: "/dev/kmsg", CgroupPermissions: "rwm" }],
+    });
+    const { hostConfig } = deps.store.get(id);
+    expect(hostConfig).toMatchObject({
+      Memory: 64 << 20,
+      PidsLimit: 10,
+      RestartPolicy: { Name: "on-failure" },
+    });
+    for (const name of ["Init", "CgroupParent", "DeviceCgroupRules", "Devices"] as const) {
+      expect(hostConfig[name] || undefined).toBeUndefined();
+    }
   });
 });
 
