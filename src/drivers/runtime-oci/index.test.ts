@@ -190,6 +190,32 @@ test("a runtime that hangs is ended when its start is called off", async () => {
   rmSync(hanging);
 });
 
+test("near the limit of open files nothing more is started, and what runs goes on", async () => {
+  await using subject = await make("crun");
+  const task = await subject.runtime.create(options(subject, "before", ["sleep", "1000"]));
+  await task.start();
+  const limited = (soft: string) => Bun.spawnSync(["prlimit", `--pid=${process.pid}`, `--nofile=${soft}:`]);
+  const { stdout } = Bun.spawnSync([
+    "prlimit",
+    `--pid=${process.pid}`,
+    "--nofile",
+    "-o",
+    "SOFT",
+    "--noheadings",
+  ]);
+  limited("140");
+  try {
+    const refused = subject.runtime.create(options(subject, "after", ["true"]));
+    await expect(refused).rejects.toThrow("too many open files");
+  } finally {
+    limited(stdout.toString().trim());
+  }
+  await task.kill(9);
+  expect((await task.exited).exitCode).toBe(137);
+  await task[Symbol.asyncDispose]();
+  expect(subject.remains()).toEqual([]);
+});
+
 test("programs get no descriptor, directory or variable of the daemon's", async () => {
   await using subject = await make("crun");
   const task = await subject.runtime.create({

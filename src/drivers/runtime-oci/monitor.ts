@@ -7,7 +7,8 @@
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { log } from "../../base/log.ts";
-import { SystemError } from "../../core/errors.ts";
+import { SystemError, UnavailableError } from "../../core/errors.ts";
+import { openFilesLeft } from "../../linux/limits.ts";
 import { adoptSocket, socketPair } from "../../linux/sockets.ts";
 import { CLEAN_ENVIRONMENT } from "./binaries.ts";
 
@@ -38,7 +39,16 @@ export interface MonitorConnection extends Disposable {
 
 const SYNC_FD = 3;
 
+/** Kept for what goes on: clients, logs, ends of containers; and a spawn without a descriptor left blocks the daemon. */
+const RESERVED_DESCRIPTORS = 128;
+
+/** @throws UnavailableError when the daemon has hardly a descriptor left */
 export function startMonitor(options: MonitorOptions): MonitorConnection {
+  if (openFilesLeft() < RESERVED_DESCRIPTORS) {
+    throw new UnavailableError(
+      "too many open files: the daemon is near its limit and starts nothing more (raise its nofile limit)",
+    );
+  }
   using theirs = new DisposableStack();
   const output = theirs.adopt(openSync(options.logFile, "a", 0o600), closeSync);
   const sync = socketPair();
