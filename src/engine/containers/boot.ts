@@ -56,18 +56,17 @@ export async function bootContainers(deps: ContainerDeps, { imageLayers }: BootO
     ),
   );
   const sandboxes = await attempt("taking over networks", {}, () => deps.networking.recover(survivors));
-  const deletions = [
-    attempt("putting volumes in order", {}, () => deps.volumes.recover(usesOfVolumes(records, surviving))),
-    attempt("putting snapshots in order", {}, () =>
-      deps.snapshots.reconcile({
-        keys: new Set<string>(records.map(({ id }) => id)),
-        mounted: surviving,
-        layers: new Set([...imageLayers, ...records.flatMap(({ layers }) => layers)]),
-      }),
-    ),
-    sweepDirectories(deps),
-  ];
-  await Promise.all(deletions);
+  const deletion = attempt("putting snapshots in order", {}, () =>
+    deps.snapshots.reconcile({
+      keys: new Set<string>(records.map(({ id }) => id)),
+      mounted: surviving,
+      layers: new Set([...imageLayers, ...records.flatMap(({ layers }) => layers)]),
+    }),
+  );
+  await attempt("putting volumes in order", {}, () =>
+    deps.volumes.recover(usesOfVolumes(records, surviving)),
+  );
+  await sweepDirectories(deps);
 
   for (const container of survivors) {
     const task = tasks.get(container.id);
@@ -84,7 +83,7 @@ export async function bootContainers(deps: ContainerDeps, { imageLayers }: BootO
         settle(deps, container, exits.get(container.id)),
       ),
     );
-  await Promise.race([Promise.all(settled), sleep(DELETION_GRACE)]);
+  await Promise.race([Promise.all([deletion, ...settled]), sleep(DELETION_GRACE)]);
 }
 
 /**

@@ -710,6 +710,18 @@ describe("a daemon that was killed", () => {
     expect(deps.store.byId(other)).toBeUndefined();
   });
 
+  test("comes up while leftovers are still being deleted", async () => {
+    const id = await create();
+    deps.store.update(id, ({ state }) => ({ state: { ...state, status: "removing" } }));
+    const { promise: deleted, resolve: finish } = Promise.withResolvers<void>();
+    deps = compose(host);
+    deps = { ...deps, snapshots: { ...deps.snapshots, remove: () => deleted, reconcile: () => deleted } };
+    await bootContainers(deps, { imageLayers: new Set() });
+    expect(deps.store.byId(id)?.state.status).toBe("removing");
+    finish();
+    await until(() => deps.store.byId(id) === undefined);
+  });
+
   test("finishes a removal", async () => {
     const id = await create();
     deps.store.update(id, ({ state }) => ({ state: { ...state, status: "removing" } }));
