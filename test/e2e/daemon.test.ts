@@ -165,6 +165,31 @@ describe.skipIf(oracle)("the life of a daemon", () => {
     await docker.ok("rm", "-f", "parent");
   }, 60_000);
 
+  test("a container that ends while the disk is full is known to have ended, and can be removed", async () => {
+    await using other = await startEngine();
+    await other.stop();
+    await $`mount -t tmpfs -o size=48m none ${other.dataRoot}`.quiet();
+    try {
+      await other.start();
+      await other.provide(suite?.registry.host ?? "", "busybox");
+      const docker = cliOf("docker", other);
+      for (const name of ["one", "two"])
+        await docker.ok("run", "-d", "--name", name, "busybox", "sleep", "1000");
+      await $`dd if=/dev/zero of=${other.dataRoot}/ballast bs=4k`.nothrow().quiet();
+      for (const name of ["one", "two"]) {
+        process.kill((await other.call("GET", `/containers/${name}/json`)).State.Pid, "SIGKILL");
+        expect(await docker.ok("wait", name)).toBe("137");
+      }
+      await eventually(async () => (await docker.ok("ps", "-q")) === "");
+      await docker.ok("rm", "one");
+      await docker.ok("rm", "-f", "two");
+      rmSync(`${other.dataRoot}/ballast`);
+    } finally {
+      await other.stop();
+      await $`umount ${other.dataRoot}`.quiet();
+    }
+  }, 60_000);
+
   test("a start whose runtime hangs does not keep the container from being removed", async () => {
     const directory = mkdtempSync(join(tmpdir(), "gantry-runtime-"));
     const hanging = join(directory, "hanging");
