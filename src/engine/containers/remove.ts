@@ -35,12 +35,25 @@ export async function removeContainer(
       });
     });
   }
-  using _owner = await (options.force ? ownContainerToEnd(deps, id) : ownContainer(deps, id));
+  using _owner = await ownToRemove(deps, id, options);
   const container = deps.store.byId(id);
   // A `--rm` container is gone with its process: what was asked for is the case.
   if (!container) return;
   checkRemovable(container);
   await discardContainer(deps, container, { removeVolumes: options.volumes });
+}
+
+/** @throws ConflictError when the owner is deleting it, which may take long; UnavailableError when it does something else */
+async function ownToRemove(
+  deps: ContainerDeps,
+  id: string,
+  { force }: Pick<RemoveOptions, "force">,
+): Promise<Disposable> {
+  try {
+    return await (force ? ownContainerToEnd(deps, id) : ownContainer(deps, id));
+  } catch (error) {
+    throw deps.store.byId(id)?.state.status === "removing" ? alreadyRemoving(id) : error;
+  }
 }
 
 function checkRemovable(container: ContainerRecord): void {
