@@ -2,7 +2,16 @@
  * Reads a growing file, across rotation by renaming: `log` → `log.1` → `log.2`, while the writer goes on in a new
  * `log`. Memory is bounded by one piece: what is not asked for is not read.
  */
-import { closeSync, existsSync, fstatSync, openSync, readSync, statSync, watch } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  type FSWatcher,
+  fstatSync,
+  openSync,
+  readSync,
+  statSync,
+  watch,
+} from "node:fs";
 import { dirname } from "node:path";
 import { onSettled } from "./settled.ts";
 
@@ -55,8 +64,7 @@ class Follower {
     const { until, signal } = this.#options;
     if (signal?.aborted) return this.#close();
     this.#started = true;
-    const watcher = until && watch(dirname(this.#path), { persistent: false }, () => this.#notice());
-    watcher?.on("error", () => {});
+    const watcher = until && this.#watch();
     const onEnd = (): void => {
       this.#ended = true;
       this.#notice();
@@ -79,6 +87,16 @@ class Follower {
       signal?.removeEventListener("abort", onAbort);
       watcher?.close();
       this.#close();
+    }
+  }
+
+  /** Undefined when the host has no watch to give: then it is looked again every two seconds. */
+  #watch(): FSWatcher | undefined {
+    try {
+      const watcher = watch(dirname(this.#path), { persistent: false }, () => this.#notice());
+      return watcher.on("error", () => {});
+    } catch {
+      return undefined;
     }
   }
 

@@ -22,6 +22,8 @@ export interface RuntimeUnderTest extends AsyncDisposable {
 export interface SpecChange {
   readonly process?: Partial<RuntimeProcess>;
   readonly resources?: RuntimeSpec["linux"]["resources"];
+  /** Processes of the host are seen, and outlive the task's init. */
+  readonly hostPids?: boolean;
 }
 
 type CreateChange = Partial<Omit<CreateTaskOptions, "id" | "spec">> & SpecChange & { id?: string };
@@ -112,6 +114,15 @@ export function runtimeContract(make: () => Promise<RuntimeUnderTest>): void {
       await task.start();
       await task[Symbol.asyncDispose]();
       expect((await task.exited).exitCode).toBe(137);
+      expect(subject.remains()).toEqual([]);
+    });
+
+    test("whose children outlive its init takes them along when it is disposed of", async () => {
+      const task = await shell("sleep 1000 & exit 0", { hostPids: true });
+      await task.start();
+      await task.exited;
+      expect(await task.processIds()).toHaveLength(1);
+      await task[Symbol.asyncDispose]();
       expect(subject.remains()).toEqual([]);
     });
 
@@ -470,6 +481,17 @@ export function runtimeContract(make: () => Promise<RuntimeUnderTest>): void {
       const runtime = await subject.restart();
       const found = (await runtime.recover(new Set(["created"]))).get("created");
       expect(found?.started).toBe(false);
+      await found?.[Symbol.asyncDispose]();
+      expect(subject.remains()).toEqual([]);
+    });
+
+    test("one whose children outlived its init is found ended, and goes with them", async () => {
+      const task = await shell("sleep 1000 & exit 5", { id: "parent", hostPids: true });
+      await task.start();
+      await task.exited;
+      const runtime = await subject.restart();
+      const found = (await runtime.recover(new Set(["parent"]))).get("parent");
+      expect((await found?.exited)?.exitCode).toBe(5);
       await found?.[Symbol.asyncDispose]();
       expect(subject.remains()).toEqual([]);
     });

@@ -44,6 +44,8 @@ export interface Task extends AsyncDisposable {
   readonly pid: number;
   /** Field 22 of /proc/pid/stat: with the pid it names a process for all time. */
   readonly pidStartTime: number;
+  /** Whether init is there: what is reached through its pid belongs to this task and not to a later process. */
+  readonly alive: boolean;
   /** False for a task that was created and never started: after a crash between the two it is to be disposed of. */
   readonly started: boolean;
   /** Lets the created init run the program. @throws EngineError with the runtime's own text ("executable file not found in $PATH") */

@@ -46,7 +46,10 @@ export interface Snapshotter {
   /** Unmounts and deletes; absent is fine. */
   remove(key: string): Promise<void>;
 
-  /** Boot: throws staging away and removes every active snapshot, mount and layer that no owner claims. */
+  /**
+   * Boot: throws staging away and removes every active snapshot, mount and layer that no owner claims. Their names are
+   * free when it returns its promise; the deleting may go on for long, and what cannot be deleted is left for the next.
+   */
   reconcile(owned: {
     keys: ReadonlySet<string>;
     mounted: ReadonlySet<string>;

@@ -18,24 +18,27 @@ const AHEAD = 60;
 const BETWEEN = 4;
 
 export class CgroupMoves {
-  readonly #file: string | undefined;
+  readonly #host: CgroupHost;
   #until = 0;
   #busy = false;
 
   constructor(host: CgroupHost) {
-    this.#file = ownGroup(host);
+    this.#host = host;
   }
 
   /** Moves within the next 60 ms will be quick. Costs a few microseconds; without effect where it is not allowed. */
   expect(): void {
     this.#until = performance.now() + AHEAD;
-    if (!this.#busy && this.#file !== undefined) void this.#keepReady(this.#file);
+    if (!this.#busy) void this.#keepReady();
   }
 
-  async #keepReady(file: string): Promise<void> {
+  async #keepReady(): Promise<void> {
     this.#busy = true;
+    let file: string | undefined;
     try {
-      while (performance.now() < this.#until) {
+      // Each time: somebody may have put the daemon into another group since, and it shall stay there.
+      file = ownGroup(this.#host);
+      while (file !== undefined && performance.now() < this.#until) {
         // 0: the process that writes.
         await writeFile(file, "0", { flag: "r+" });
         await sleep(BETWEEN);

@@ -21,7 +21,8 @@ export function socketPair(): { ours: number; theirs: number } {
  * through it, because an address holds 107 bytes only. Non-blocking. @throws LinuxError (ENOENT, ECONNREFUSED: nobody listens)
  */
 export function connectSequentialPackets(directory: string, name: string): number {
-  const place = openSync(directory, "r");
+  using opened = new DisposableStack();
+  const place = opened.adopt(openSync(directory, "r"), closeSync);
   const fd = check(libc.socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), "socket");
   try {
     const address = Buffer.alloc(110);
@@ -32,8 +33,6 @@ export function connectSequentialPackets(directory: string, name: string): numbe
   } catch (error) {
     closeSync(fd);
     throw error;
-  } finally {
-    closeSync(place);
   }
 }
 

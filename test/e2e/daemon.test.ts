@@ -147,6 +147,68 @@ describe.skipIf(oracle)("the life of a daemon", () => {
     await other.call("DELETE", "/volumes/kept");
   }, 60_000);
 
+  test("comes up though children outlived the process of a container, which then starts again", async () => {
+    await using other = await startEngine();
+    await other.provide(suite?.registry.host ?? "", "busybox");
+    const docker = cliOf("docker", other);
+    await docker.ok(
+      ...["run", "-d", "--name", "parent", "--pid=host", "busybox"],
+      ...["sh", "-c", "sleep 999 & wait"],
+    );
+    const { Pid } = (await other.call("GET", "/containers/parent/json")).State;
+    await other.kill();
+    process.kill(Pid, "SIGKILL");
+    await eventually(() => !existsSync(`/proc/${Pid}/root`));
+    await other.start();
+    expect((await other.call("GET", "/containers/parent/json")).State.Status).toBe("exited");
+    await docker.ok("start", "parent");
+    await docker.ok("rm", "-f", "parent");
+  }, 60_000);
+
+  test("a container that ends while the disk is full is known to have ended, and can be removed", async () => {
+    await using other = await startEngine();
+    await other.stop();
+    await $`mount -t tmpfs -o size=48m none ${other.dataRoot}`.quiet();
+    try {
+      await other.start();
+      await other.provide(suite?.registry.host ?? "", "busybox");
+      const docker = cliOf("docker", other);
+      for (const name of ["one", "two"])
+        await docker.ok("run", "-d", "--name", name, "busybox", "sleep", "1000");
+      await $`dd if=/dev/zero of=${other.dataRoot}/ballast bs=4k`.nothrow().quiet();
+      for (const name of ["one", "two"]) {
+        process.kill((await other.call("GET", `/containers/${name}/json`)).State.Pid, "SIGKILL");
+        expect(await docker.ok("wait", name)).toBe("137");
+      }
+      await eventually(async () => (await docker.ok("ps", "-q")) === "");
+      await docker.ok("rm", "one");
+      await docker.ok("rm", "-f", "two");
+      rmSync(`${other.dataRoot}/ballast`);
+    } finally {
+      await other.stop();
+      await $`umount ${other.dataRoot}`.quiet();
+    }
+  }, 60_000);
+
+  test("a start whose runtime hangs does not keep the container from being removed", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "gantry-runtime-"));
+    const hanging = join(directory, "hanging");
+    writeFileSync(hanging, '#!/bin/sh\n[ "$1" = --version ] && exec crun --version\nexec sleep 1000\n', {
+      mode: 0o755,
+    });
+    await using other = await startEngine({ flags: ["--add-runtime", `hanging=${hanging}`] });
+    await other.provide(suite?.registry.host ?? "", "busybox");
+    const docker = cliOf("docker", other);
+    await docker.ok("create", "--name", "stuck", "--runtime", "hanging", "busybox", "true");
+    const started = docker("start", "stuck");
+    await eventually(async () => (await docker("ps", "-a")).stdout.includes("stuck"));
+    await Bun.sleep(300);
+    await docker.ok("rm", "-f", "stuck");
+    const { stderr, code } = await started;
+    expect([code, stderr.includes("was called off")]).toEqual([1, true]);
+    rmSync(directory, { recursive: true });
+  }, 60_000);
+
   test("the socket of a daemon that lives is never taken, nor a file that is no socket", async () => {
     using one = scratch();
     const taken = await program(...one.roots, "--host", engine().host);

@@ -61,6 +61,16 @@ withEachClient(suite, "exec", (cli) => {
     expect(unknown.code).not.toBe(0);
   });
 
+  test("-u is looked up in the container's root, not through what was mounted over it inside", async () => {
+    await cli.ok(
+      ...["run", "-d", "--name", "mounted", "--cap-add", "SYS_ADMIN", "busybox"],
+      ...["sh", "-c", "mount -t tmpfs none /etc && echo ready; sleep 600"],
+    );
+    await eventually(async () => (await cli.ok("logs", "mounted")).includes("ready"));
+    const uid = await cli.ok("exec", "-u", "gina", "mounted", "id", "-u");
+    expect(uid).toBe(await cli.ok("exec", "box", "id", "-u", "gina"));
+  });
+
   test("runs in the container's namespaces, under its limits", async () => {
     expect(await cli.ok("exec", "box", "cat", "/proc/1/comm")).toBe("sleep");
     expect(await cli.ok("exec", "box", "hostname")).toBe(

@@ -18,6 +18,7 @@ import {
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
+import { log } from "../../base/log.ts";
 import type { ExecOptions, ExecTask, StdioConnection, TaskExit, TerminalSize } from "../../core/runtime.ts";
 import type { RuntimeProcess } from "../../core/runtime-spec.ts";
 import type { CgroupHost } from "../../linux/cgroups.ts";
@@ -28,12 +29,21 @@ import { AttachSocket } from "./attach-socket.ts";
 import type { RuntimeBinary } from "./binaries.ts";
 import { ChunkQueue } from "./chunk-queue.ts";
 import { resizeTerminal } from "./control.ts";
+import { within } from "./deadline.ts";
 import { type ExitRecord, ExitWatcher, readExit } from "./exits.ts";
 import { runtimeCommand } from "./host-view.ts";
-import { type MonitorConnection, MonitorMessages, monitorErrors, startMonitor } from "./monitor.ts";
+import {
+  type MonitorConnection,
+  type MonitorMessage,
+  MonitorMessages,
+  monitorErrors,
+  startMonitor,
+} from "./monitor.ts";
 import { runtimeRoot } from "./paths.ts";
 import { runtimeError } from "./runtime-errors.ts";
 import { toJson } from "./spec-json.ts";
+import { readState } from "./task-state.ts";
+import { endWorkers } from "./workers.ts";
 
 export interface StartExec {
   readonly host: {
@@ -52,6 +62,8 @@ export interface StartExec {
 }
 
 const KILLED = 137;
+/** Of an exec that runs: what the next daemon has to know. */
+const STATE_FILE = "exec.json";
 
 /** @throws SystemError with the runtime's text in Docker's words; nothing is left then */
 export async function startExec(request: StartExec): Promise<OciExec> {
@@ -62,15 +74,14 @@ export async function startExec(request: StartExec): Promise<OciExec> {
   writeFileSync(join(directory, "process.json"), toJson(process), { mode: 0o600 });
 
   using runtime = runtimeCommand(request.binary, host.cgroups, "--root", runtimeRoot(host.execRoot));
-  const monitor = await launch(request, runtime.command);
-  const stopListening = undo.use(monitor);
-  const message = await monitor.next();
+  const { monitor, message } = await untilRuntimeAnswers(request, runtime.command);
+  undo.use(monitor);
   if (message === undefined) throw monitorErrors(join(directory, "conmon.log"));
   if (message.data <= 0) throw runtimeError("exec", message.message ?? "", process.args[0] ?? "");
 
   const state = toState(directory, message.data);
   const ended = monitor.next().then((end) => {
-    stopListening[Symbol.dispose]();
+    monitor[Symbol.dispose]();
     return end
       ? { exitCode: end.data & 0xff, exitedAt: Date.now() }
       : endWithoutMonitor(directory, containerId, state);
@@ -81,40 +92,83 @@ export async function startExec(request: StartExec): Promise<OciExec> {
   return exec;
 }
 
+/** @throws SystemError when it takes too long: then nothing works on it any more */
+async function untilRuntimeAnswers(
+  request: StartExec,
+  command: readonly string[],
+): Promise<{ monitor: MonitorConnection; message: MonitorMessage | undefined }> {
+  try {
+    const monitor = await launch(request, command);
+    const message = await within(monitor.next(), { what: `exec in container ${request.containerId}` });
+    return { monitor, message };
+  } catch (error) {
+    await endWorkers(request.directory);
+    throw error;
+  }
+}
+
 /** Starts the monitor and, with a client to attach, connects it before the process runs. */
 async function launch(request: StartExec, command: readonly string[]): Promise<MonitorConnection> {
   const { host, options, directory } = request;
+  using ends = new DisposableStack();
   const start = openPipe(4096);
-  const attach = options.onAttach ? socketPair() : undefined;
-  const announced = attach && new MonitorMessages(attach.ours);
+  for (const fd of [start.readEnd, start.writeEnd]) ends.adopt(fd, closeSync);
+  const announcement = options.onAttach && ends.use(new Announcement());
   const letGo = (): number => writeSync(start.writeEnd, "\0");
+  // The first byte lets the monitor begin, the second lets it call the runtime.
+  letGo();
+  const monitor = startMonitor({
+    monitor: host.monitor,
+    directory,
+    logFile: join(directory, "conmon.log"),
+    temporary: host.temporary,
+    args: monitorArguments(request, command),
+    pipes: [
+      { variable: "_OCI_STARTPIPE", fd: start.readEnd },
+      ...(announcement ? [{ variable: "_OCI_ATTACHPIPE", fd: announcement.fd }] : []),
+    ],
+  });
+  if (!announcement) return monitor;
   try {
-    // The first byte lets the monitor begin, the second lets it call the runtime.
-    letGo();
-    const monitor = startMonitor({
-      monitor: host.monitor,
-      directory,
-      logFile: join(directory, "conmon.log"),
-      temporary: host.temporary,
-      args: monitorArguments(request, command),
-      pipes: [
-        { variable: "_OCI_STARTPIPE", fd: start.readEnd },
-        ...(attach ? [{ variable: "_OCI_ATTACHPIPE", fd: attach.theirs }] : []),
-      ],
-    });
-    if (!attach) return monitor;
-    closeSync(attach.theirs);
-    if (!(await announced?.next())) {
-      monitor[Symbol.dispose]();
-      throw monitorErrors(join(directory, "conmon.log"));
-    }
+    if (!(await announcement.received())) throw monitorErrors(join(directory, "conmon.log"));
     options.onAttach?.(await connectStdio(directory, options));
     letGo();
     return monitor;
-  } finally {
-    announced?.close();
-    closeSync(start.readEnd);
-    closeSync(start.writeEnd);
+  } catch (error) {
+    monitor[Symbol.dispose]();
+    throw error;
+  }
+}
+
+/** Where the monitor says that its socket can be connected to. */
+class Announcement implements Disposable {
+  /** The monitor's end. */
+  readonly fd: number;
+  readonly #messages: MonitorMessages;
+  #handedOver = false;
+
+  constructor() {
+    const { ours, theirs } = socketPair();
+    this.fd = theirs;
+    this.#messages = new MonitorMessages(ours);
+  }
+
+  /** Once the monitor has its end. False if it ended without a word. */
+  async received(): Promise<boolean> {
+    this.#handOver();
+    const message = await within(this.#messages.next(), { what: "starting the monitor of an exec" });
+    return message !== undefined;
+  }
+
+  /** With our copy gone, the end of the monitor is the end of the connection. */
+  #handOver(): void {
+    if (!this.#handedOver) closeSync(this.fd);
+    this.#handedOver = true;
+  }
+
+  [Symbol.dispose](): void {
+    this.#handOver();
+    this.#messages.close();
   }
 }
 
@@ -211,7 +265,7 @@ function toState(directory: string, pid: number): ExecState {
   const monitorPid = Number(readFileSync(join(directory, "conmon.pid"), "utf8"));
   const identify = (id: number): ProcessIdentity => ({ pid: id, startTime: startTimeOf(id) ?? -1 });
   const state = { init: identify(pid), monitor: identify(monitorPid) };
-  const file = join(directory, "exec.json");
+  const file = join(directory, STATE_FILE);
   writeFileSync(`${file}.new`, JSON.stringify(state), { mode: 0o600 });
   renameSync(`${file}.new`, file);
   return state;
@@ -221,20 +275,27 @@ function toState(directory: string, pid: number): ExecState {
 export function recoverExecs(directory: string, containerId: string): OciExec[] {
   const names = existsSync(directory) ? readdirSync(directory) : [];
   return names.flatMap((id) => {
-    const place = join(directory, id);
-    const file = join(place, "exec.json");
-    if (!existsSync(file)) {
-      rmSync(place, { recursive: true, force: true });
+    try {
+      return recoverExec(id, join(directory, id), containerId) ?? [];
+    } catch (error) {
+      log("error", "an exec could not be recovered", { container: containerId, exec: id, error });
       return [];
     }
-    const state = JSON.parse(readFileSync(file, "utf8")) as ExecState;
-    const watcher = new ExitWatcher(exitDirectory(place));
-    const ended = watcher.wait(containerId, state.monitor).ended.then((record) => {
-      watcher[Symbol.dispose]();
-      return record ?? endWithoutMonitor(place, containerId, state);
-    });
-    return [new OciExec(id, place, state, ended)];
   });
+}
+
+function recoverExec(id: string, place: string, containerId: string): OciExec | undefined {
+  const state = readState<ExecState>(join(place, STATE_FILE));
+  if (!state) {
+    rmSync(place, { recursive: true, force: true });
+    return undefined;
+  }
+  const watcher = new ExitWatcher(exitDirectory(place));
+  const ended = watcher.wait(containerId, state.monitor).ended.then((record) => {
+    watcher[Symbol.dispose]();
+    return record ?? endWithoutMonitor(place, containerId, state);
+  });
+  return new OciExec(id, place, state, ended);
 }
 
 /** The monitor went without a word: perhaps it wrote the code before it was killed; if not, the process cannot go on. */

@@ -54,7 +54,7 @@ export class ExitWatcher implements Disposable {
     const expected: Expected = { monitor, file: `${this.#directory}/${name}`, settle: resolve };
     this.#expected.set(name, expected);
     // It may be there already: written between the task's creation and now, or while the daemon was down.
-    this.#look(name);
+    this.#tryLook(name);
     const stop = (): void => {
       if (this.#expected.get(name) === expected) this.#expected.delete(name);
     };
@@ -69,14 +69,23 @@ export class ExitWatcher implements Disposable {
   }
 
   #open(): void {
-    if (this.#watcher) return;
     mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
-    this.#watcher = watch(this.#directory, { persistent: false }, (_event, name) => {
-      if (name !== null) this.#look(name);
-    });
-    this.#watcher.on("error", (error) => log("warn", "watching for exits failed", { error }));
-    this.#timer = setInterval(() => this.#checkAll(), LIVENESS_INTERVAL);
+    this.#watcher ??= this.#watch();
+    this.#timer ??= setInterval(() => this.#checkAll(), LIVENESS_INTERVAL);
     this.#timer.unref();
+  }
+
+  /** Undefined when the host has no watch to give: then the timer sees the ends, later. */
+  #watch(): FSWatcher | undefined {
+    try {
+      const watcher = watch(this.#directory, { persistent: false }, (_event, name) => {
+        if (name !== null) this.#tryLook(name);
+      });
+      return watcher.on("error", (error) => log("warn", "watching for exits failed", { error }));
+    } catch (error) {
+      log("warn", "cannot watch for exits: they are seen a second later", { error });
+      return undefined;
+    }
   }
 
   #checkAll(): void {
@@ -88,6 +97,15 @@ export class ExitWatcher implements Disposable {
       } catch (error) {
         log("warn", "checking a monitor failed", { id: name, error: messageOf(error) });
       }
+    }
+  }
+
+  /** What cannot be read now is looked at again by the timer. */
+  #tryLook(name: string): void {
+    try {
+      this.#look(name);
+    } catch (error) {
+      log("warn", "reading an exit file failed", { id: name, error });
     }
   }
 

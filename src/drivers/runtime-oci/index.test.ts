@@ -1,13 +1,22 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { makeBusyboxRoot } from "../../../scripts/lib/busybox.mjs";
 import { type RuntimeUnderTest, runtimeContract, type SpecChange } from "../../core/runtime.contract.ts";
+import type { CreateTaskOptions } from "../../core/runtime.ts";
 import type { RuntimeSpec } from "../../core/runtime-spec.ts";
 import { detectCgroups, groupsBelow } from "../../linux/cgroups.ts";
 import { processArguments } from "../../linux/processes.ts";
 import { findProgram } from "./binaries.ts";
-import { engineCgroup, OciRuntime } from "./index.ts";
+import { engineCgroup, OciRuntime, type OciRuntimeOptions } from "./index.ts";
 
 let rootfs: string;
 
@@ -17,17 +26,22 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(rootfs, { recursive: true, force: true }));
 
-async function make(runtime: string): Promise<RuntimeUnderTest> {
+interface OciUnderTest extends RuntimeUnderTest {
+  readonly execRoot: string;
+}
+
+async function make(runtime: string, runtimes: OciRuntimeOptions["runtimes"] = {}): Promise<OciUnderTest> {
   const base = mkdtempSync("/tmp/runtime-oci-");
   const execRoot = join(base, "exec");
   const logs = join(base, "logs");
   mkdirSync(execRoot);
   mkdirSync(logs);
   const instance = base.slice(-6).padStart(8, "0");
-  const open = (): OciRuntime => new OciRuntime({ paths: { execRoot, instance }, runtime, runtimes: {} });
+  const open = (): OciRuntime => new OciRuntime({ paths: { execRoot, instance }, runtime, runtimes });
   let current = open();
   return {
     runtime: current,
+    execRoot,
     logs,
     async restart() {
       current[Symbol.dispose]();
@@ -56,7 +70,7 @@ async function make(runtime: string): Promise<RuntimeUnderTest> {
 function spec(
   id: string,
   args: readonly string[],
-  { instance, process = {}, resources }: SpecChange & { instance: string },
+  { instance, process = {}, resources, hostPids = false }: SpecChange & { instance: string },
 ): RuntimeSpec {
   return {
     ociVersion: "1.0.2",
@@ -82,7 +96,10 @@ function spec(
     linux: {
       cgroupsPath: `${engineCgroup(instance)}/${id}`,
       resources,
-      namespaces: [{ type: "mount" }, { type: "pid" }, { type: "ipc" }, { type: "uts" }, { type: "network" }],
+      namespaces: [
+        ...(hostPids ? [] : [{ type: "pid" as const }]),
+        ...(["mount", "ipc", "uts", "network"] as const).map((type) => ({ type })),
+      ],
     },
   };
 }
@@ -112,6 +129,91 @@ describe.if(findProgram("runc") !== undefined)("runc under conmon", () => {
     await task[Symbol.asyncDispose]();
     expect(subject.remains()).toEqual([]);
   });
+});
+
+function options(subject: OciUnderTest, id: string, args: readonly string[]): CreateTaskOptions {
+  return {
+    id,
+    spec: subject.spec(id, args),
+    tty: false,
+    stdin: false,
+    stdinOnce: false,
+    logPath: join(subject.logs, id),
+    runtime: undefined,
+    signal: new AbortController().signal,
+  };
+}
+
+test("torn notes of one task do not keep others from being found", async () => {
+  await using subject = await make("crun");
+  for (const id of ["torn", "torn-exec", "whole"]) {
+    const task = await subject.runtime.create(options(subject, id, ["sleep", "1000"]));
+    await task.start();
+  }
+  const exec = join(subject.execRoot, "tasks", "torn-exec", "execs", "one");
+  mkdirSync(exec, { recursive: true });
+  writeFileSync(join(exec, "exec.json"), "");
+  writeFileSync(join(subject.execRoot, "tasks", "torn", "task.json"), '{"bootId":');
+  const runtime = await subject.restart();
+  const found = await runtime.recover(new Set(["torn", "torn-exec", "whole"]));
+  expect([...found.keys()].sort()).toEqual(["torn-exec", "whole"]);
+  for (const task of found.values()) await task[Symbol.asyncDispose]();
+  expect(subject.remains()).toEqual([]);
+});
+
+test("what an end left behind is removed by the next start", async () => {
+  await using subject = await make("crun");
+  const first = await subject.runtime.create(options(subject, "again", ["true"]));
+  await first.start();
+  await first.exited;
+  const second = await subject.runtime.create(options(subject, "again", ["sleep", "1000"]));
+  await second.start();
+  expect(subject.runtime.create(options(subject, "again", ["true"]))).rejects.toThrow("exists already");
+  await second[Symbol.asyncDispose]();
+  expect(subject.remains()).toEqual([]);
+});
+
+test("a runtime that hangs is ended when its start is called off", async () => {
+  const hanging = join(rootfs, "..", `hanging-${process.pid}`);
+  writeFileSync(hanging, "#!/bin/sh\ncase $1 in --version) exec crun --version;; esac\nexec sleep 1000\n", {
+    mode: 0o755,
+  });
+  await using subject = await make("hanging", { hanging: { path: hanging, args: [] } });
+  const start = new AbortController();
+  const created = subject.runtime.create({ ...options(subject, "stuck", ["true"]), signal: start.signal });
+  const monitor = join(subject.execRoot, "tasks", "stuck", "conmon.pid");
+  while (!existsSync(monitor)) await Bun.sleep(5);
+  start.abort(new Error("called off"));
+  expect(created).rejects.toThrow("called off");
+  await created.catch(() => {});
+  expect(subject.remains()).toEqual([]);
+  rmSync(hanging);
+});
+
+test("near the limit of open files nothing more is started, and what runs goes on", async () => {
+  await using subject = await make("crun");
+  const task = await subject.runtime.create(options(subject, "before", ["sleep", "1000"]));
+  await task.start();
+  const limited = (soft: string) => Bun.spawnSync(["prlimit", `--pid=${process.pid}`, `--nofile=${soft}:`]);
+  const { stdout } = Bun.spawnSync([
+    "prlimit",
+    `--pid=${process.pid}`,
+    "--nofile",
+    "-o",
+    "SOFT",
+    "--noheadings",
+  ]);
+  limited("140");
+  try {
+    const refused = subject.runtime.create(options(subject, "after", ["true"]));
+    await expect(refused).rejects.toThrow("too many open files");
+  } finally {
+    limited(stdout.toString().trim());
+  }
+  await task.kill(9);
+  expect((await task.exited).exitCode).toBe(137);
+  await task[Symbol.asyncDispose]();
+  expect(subject.remains()).toEqual([]);
 });
 
 test("programs get no descriptor, directory or variable of the daemon's", async () => {

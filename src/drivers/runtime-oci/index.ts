@@ -15,14 +15,7 @@ import type { RuntimeSpec } from "../../core/runtime-spec.ts";
 import { CgroupMoves } from "../../linux/cgroup-moves.ts";
 import { Cgroup, detectCgroups, groupsBelow } from "../../linux/cgroups.ts";
 import { MS, mount } from "../../linux/mounts.ts";
-import {
-  isAlive,
-  type ProcessIdentity,
-  processArguments,
-  signalProcess,
-  startTimeOf,
-  waitUntilGone,
-} from "../../linux/processes.ts";
+import { isAlive, startTimeOf } from "../../linux/processes.ts";
 import {
   askVersion,
   getMonitor,
@@ -30,6 +23,7 @@ import {
   type RuntimeBinary,
   type RuntimeConfiguration,
 } from "./binaries.ts";
+import { within } from "./deadline.ts";
 import { ExitWatcher } from "./exits.ts";
 import { runtimeCommand } from "./host-view.ts";
 import { type MonitorMessage, monitorErrors, startMonitor } from "./monitor.ts";
@@ -39,6 +33,7 @@ import { withSeccompProgram } from "./seccomp-program.ts";
 import { toJson } from "./spec-json.ts";
 import { killCgroup, OciTask, removeTraces, type TaskHost } from "./task.ts";
 import { bootId, readTaskState, writeTaskState } from "./task-state.ts";
+import { endWorkers } from "./workers.ts";
 
 export interface OciRuntimeOptions extends RuntimeConfiguration {
   readonly paths: Pick<EnginePaths, "execRoot" | "instance">;
@@ -85,9 +80,7 @@ export class OciRuntime implements Runtime, Disposable {
 
     const paths = new TaskPaths(this.#host.execRoot, id);
     const cgroup = new Cgroup(this.#host.cgroups, spec.linux.cgroupsPath);
-    if (existsSync(paths.directory)) {
-      throw new ConflictError(`a task of container ${id} exists already`, { subject: id });
-    }
+    await this.#clearWay(paths, cgroup);
     await using undo = new AsyncDisposableStack();
     undo.defer(() => this.#destroy(paths, cgroup));
     mkdirSync(paths.directory, { mode: 0o700 });
@@ -115,8 +108,19 @@ export class OciRuntime implements Runtime, Disposable {
       logRotation: options.logRotation,
     };
     writeTaskState(paths, state);
+    const task = new OciTask(this.#host, paths, state);
     undo.move();
-    return new OciTask(this.#host, paths, state);
+    return task;
+  }
+
+  /** What an end left that could not be removed then may go now. @throws ConflictError; SystemError if it does not go */
+  async #clearWay(paths: TaskPaths, cgroup: Cgroup): Promise<void> {
+    if (!existsSync(paths.directory)) return;
+    const state = readTaskState(paths);
+    if (state && isAlive(state.init)) {
+      throw new ConflictError(`a task of container ${paths.id} exists already`, { subject: paths.id });
+    }
+    await this.#destroy(paths, state ? new Cgroup(this.#host.cgroups, state.cgroupPath) : cgroup);
   }
 
   /** The pid of the created init. @throws SystemError with the runtime's text in Docker's words */
@@ -141,8 +145,11 @@ export class OciRuntime implements Runtime, Disposable {
         ...(options.stdin && (!options.stdinOnce || options.tty) ? ["--leave-stdin-open"] : []),
       ],
     });
-    const message = await abortable(Promise.all([monitor.next(), monitor.detached]), options.signal);
-    return pidFrom(message[0], paths, options.spec);
+    const [message] = await within(Promise.all([monitor.next(), monitor.detached]), {
+      what: `creating container ${paths.id}`,
+      signal: options.signal,
+    });
+    return pidFrom(message, paths, options.spec);
   }
 
   sharedMemoryPath(id: string): string {
@@ -156,12 +163,16 @@ export class OciRuntime implements Runtime, Disposable {
     const known = new Set<string>();
     for (const id of found) {
       const paths = new TaskPaths(this.#host.execRoot, id);
-      const state = ids.has(id) ? readTaskState(paths) : undefined;
-      if (state && state.bootId === bootId()) {
-        tasks.set(id, new OciTask(this.#host, paths, state));
-        known.add(state.cgroupPath);
-      } else {
-        await this.#destroyUnknown(paths);
+      try {
+        const state = ids.has(id) ? readTaskState(paths) : undefined;
+        if (state && state.bootId === bootId()) {
+          known.add(state.cgroupPath);
+          tasks.set(id, new OciTask(this.#host, paths, state));
+        } else {
+          await this.#destroyUnknown(paths);
+        }
+      } catch (error) {
+        log("error", "a task could not be recovered; the next start tries again", { id, error });
       }
     }
     for (const name of readdirSync(exitsDirectory(this.#host.execRoot))) {
@@ -183,14 +194,18 @@ export class OciRuntime implements Runtime, Disposable {
       const path = `${parent}/${name}`;
       if (known.has(path)) continue;
       const cgroup = new Cgroup(this.#host.cgroups, path);
-      await killCgroup(cgroup);
-      await cgroup.remove();
+      try {
+        await killCgroup(cgroup);
+        await cgroup.remove();
+      } catch (error) {
+        log("error", "a cgroup that has no owner could not be removed", { path, error });
+      }
     }
   }
 
   /** Ends and removes a task of which nothing is certain: a create that failed, or what a dead daemon left half-made. */
   async #destroy(paths: TaskPaths, cgroup: Cgroup): Promise<void> {
-    await endWorkers(paths);
+    await endWorkers(paths.directory);
     await killCgroup(cgroup);
     await removeTraces(paths, cgroup);
   }
@@ -250,39 +265,4 @@ function cgroupOf(paths: TaskPaths): string | undefined {
   } catch {
     return undefined;
   }
-}
-
-/**
- * Kills what works on a task from outside of its cgroup, monitors and runtimes, and waits until they are gone. Again
- * and again: a monitor may have forked, and called its runtime, after it was looked for.
- */
-async function endWorkers(paths: TaskPaths): Promise<void> {
-  const deadline = performance.now() + 2000;
-  for (let workers = workersOf(paths); workers.length > 0; workers = workersOf(paths)) {
-    for (const worker of workers) signalProcess(worker, 9);
-    for (const worker of workers) await waitUntilGone(worker, 1000);
-    if (performance.now() > deadline) return;
-  }
-}
-
-/** The options by which conmon, crun and runc are told a directory or file of the task, or of one of its execs. */
-const PLACE_OPTIONS = ["-b", "--bundle", "--process"];
-
-/** Processes that were started for the task or one of its execs: found by their arguments. */
-function workersOf(paths: TaskPaths): ProcessIdentity[] {
-  const found: ProcessIdentity[] = [];
-  for (const { pid, args } of processArguments()) {
-    const places = args.filter((_, index) => PLACE_OPTIONS.includes(args[index - 1] ?? ""));
-    if (!places.some((place) => `${place}/`.startsWith(`${paths.directory}/`))) continue;
-    const startTime = startTimeOf(pid);
-    if (startTime !== undefined && isAlive({ pid, startTime })) found.push({ pid, startTime });
-  }
-  return found;
-}
-
-function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const onAbort = (): void => reject(signal.reason);
-  signal.addEventListener("abort", onAbort, { once: true });
-  return Promise.race([promise, aborted]).finally(() => signal.removeEventListener("abort", onAbort));
 }

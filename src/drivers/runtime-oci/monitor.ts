@@ -6,7 +6,9 @@
  */
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { SystemError } from "../../core/errors.ts";
+import { log } from "../../base/log.ts";
+import { SystemError, UnavailableError } from "../../core/errors.ts";
+import { openFilesLeft } from "../../linux/limits.ts";
 import { adoptSocket, socketPair } from "../../linux/sockets.ts";
 import { CLEAN_ENVIRONMENT } from "./binaries.ts";
 
@@ -37,24 +39,35 @@ export interface MonitorConnection extends Disposable {
 
 const SYNC_FD = 3;
 
+/** Kept for what goes on: clients, logs, ends of containers; and a spawn without a descriptor left blocks the daemon. */
+const RESERVED_DESCRIPTORS = 128;
+
+/** @throws UnavailableError when the daemon has hardly a descriptor left */
 export function startMonitor(options: MonitorOptions): MonitorConnection {
+  if (openFilesLeft() < RESERVED_DESCRIPTORS) {
+    throw new UnavailableError(
+      "too many open files: the daemon is near its limit and starts nothing more (raise its nofile limit)",
+    );
+  }
+  using theirs = new DisposableStack();
+  const output = theirs.adopt(openSync(options.logFile, "a", 0o600), closeSync);
   const sync = socketPair();
-  const log = openSync(options.logFile, "a", 0o600);
+  theirs.adopt(sync.theirs, closeSync);
+  const messages = new MonitorMessages(sync.ours);
   const pipes = options.pipes ?? [];
   const variables = Object.fromEntries(
     pipes.map(({ variable }, index) => [variable, String(SYNC_FD + 1 + index)]),
   );
   try {
-    const messages = new MonitorMessages(sync.ours);
     const child = Bun.spawn([options.monitor, ...options.args], {
       cwd: options.directory,
       env: { ...CLEAN_ENVIRONMENT, TMPDIR: options.temporary, _OCI_SYNCPIPE: String(SYNC_FD), ...variables },
-      stdio: ["ignore", "ignore", log, sync.theirs, ...pipes.map(({ fd }) => fd)],
+      stdio: ["ignore", "ignore", output, sync.theirs, ...pipes.map(({ fd }) => fd)],
     });
     return { next: () => messages.next(), detached: child.exited, [Symbol.dispose]: () => messages.close() };
-  } finally {
-    closeSync(sync.theirs);
-    closeSync(log);
+  } catch (error) {
+    messages.close();
+    throw error;
   }
 }
 
@@ -70,13 +83,17 @@ export class MonitorMessages {
   #wake: (() => void) | undefined;
   #rest = "";
   #closed = false;
-  readonly #socket: Promise<{ end(): void }>;
+  readonly #socket: Promise<{ end(): void } | undefined>;
 
   constructor(fd: number) {
     const decoder = new TextDecoder();
     this.#socket = adoptSocket(fd, {
       data: (bytes) => this.#take(decoder.decode(bytes, { stream: true })),
       close: () => this.#finish(),
+    }).catch((error) => {
+      log("error", "a monitor cannot be listened to", { error });
+      this.#finish();
+      return undefined;
     });
   }
 
@@ -90,7 +107,7 @@ export class MonitorMessages {
   }
 
   close(): void {
-    void this.#socket.then((socket) => socket.end());
+    void this.#socket.then((socket) => socket?.end());
   }
 
   #take(text: string): void {

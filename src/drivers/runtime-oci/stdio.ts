@@ -5,6 +5,7 @@
  * monitor closes stdin when a connection goes away.
  */
 import { followFile } from "../../base/file-follower.ts";
+import { log } from "../../base/log.ts";
 import { LogRecordParser } from "../../core/log-records.ts";
 import type { StdioChunk, StdioConnection } from "../../core/runtime.ts";
 import { AttachSocket } from "./attach-socket.ts";
@@ -34,7 +35,12 @@ export class TaskStdio {
     const queue = this.#options.logPath === undefined ? await this.#live() : undefined;
     const output = queue ? this.#readAndForget(queue) : this.#logged(abort.signal);
     const owns = stdin && this.#options.closable;
-    if (stdin && this.#options.stdin) await this.#connected();
+    try {
+      if (stdin && this.#options.stdin) await this.#connected();
+    } catch (error) {
+      abort.abort();
+      throw error;
+    }
     return {
       output,
       write: (bytes) => this.#write(bytes),
@@ -57,8 +63,13 @@ export class TaskStdio {
   async #live(): Promise<ChunkQueue> {
     const queue = new ChunkQueue(() => this.#balance());
     this.#queues.add(queue);
-    if (!(await this.#connected())) queue.end();
-    return queue;
+    try {
+      if (!(await this.#connected())) queue.end();
+      return queue;
+    } catch (error) {
+      this.#queues.delete(queue);
+      throw error;
+    }
   }
 
   async *#readAndForget(queue: ChunkQueue): AsyncGenerator<StdioChunk, void, void> {
@@ -73,12 +84,19 @@ export class TaskStdio {
   /** The slowest reader sets the pace. */
   #balance(): void {
     const held = [...this.#queues].some((queue) => queue.full);
-    void this.#socket?.then((socket) => socket?.hold(held));
+    void this.#socket?.then(
+      (socket) => socket?.hold(held),
+      () => {},
+    );
   }
 
   /** One connection for the task's life. Undefined when its monitor is gone. */
   #connected(): Promise<AttachSocket | undefined> {
-    this.#socket ??= this.#connect();
+    this.#socket ??= this.#connect().catch((error) => {
+      // It may work for the next client.
+      this.#socket = undefined;
+      throw error;
+    });
     return this.#socket;
   }
 
@@ -106,7 +124,10 @@ export class TaskStdio {
 
   #endInput(): void {
     if (!this.#options.stdin || !this.#options.closable) return;
-    void this.#connected().then((socket) => socket?.endInput());
+    void this.#connected().then(
+      (socket) => socket?.endInput(),
+      (error) => log("warn", "the end of input could not be passed on", { error }),
+    );
   }
 }
 

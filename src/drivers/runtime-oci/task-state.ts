@@ -1,5 +1,6 @@
 /** What is kept of a task on disk, so that the next daemon can take it over. Gone with the reboot that ends the task. */
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { log } from "../../base/log.ts";
 import type { LogRotation } from "../../core/logs.ts";
 import type { ProcessIdentity } from "../../linux/processes.ts";
 import type { TaskPaths } from "./paths.ts";
@@ -25,13 +26,20 @@ export function writeTaskState(paths: TaskPaths, state: TaskState): void {
   renameSync(`${paths.state}.new`, paths.state);
 }
 
-/** Undefined if create never got that far. */
+/** Undefined if create never got that far, or a power loss tore the file: its task is gone, too. */
 export function readTaskState(paths: TaskPaths): TaskState | undefined {
+  return readState<TaskState>(paths.state);
+}
+
+/** Undefined if it was never written, or only half. */
+export function readState<T>(file: string): T | undefined {
   try {
-    return JSON.parse(readFileSync(paths.state, "utf8")) as TaskState;
+    return JSON.parse(readFileSync(file, "utf8")) as T;
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
-    throw error;
+    if (!(error instanceof SyntaxError)) throw error;
+    log("warn", "a state file is damaged: what it was of counts as half-made", { file });
+    return undefined;
   }
 }
 

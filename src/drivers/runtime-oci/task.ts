@@ -70,6 +70,7 @@ export class OciTask implements Task {
     this.#paths = paths;
     this.#state = state;
     this.#cgroup = new Cgroup(host.cgroups, state.cgroupPath);
+    const rotator = rotateLog(paths, state);
     for (const exec of recoverExecs(paths.execs, paths.id)) {
       this.execs.set(exec.id, exec);
       void exec.forgotten.then(() => this.execs.delete(exec.id));
@@ -82,10 +83,7 @@ export class OciTask implements Task {
       closable: state.stdinOnce && !state.tty,
       ended: this.exited,
     });
-    if (state.logPath !== undefined && state.logRotation) {
-      const rotator = new LogRotator(state.logPath, paths.control, state.logRotation);
-      void this.exited.then(() => rotator[Symbol.dispose]());
-    }
+    void this.exited.then(() => rotator?.[Symbol.dispose]());
   }
 
   get pid(): number {
@@ -94,6 +92,10 @@ export class OciTask implements Task {
 
   get pidStartTime(): number {
     return this.#state.init.startTime;
+  }
+
+  get alive(): boolean {
+    return isAlive(this.#state.init);
   }
 
   get started(): boolean {
@@ -185,7 +187,9 @@ export class OciTask implements Task {
 
   async #dispose(): Promise<void> {
     try {
-      if (!this.#ended) await this.#end();
+      // Also when init has ended: in a PID namespace that is not its own, its children outlive it.
+      await killCgroup(this.#cgroup);
+      if (!this.#ended) await this.#awaitEnd();
       for (const exec of this.execs.values()) await exec[Symbol.asyncDispose]();
       await this.#endMonitor();
       await removeTraces(this.#paths, this.#cgroup);
@@ -195,12 +199,14 @@ export class OciTask implements Task {
     }
   }
 
-  /** Kills what runs and waits for the monitor to say so; a monitor that does not is killed as well. */
-  async #end(): Promise<void> {
-    await killCgroup(this.#cgroup);
-    const deadline = performance.now() + 2000;
+  /** All was killed: waits for the monitor to say so; a monitor that does not is killed as well. */
+  async #awaitEnd(): Promise<void> {
+    const patience = performance.now() + 2000;
+    const deadline = performance.now() + KILL_TIMEOUT;
     while (!this.#ended && isAlive(this.#state.monitor)) {
-      if (performance.now() > deadline) signalProcess(this.#state.monitor, 9);
+      const now = performance.now();
+      if (now > deadline) throw unkillableMonitor(this.id, this.#state.monitor.pid);
+      if (now > patience) signalProcess(this.#state.monitor, 9);
       await Promise.race([this.exited, sleep(20)]);
     }
     await this.exited;
@@ -213,11 +219,21 @@ export class OciTask implements Task {
     await waitUntilGone(this.#state.monitor, 1000);
   }
 
+  /** Never rejects: whatever cannot be found out, the end itself must become known. */
   async #settle(record: ExitRecord | undefined): Promise<TaskExit> {
-    const oomKilled = this.#cgroup.oomKills() > 0 || existsSync(this.#paths.oom);
+    const oomKilled = this.#ranOutOfMemory();
     const end = record ?? (await this.#endWithoutMonitor());
     this.#ended = true;
     return { ...end, oomKilled };
+  }
+
+  #ranOutOfMemory(): boolean {
+    try {
+      return this.#cgroup.oomKills() > 0 || existsSync(this.#paths.oom);
+    } catch (error) {
+      log("warn", "cannot tell whether a container ran out of memory", { id: this.id, error });
+      return existsSync(this.#paths.oom);
+    }
   }
 
   /** The monitor was killed: nobody holds the container's stdio or will tell its exit code. It cannot go on. */
@@ -253,6 +269,21 @@ export class OciTask implements Task {
     if (verb === "start") throw runtimeError("create", text, this.id);
     throw new SystemError(`OCI runtime ${verb} failed: ${text.trim()}: unknown`, { subject: this.id });
   }
+}
+
+/** A log that cannot be rotated does not keep its container from running, nor from being taken over. */
+function rotateLog({ id, control }: TaskPaths, { logPath, logRotation }: TaskState): LogRotator | undefined {
+  if (logPath === undefined || !logRotation) return undefined;
+  try {
+    return new LogRotator(logPath, control, logRotation);
+  } catch (error) {
+    log("error", "a container's log is not rotated", { id, error });
+    return undefined;
+  }
+}
+
+function unkillableMonitor(id: string, pid: number): SystemError {
+  return new SystemError(`the monitor (pid ${pid}) of ${id} does not die of SIGKILL`, { subject: id });
 }
 
 /** @throws SystemError if processes do not die */

@@ -237,14 +237,8 @@ export class OverlaySnapshotter implements Snapshotter, AsyncDisposable {
 
   /** Takes the name away at once, then deletes. What a crash leaves is found by its name at boot. */
   async #discard(path: string, parent: string): Promise<void> {
-    const removed = join(parent, `.removed-${randomBytes(8).toString("hex")}`);
-    try {
-      renameSync(path, removed);
-    } catch (error) {
-      if (hasCode(error, "ENOENT")) return;
-      throw error;
-    }
-    await rm(removed, { recursive: true, force: true });
+    const removed = takeNameAway(path, parent);
+    if (removed !== undefined) await rm(removed, { recursive: true, force: true });
   }
 
   async reconcile(owned: {
@@ -262,11 +256,18 @@ export class OverlaySnapshotter implements Snapshotter, AsyncDisposable {
     ]);
   }
 
+  /** All names are taken away before the first await: what is half deleted is nobody's snapshot or layer. */
   async #removeUnowned(directory: string, owned: ReadonlySet<string>): Promise<void> {
-    for (const name of readdirSync(directory)) {
-      if (owned.has(name)) continue;
+    const doomed = readdirSync(directory).filter((name) => !owned.has(name));
+    const removed = doomed.map((name) => {
       log("info", "removing what no one owns", { directory, name });
-      await rm(join(directory, name), { recursive: true, force: true });
+      return takeNameAway(join(directory, name), directory);
+    });
+    for (const path of removed) {
+      if (path === undefined) continue;
+      await rm(path, { recursive: true, force: true }).catch((error) =>
+        log("error", "what no one owns could not be removed; the next boot tries again", { path, error }),
+      );
     }
   }
 
@@ -318,6 +319,18 @@ function mountLayers(overlay: {
 
 function overlayOptions(lower: readonly string[], upper: string, work: string): string {
   return `lowerdir=${lower.join(":")},upperdir=${upper},workdir=${work},${FIXED_OPTIONS}`;
+}
+
+/** Where it is to be deleted; undefined if it is not there. */
+function takeNameAway(path: string, parent: string): string | undefined {
+  const removed = join(parent, `.removed-${randomBytes(8).toString("hex")}`);
+  try {
+    renameSync(path, removed);
+    return removed;
+  } catch (error) {
+    if (hasCode(error, "ENOENT")) return undefined;
+    throw error;
+  }
 }
 
 /** False if the target is there already: another caller committed the same layer first. */

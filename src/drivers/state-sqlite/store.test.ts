@@ -1,5 +1,16 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { NoSpaceError, SystemError } from "../../core/errors.ts";
@@ -68,6 +79,37 @@ describe("state in sqlite", () => {
     expect(documents.get("another")).toBe("z");
     expect(existsSync(`${path}.reserve`)).toBe(true);
   });
+
+  for (const within of ["a transaction", "none"] as const) {
+    test(`the first change that finds the disk full gets the reserve, within ${within}`, () => {
+      mount({ source: "tmpfs", target: directory, type: "tmpfs", data: "size=8m" });
+      using store = openSqliteStateStore(path);
+      const documents = store.table<string>("documents");
+      documents.put("state", "running");
+      documents.put("other", "x");
+      fillDisk();
+      // As long as it takes until the log needs another page of the file system.
+      for (let size = 1000; existsSync(`${path}.reserve`); size += 1000) {
+        const change = () => documents.put("state", "x".repeat(size));
+        if (within === "none") change();
+        else store.transaction(change);
+        expect(documents.get("state")).toHaveLength(size);
+      }
+      expect(() => documents.put("new", "x")).toThrow(NoSpaceError);
+      expect(documents.delete("other")).toBe(true);
+    });
+  }
+
+  function fillDisk(): void {
+    const fd = openSync(join(directory, "ballast"), "w");
+    try {
+      for (;;) writeSync(fd, new Uint8Array(4096));
+    } catch {
+      // Full: what the test wants.
+    } finally {
+      closeSync(fd);
+    }
+  }
 
   test("a file that is no database is a clear error", () => {
     writeFileSync(path, "this is not a database, and long enough to be looked at as one".repeat(20));

@@ -3,8 +3,8 @@
  * that). WAL with synchronous=FULL: a commit is one fdatasync of the log, and is there after a power loss.
  *
  * A full disk must not wedge the engine: removing things has to work while it lasts. So a reserve file is kept
- * beside the database; the first failure for want of space gives it back to the file system, and until it could
- * be refilled only transactions that add no row are let through.
+ * beside the database; the first failure for want of space gives it back to the file system, and what failed is
+ * tried once more. Until the reserve could be refilled only transactions that add no row are let through.
  *
  * Owns: the file's schema and durability. Leaves to others: what the documents mean.
  */
@@ -56,6 +56,7 @@ class SqliteStateStore implements StateStore {
       if (this.#depth > 0) this.#newTables.add(name);
       table = new SqliteTable(this.#database, name, {
         guard: (work) => this.#guard(work),
+        guardChange: (work) => this.#withReserve(() => this.#guard(work)),
         checkRoom: () => this.#checkRoom(),
       });
       this.#tables.set(name, table);
@@ -64,6 +65,24 @@ class SqliteStateStore implements StateStore {
   }
 
   transaction<T>(work: () => T): T {
+    return this.#withReserve(() => this.#transact(work));
+  }
+
+  /**
+   * Once more, if it failed for want of space and that gave up the reserve. What adds rows fails again: there is no
+   * room for it. Within a transaction there may be nothing left to go on with: it is tried again as a whole.
+   */
+  #withReserve<T>(work: () => T): T {
+    const spentBefore = this.#full;
+    try {
+      return work();
+    } catch (error) {
+      if (!(error instanceof NoSpaceError) || spentBefore || this.#depth > 0) throw error;
+      return work();
+    }
+  }
+
+  #transact<T>(work: () => T): T {
     const [begin, commit, rollback] =
       this.#depth === 0
         ? ["BEGIN IMMEDIATE", "COMMIT", "ROLLBACK"]
@@ -160,6 +179,8 @@ class SqliteStateStore implements StateStore {
 
 interface Owner {
   guard<T>(work: () => T): T;
+  /** For what adds no row: it may have the reserve. */
+  guardChange<T>(work: () => T): T;
   checkRoom(): void;
 }
 
@@ -189,14 +210,14 @@ class SqliteTable<T> implements Table<T>, Disposable {
 
   put(key: string, value: T): void {
     const document = JSON.stringify(value);
-    const replaced = this.#owner.guard(() => this.#update.run(key, document).changes > 0);
+    const replaced = this.#owner.guardChange(() => this.#update.run(key, document).changes > 0);
     if (replaced) return;
     this.#owner.checkRoom();
     this.#owner.guard(() => this.#insert.run(key, document));
   }
 
   delete(key: string): boolean {
-    return this.#owner.guard(() => this.#remove.run(key).changes > 0);
+    return this.#owner.guardChange(() => this.#remove.run(key).changes > 0);
   }
 
   entries(): [string, T][] {

@@ -8,8 +8,10 @@
  *
  * Restart policies go on in the background afterwards: a container that cannot start must not hold up the daemon.
  */
+import { existsSync } from "node:fs";
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path/posix";
+import { setTimeout as sleep } from "node:timers/promises";
 import { log } from "../../base/log.ts";
 import { type ContainerRecord, ZERO_TIME } from "../../core/container.ts";
 import { messageOf } from "../../core/errors.ts";
@@ -19,13 +21,12 @@ import type { Task, TaskExit } from "../../core/runtime.ts";
 import { recoverExecs } from "../exec/ends.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { discardContainer } from "./discard.ts";
-import { publish } from "./events.ts";
-import { afterExit, nextRestart, recordExit, scheduleRestart, superviseContainers } from "./exits.ts";
+import { scheduleRestart, settleEnd, superviseContainers } from "./exits.ts";
 import { volumeNamesOf } from "./mounts.ts";
 
-/** The exit code of a process that is gone without a trace: after a reboot of the host. As moby's. */
-const LOST = 255;
 const FIRST_BACKOFF = 100;
+/** So long the first request waits for what is being deleted; more goes on behind it. Milliseconds. */
+const DELETION_GRACE = 1_000;
 
 export interface BootOptions {
   /** Layers that images need; those of containers are added. */
@@ -48,39 +49,65 @@ export async function bootContainers(deps: ContainerDeps, { imageLayers }: BootO
   const surviving = new Set<string>(survivors.map(({ id }) => id));
 
   // A task nobody adopts goes first: it holds the namespaces, mounts and ports that are taken down next.
+  const abandoned = [...tasks].filter(([id]) => !surviving.has(id));
   await Promise.all(
-    [...tasks].filter(([id]) => !surviving.has(id)).map(([, task]) => task[Symbol.asyncDispose]()),
+    abandoned.map(([id, task]) =>
+      attempt("removing what is left of a task", { container: id }, () => task[Symbol.asyncDispose]()),
+    ),
   );
-  const sandboxes = await deps.networking.recover(survivors);
-  await deps.volumes.recover(
-    records.map(({ id, mounts }) => ({
-      id,
-      running: surviving.has(id),
-      volumes: volumeNamesOf(mounts),
-    })),
+  const sandboxes = await attempt("taking over networks", {}, () => deps.networking.recover(survivors));
+  const deletion = attempt("putting snapshots in order", {}, () =>
+    deps.snapshots.reconcile({
+      keys: new Set<string>(records.map(({ id }) => id)),
+      mounted: surviving,
+      layers: new Set([...imageLayers, ...records.flatMap(({ layers }) => layers)]),
+    }),
   );
-  await deps.snapshots.reconcile({
-    keys: new Set<string>(records.map(({ id }) => id)),
-    mounted: surviving,
-    layers: new Set([...imageLayers, ...records.flatMap(({ layers }) => layers)]),
-  });
+  await attempt("putting volumes in order", {}, () =>
+    deps.volumes.recover(usesOfVolumes(records, surviving)),
+  );
   await sweepDirectories(deps);
 
   for (const container of survivors) {
     const task = tasks.get(container.id);
-    const sandbox = sandboxes.get(container.id);
-    if (task && sandbox) await adopt(deps, container, task, sandbox);
+    if (task) await adopt(deps, container, task, sandboxes?.get(container.id));
   }
-  await recoverExecs(deps, new Map([...tasks].filter(([id]) => surviving.has(id))));
-  for (const container of records) {
-    if (surviving.has(container.id)) continue;
-    await settle(deps, container, exits.get(container.id)).catch((error) =>
-      log("error", "a container could not be brought in order", {
-        container: container.id,
-        error: messageOf(error),
-      }),
+  await attempt("taking over execs", {}, () =>
+    recoverExecs(deps, new Map([...tasks].filter(([id]) => surviving.has(id)))),
+  );
+  // Every record is in order at once; what is deleted with some of them may take its time.
+  const settled = records
+    .filter(({ id }) => !surviving.has(id))
+    .map((container) =>
+      attempt("bringing a container in order", { container: container.id }, () =>
+        settle(deps, container, exits.get(container.id)),
+      ),
     );
+  await Promise.race([Promise.all([deletion, ...settled]), sleep(DELETION_GRACE)]);
+}
+
+/**
+ * One object that cannot be put in order does not keep the daemon from serving all others: it is named in the log and
+ * left for the next time. Gives back nothing then.
+ */
+async function attempt<T>(
+  what: string,
+  subject: Readonly<Record<string, string>>,
+  work: () => Promise<T>,
+): Promise<T | undefined> {
+  try {
+    return await work();
+  } catch (error) {
+    log("error", `boot: ${what} failed; the next boot tries again`, { ...subject, error: messageOf(error) });
+    return undefined;
   }
+}
+
+function usesOfVolumes(
+  records: readonly ContainerRecord[],
+  running: ReadonlySet<string>,
+): Parameters<ContainerDeps["volumes"]["recover"]>[0] {
+  return records.map(({ id, mounts }) => ({ id, running: running.has(id), volumes: volumeNamesOf(mounts) }));
 }
 
 function mayHaveTask({ starting, state }: ContainerRecord): boolean {
@@ -95,19 +122,38 @@ async function exitsOf(tasks: ReadonlyMap<string, Task>): Promise<Map<string, Ta
   return new Map(exits);
 }
 
-/** Runs on as before: it is supervised, and released at its end like one that this daemon started. */
+/**
+ * Runs on as before: it is supervised, and released at its end like one that this daemon started. Whatever of it could
+ * not be taken over: its process goes on, and can be stopped.
+ */
 async function adopt(
   deps: ContainerDeps,
-  { id }: ContainerRecord,
+  container: ContainerRecord,
   task: Task,
-  sandbox: ContainerSandbox,
+  known: ContainerSandbox | undefined,
 ): Promise<void> {
+  const { id } = container;
+  const sandbox = known ?? unmanaged(container);
   const resources = new AsyncDisposableStack();
-  resources.use(await deps.snapshots.mount(id));
+  const root = await attempt("taking over a root", { container: id }, () => deps.snapshots.mount(id));
+  if (root) resources.use(root);
   resources.use(sandbox);
   resources.defer(() => deps.volumes.unmount(id));
   resources.use(task);
   deps.running.adopt(id, { task, sandbox, resources });
+}
+
+/** Stands for a network that could not be taken over. What it has in the kernel goes with the next start or boot. */
+function unmanaged({ id, networks }: ContainerRecord): ContainerSandbox {
+  log("error", "a container goes on without its network being looked after", { container: id });
+  return {
+    id,
+    namespacePath: "",
+    endpoints: networks,
+    ports: {},
+    files: {},
+    [Symbol.asyncDispose]: async () => {},
+  };
 }
 
 async function settle(
@@ -122,28 +168,12 @@ async function settle(
   } else if (container.starting) {
     await settleInterruptedStart(deps, container);
   } else if (status === "running" || status === "paused") {
-    await settleMissedExit(
-      deps,
-      container,
-      exit ?? { exitCode: LOST, exitedAt: Date.now(), oomKilled: false },
-    );
+    await settleEnd(deps, container.id, exit && { exit, ranFor: undefined });
   } else if (status === "restarting") {
     scheduleRestart(deps, container.id, FIRST_BACKOFF);
   } else if (container.state.startedAt !== ZERO_TIME) {
     await settleStopped(deps, container);
   }
-}
-
-async function settleMissedExit(deps: ContainerDeps, { id }: ContainerRecord, exit: TaskExit): Promise<void> {
-  const delay = nextRestart(deps, id, { exitCode: exit.exitCode, ranFor: Number.POSITIVE_INFINITY });
-  const stopped = recordExit(deps, id, exit, delay);
-  if (exit.oomKilled) publish(deps.events, stopped, "oom");
-  const ranFor = Date.parse(stopped.state.finishedAt) - Date.parse(stopped.state.startedAt);
-  publish(deps.events, stopped, "die", {
-    exitCode: String(exit.exitCode),
-    execDuration: String(Math.max(0, Math.floor(ranFor / 1000))),
-  });
-  await afterExit(deps, stopped, delay);
 }
 
 /**
@@ -183,11 +213,11 @@ async function settleStopped(deps: ContainerDeps, container: ContainerRecord): P
 /** Directories of creates that never came to a record, and of removals that came to delete theirs. */
 async function sweepDirectories(deps: ContainerDeps): Promise<void> {
   const directory = join(deps.paths.dataRoot, "containers");
-  const names = await readdir(directory).catch((error: unknown) => {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
-    throw error;
-  });
+  const names = existsSync(directory) ? await readdir(directory) : [];
   for (const name of names) {
-    if (!deps.store.byId(name)) await rm(join(directory, name), { recursive: true, force: true });
+    if (deps.store.byId(name)) continue;
+    await attempt("deleting a directory that has no owner", { container: name }, () =>
+      rm(join(directory, name), { recursive: true, force: true }),
+    );
   }
 }

@@ -78,8 +78,9 @@ export async function createContainer(deps: ContainerDeps, request: CreateReques
 
   await using undo = new AsyncDisposableStack();
   const layers = image?.layers ?? [];
-  await deps.snapshots.prepare(id, layers);
+  // Before it is made: what a full disk cuts short goes as well. The id is new, so nobody else's is meant.
   undo.defer(() => deps.snapshots.remove(id));
+  await deps.snapshots.prepare(id, layers);
   mkdirSync(containerDirectory(deps.paths, id), { recursive: true, mode: 0o710 });
   undo.defer(() => rmSync(containerDirectory(deps.paths, id), { recursive: true, force: true }));
   undo.defer(() => deps.volumes.release(id, { removeAnonymous: true }));

@@ -6,7 +6,7 @@ import type { EventSink } from "../../core/events.ts";
 import type { ContainerImages } from "../../core/image.ts";
 import type { LogDriver } from "../../core/logs.ts";
 import type { ContainerNetworking, ContainerSandbox } from "../../core/networking.ts";
-import type { Runtime, Task, TerminalSize } from "../../core/runtime.ts";
+import type { Runtime, TerminalSize } from "../../core/runtime.ts";
 import type { RuntimeProcess, RuntimeSpec } from "../../core/runtime-spec.ts";
 import type { Snapshotter } from "../../core/snapshots.ts";
 import type { ContainerVolumes } from "../../core/storage.ts";
@@ -36,7 +36,8 @@ export interface SpecInput {
 
 export interface ExecProcessInput {
   readonly container: ContainerRecord;
-  readonly task: Task;
+  /** As the host sees it. */
+  readonly rootfs: string;
   readonly exec: ExecConfig;
   readonly size: TerminalSize | undefined;
 }

@@ -13,7 +13,7 @@ import type { ContainerDeps } from "./deps.ts";
 import { discardContainer } from "./discard.ts";
 import { publish } from "./events.ts";
 import { restartDelay } from "./restart-policy.ts";
-import type { RunningContainer } from "./running.ts";
+import type { RunningContainer, UnsettledEnd } from "./running.ts";
 import { bringUp } from "./start.ts";
 import { exitCodeOfFailure, toStartFailure } from "./start-failure.ts";
 
@@ -21,6 +21,11 @@ import { exitCodeOfFailure, toStartFailure } from "./start-failure.ts";
 export function superviseContainers(deps: ContainerDeps): void {
   deps.running.supervise((id, running) => void seeOut(deps, id, running));
 }
+
+/** The exit code of a process whose end nobody could see. As moby's. */
+const LOST = 255;
+/** Milliseconds until what could not be written down is tried again. */
+const RETRY = 2_000;
 
 /** Waits for the task's end and deals with it. Never rejects. */
 async function seeOut(deps: ContainerDeps, id: string, running: RunningContainer): Promise<void> {
@@ -44,28 +49,95 @@ async function settleExit(
   running: RunningContainer,
   exit: TaskExit,
 ): Promise<void> {
-  const ranFor = performance.now() - running.startedAtMonotonic;
-  const delay = nextRestart(deps, id, { exitCode: exit.exitCode, ranFor });
-  let stopped: ContainerRecord;
+  const end = { exit, ranFor: performance.now() - running.startedAtMonotonic };
+  const recorded = tryRecording(deps, id, end);
+  deps.running.delete(id);
+  deps.execs.endOf(id);
+  await release(id, running);
+  if (recorded) announceEnd(deps, recorded.stopped, end);
+  running.markReleased();
+  deps.running.notifyExit(id, { exitCode: exit.exitCode, error: "" });
+  if (recorded) await afterExit(deps, recorded.stopped, recorded.delay);
+  else settleLater(deps, id, end);
+}
+
+interface Recorded {
+  readonly stopped: ContainerRecord;
+  /** Milliseconds until its policy restarts it, or undefined. */
+  readonly delay: number | undefined;
+}
+
+function tryRecording(deps: ContainerDeps, id: string, end: UnsettledEnd): Recorded | undefined {
   try {
-    stopped = recordExit(deps, id, exit, delay);
-  } finally {
-    deps.running.delete(id);
-    deps.execs.endOf(id);
-    await release(id, running);
+    return record(deps, id, end);
+  } catch (error) {
+    log("error", "the end of a container could not be written down; it is tried again", {
+      container: id,
+      exitCode: end.exit.exitCode,
+      error: messageOf(error),
+    });
+    return undefined;
   }
+}
+
+function record(deps: ContainerDeps, id: string, { exit, ranFor }: UnsettledEnd): Recorded {
+  const ran = ranFor ?? Number.POSITIVE_INFINITY;
+  const delay = nextRestart(deps, id, { exitCode: exit.exitCode, ranFor: ran });
+  return { stopped: recordExit(deps, id, exit, delay), delay };
+}
+
+function announceEnd(deps: ContainerDeps, stopped: ContainerRecord, { exit, ranFor }: UnsettledEnd): void {
+  const { startedAt, finishedAt } = stopped.state;
+  const ran = ranFor ?? Math.max(0, Date.parse(finishedAt) - Date.parse(startedAt));
   if (exit.oomKilled) publish(deps.events, stopped, "oom");
   publish(deps.events, stopped, "die", {
     exitCode: String(exit.exitCode),
-    execDuration: String(Math.floor(ranFor / 1000)),
+    execDuration: String(Math.floor(ran / 1000)),
   });
-  running.markReleased();
-  deps.running.notifyExit(id, { exitCode: exit.exitCode, error: "" });
+}
+
+/** The disk may be full: nobody waits for that, and nothing is forgotten. */
+function settleLater(deps: ContainerDeps, id: string, end: UnsettledEnd): void {
+  deps.running.setUnsettledEnd(id, end);
+  setTimeout(() => void tryToSettle(deps, id, end), RETRY);
+}
+
+async function tryToSettle(deps: ContainerDeps, id: string, end: UnsettledEnd): Promise<void> {
+  using _owner = await deps.locks.acquire(id);
+  if (deps.running.unsettledEnd(id) !== end || !deps.store.byId(id)) return;
+  try {
+    await settleEnd(deps, id, end);
+  } catch (error) {
+    log("error", "the end of a container could not be dealt with", {
+      container: id,
+      error: messageOf(error),
+    });
+    if (deps.running.unsettledEnd(id) === end) settleLater(deps, id, end);
+  }
+}
+
+/**
+ * Deals with the end of a container of which nothing is left but its record: what could not be written down before,
+ * or happened while no daemon looked. Without an `end`, nobody knows how. The lock is held.
+ */
+export async function settleEnd(
+  deps: ContainerDeps,
+  id: string,
+  end: UnsettledEnd = deps.running.unsettledEnd(id) ?? lostEnd(),
+): Promise<void> {
+  const { stopped, delay } = record(deps, id, end);
+  deps.running.setUnsettledEnd(id, undefined);
+  announceEnd(deps, stopped, end);
+  deps.running.notifyExit(id, { exitCode: end.exit.exitCode, error: "" });
   await afterExit(deps, stopped, delay);
 }
 
-/** What is due once a container has ended; also at boot, for one that ended while nobody looked. The lock is held. */
-export async function afterExit(
+function lostEnd(): UnsettledEnd {
+  return { exit: { exitCode: LOST, exitedAt: Date.now(), oomKilled: false }, ranFor: undefined };
+}
+
+/** What is due once a container has ended. The lock is held. */
+async function afterExit(
   deps: ContainerDeps,
   stopped: ContainerRecord,
   delay: number | undefined,
@@ -77,7 +149,7 @@ export async function afterExit(
 }
 
 /** Milliseconds until the policy restarts it, or undefined. */
-export function nextRestart(
+function nextRestart(
   deps: ContainerDeps,
   id: string,
   { exitCode, ranFor }: { exitCode: number; ranFor: number },
@@ -94,7 +166,7 @@ export function nextRestart(
 }
 
 /** Writes down the end together with what follows it: one commit tells boot what is left to do. */
-export function recordExit(
+function recordExit(
   deps: ContainerDeps,
   id: string,
   exit: TaskExit,
@@ -152,12 +224,13 @@ async function restartByPolicy(deps: ContainerDeps, id: string): Promise<void> {
   try {
     await bringUp(deps, container, { signal: AbortSignal.timeout(RESTART_DEADLINE) });
   } catch (error) {
-    await tryAgainLater(deps, id, error).catch((failure) =>
+    await tryAgainLater(deps, id, error).catch((failure) => {
       log("error", "a failed restart could not be written down", {
         container: id,
         error: messageOf(failure),
-      }),
-    );
+      });
+      scheduleRestart(deps, id, Math.max(RETRY, pending.backoff));
+    });
   }
 }
 

@@ -2,6 +2,7 @@
 import type { HostConfig } from "../../api/types.ts";
 import type { ContainerRecord } from "../../core/container.ts";
 import { ConflictError } from "../../core/errors.ts";
+import type { RunningContainers } from "./running.ts";
 import type { ContainerStore } from "./store.ts";
 
 export interface Joined {
@@ -23,6 +24,20 @@ export function joinedContainers(store: ContainerStore, container: ContainerReco
     ipc: join(store, container, IpcMode, "IPC", checkShareable),
     pid: join(store, container, PidMode, "PID namespace"),
   };
+}
+
+/**
+ * Namespaces are joined through a pid, which the kernel may give to another process once the donor's init is gone. To be
+ * asked after joining: a donor that is there now was there then. @throws ConflictError
+ */
+export function checkDonors(running: RunningContainers, { network, ipc, pid }: JoinedContainers): void {
+  for (const donor of [network, ipc, pid]) {
+    if (!donor || running.get(donor.id)?.task.alive) continue;
+    throw new ConflictError(
+      `cannot join the namespaces of a non running container: container ${donor.id} has exited`,
+      { subject: donor.id },
+    );
+  }
 }
 
 function join(

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { KeyedLock } from "../../base/keyed-lock.ts";
-import { NotFoundError } from "../../core/errors.ts";
+import { NoSpaceError, NotFoundError } from "../../core/errors.ts";
 import type { EngineEvent } from "../../core/events.ts";
 import type { Digest } from "../../core/ids.ts";
 import type { Task, TaskExit } from "../../core/runtime.ts";
@@ -21,6 +21,7 @@ import { RunningContainers } from "./running.ts";
 import { startContainer } from "./start.ts";
 import { killContainer, stopContainer } from "./stop.ts";
 import { ContainerStore } from "./store.ts";
+import { updateContainer } from "./update.ts";
 import { waitForContainer } from "./wait.ts";
 
 const signal = new AbortController().signal;
@@ -33,6 +34,10 @@ class FakeHost {
   readonly prepared = new Set<string>();
   readonly tables = new Map<string, Map<string, string>>();
   failAt: string | undefined;
+  /** Nothing can be written to the tables. */
+  full = false;
+  /** Making a task does not come to an end. */
+  hangs = false;
   /** Signals that end a process. */
   deadly = new Set([9, 15]);
   readonly dataRoot = mkdtempSync(join(tmpdir(), "t-containers-"));
@@ -57,6 +62,7 @@ class FakeTask implements Task {
   readonly pidStartTime = 7;
   readonly execs = new Map();
   readonly started = true;
+  alive = true;
   readonly id: string;
   readonly #host: FakeHost;
   readonly #exit = Promise.withResolvers<TaskExit>();
@@ -113,7 +119,10 @@ function fakeState(host: FakeHost): StateStore {
       host.tables.set(name, rows);
       return {
         get: (key) => (rows.has(key) ? (JSON.parse(rows.get(key) ?? "") as T) : undefined),
-        put: (key, value) => void rows.set(key, JSON.stringify(value)),
+        put(key, value) {
+          if (host.full) throw new NoSpaceError("no space left on device");
+          rows.set(key, JSON.stringify(value));
+        },
         delete: (key) => rows.delete(key),
         entries: () => [...rows].map(([key, row]) => [key, JSON.parse(row) as T]),
       };
@@ -155,8 +164,14 @@ function compose(host: FakeHost): ContainerDeps {
       },
       removeLayer: async () => {},
       layerUsage: async () => ({ size: 0, inodes: 0 }),
-      prepare: async (key) => void host.prepared.add(key),
-      mount: async () => ({ path: "/rootfs", ...host.resource("mount") }),
+      async prepare(key) {
+        host.prepared.add(key);
+        if (host.failAt === "prepare") throw new Error("prepare failed");
+      },
+      async mount(key) {
+        if (!host.prepared.has(key)) throw new NotFoundError(`snapshot ${key} does not exist`);
+        return { path: "/rootfs", ...host.resource("mount") };
+      },
       describe: () => ({ LowerDir: "", MergedDir: "", UpperDir: "", WorkDir: "" }),
       usage: async () => ({ size: 0, inodes: 0 }),
       remove: async (key) => void host.prepared.delete(key),
@@ -192,8 +207,9 @@ function compose(host: FakeHost): ContainerDeps {
     },
     runtime: {
       expectStart: () => {},
-      async create({ id }) {
+      async create({ id, signal: calledOff }) {
         host.step("task");
+        if (host.hangs) await new Promise((_, reject) => onAbort(calledOff, reject));
         const task = new FakeTask(id, host);
         host.tasks.set(id, task);
         return task;
@@ -234,6 +250,10 @@ function compose(host: FakeHost): ContainerDeps {
   };
 }
 
+function onAbort(signal: AbortSignal, listener: (reason: unknown) => void): void {
+  signal.addEventListener("abort", () => listener(signal.reason), { once: true });
+}
+
 let host: FakeHost;
 let deps: ContainerDeps;
 
@@ -268,8 +288,8 @@ async function end(id: string, exitCode: number): Promise<void> {
   await running?.released;
 }
 
-async function until(condition: () => boolean): Promise<void> {
-  for (let turn = 0; turn < 200 && !condition(); turn += 1) await Bun.sleep(5);
+async function until(condition: () => boolean, milliseconds = 1_000): Promise<void> {
+  for (let turn = 0; turn < milliseconds / 5 && !condition(); turn += 1) await Bun.sleep(5);
   expect(condition()).toBe(true);
 }
 
@@ -282,6 +302,12 @@ describe("create", () => {
     expect(String(failed?.reason.message)).toBe(
       `Conflict. The container name "/box" is already in use by container "${winner?.id}". You have to remove (or rename) that container to be able to reuse that name.`,
     );
+  });
+
+  test("leaves nothing of a file system that could not be prepared", async () => {
+    host.failAt = "prepare";
+    await expect(create()).rejects.toThrow("prepare failed");
+    expect(host.prepared.size).toBe(0);
   });
 
   test("leaves nothing when it fails, not even the name", async () => {
@@ -330,6 +356,25 @@ describe("start", () => {
     });
   }
 
+  test("makes the file system of a container that never ran again, if it was lost with the power", async () => {
+    const id = await create();
+    host.prepared.clear();
+    await startContainer(deps, id, { signal });
+    expect(host.prepared.has(id)).toBe(true);
+    await end(id, 0);
+    host.prepared.clear();
+    await expect(startContainer(deps, id, { signal })).rejects.toThrow(`snapshot ${id} does not exist`);
+  });
+
+  test("in the namespaces of a container that ends meanwhile is undone", async () => {
+    const donor = await create({ IpcMode: "shareable" }, "donor");
+    await startContainer(deps, donor, { signal });
+    const id = await create({ PidMode: `container:${donor}` });
+    taskOf(donor).alive = false;
+    await expect(startContainer(deps, id, { signal })).rejects.toThrow(`container ${donor} has exited`);
+    expect(host.tasks.has(id)).toBe(false);
+  });
+
   test("of a running container changes nothing", async () => {
     const id = await create();
     await startContainer(deps, id, { signal });
@@ -377,6 +422,13 @@ describe("a container with --rm", () => {
     expect(deps.store.list()).toEqual([]);
   });
 
+  test("survives two restarts by hand at the same time", async () => {
+    const id = await create({ AutoRemove: true });
+    await startContainer(deps, id, { signal });
+    await Promise.all([restartContainer(deps, id, {}), restartContainer(deps, id, {})]);
+    expect(deps.store.byId(id)?.state.status).toBe("running");
+  });
+
   test("survives a restart by hand", async () => {
     const id = await create({ AutoRemove: true });
     await startContainer(deps, id, { signal });
@@ -405,6 +457,39 @@ describe("a restart policy", () => {
     await Bun.sleep(150);
     expect(deps.store.byId(id)?.state.status).toBe("exited");
     expect(host.actions()).toEqual(["create", "start", "die", "stop"]);
+  });
+
+  test("that is called off lets go of who waits for the container's end", async () => {
+    const id = await create({ RestartPolicy: { Name: "always" } });
+    await startContainer(deps, id, { signal });
+    await end(id, 6);
+    const ends = (["not-running", "next-exit"] as const).map((condition) =>
+      waitForContainer(deps, id, { condition, signal }),
+    );
+    await stopContainer(deps, id, {});
+    expect(await Promise.all(ends)).toEqual([
+      { exitCode: 6, error: "" },
+      { exitCode: 6, error: "" },
+    ]);
+  });
+
+  test("leaves nothing of it behind when the container is removed", async () => {
+    const id = await create({ RestartPolicy: { Name: "always" } });
+    await startContainer(deps, id, { signal });
+    await end(id, 1);
+    await removeContainer(deps, id, { force: true, volumes: false, link: false });
+    expect(deps.running.pendingRestart(id)).toBeUndefined();
+  });
+
+  test("goes on when a failed restart could not be written down", async () => {
+    const id = await create({ RestartPolicy: { Name: "always" } });
+    await startContainer(deps, id, { signal });
+    await end(id, 1);
+    host.full = true;
+    await Bun.sleep(200);
+    host.full = false;
+    await until(() => deps.store.byId(id)?.state.status === "running", 5_000);
+    await stopContainer(deps, id, {});
   });
 
   test("leaves alone what was killed by hand", async () => {
@@ -438,9 +523,56 @@ describe("stop", () => {
     expect(kills.map(({ actor }) => actor.attributes.signal)).toEqual(["15", "9"]);
   });
 
+  test("waits for as long as it is told, however long that is", async () => {
+    const id = await create();
+    host.deadly = new Set([9]);
+    await startContainer(deps, id, { signal });
+    const client = new AbortController();
+    const stopped = stopContainer(deps, id, { timeout: 3_000_000, aborted: client.signal });
+    await Bun.sleep(50);
+    expect(deps.store.byId(id)?.state.status).toBe("running");
+    client.abort();
+    await stopped;
+  });
+
+  test("calls off a start that hangs", async () => {
+    const id = await create();
+    host.hangs = true;
+    const started = startContainer(deps, id, { signal }).catch(({ message }) => message);
+    await expect(stopContainer(deps, id, {})).rejects.toThrow("Container is already stopped");
+    expect(await started).toContain("was called off");
+    expect(host.journal.slice(-2)).toEqual(["unnetwork", "unmount"]);
+    await removeContainer(deps, id, { force: false, volumes: false, link: false });
+  }, 20_000);
+
   test("of what does not run changes nothing", async () => {
     const id = await create();
     await expect(stopContainer(deps, id, {})).rejects.toThrow("Container is already stopped");
+  });
+});
+
+describe("update", () => {
+  test("changes limits and the restart policy, and nothing of what a container is", async () => {
+    const id = await create();
+    await updateContainer(deps, id, {
+      Memory: 64 << 20,
+      MemorySwap: -1,
+      PidsLimit: 10,
+      RestartPolicy: { Name: "on-failure" },
+      Init: true,
+      CgroupParent: "/elsewhere",
+      DeviceCgroupRules: ["c 1:3 mr"],
+      Devices: [{ PathOnHost: "/dev/kmsg", PathInContainer: "/dev/kmsg", CgroupPermissions: "rwm" }],
+    });
+    const { hostConfig } = deps.store.get(id);
+    expect(hostConfig).toMatchObject({
+      Memory: 64 << 20,
+      PidsLimit: 10,
+      RestartPolicy: { Name: "on-failure" },
+    });
+    for (const name of ["Init", "CgroupParent", "DeviceCgroupRules", "Devices"] as const) {
+      expect(hostConfig[name] || undefined).toBeUndefined();
+    }
   });
 });
 
@@ -455,6 +587,46 @@ describe("remove", () => {
     await removeContainer(deps, "box", { ...options, force: true });
     expect(deps.store.list()).toEqual([]);
     expect(host.actions()).toEqual(["create", "start", "kill", "die", "destroy"]);
+  });
+});
+
+describe("an end that cannot be written down", () => {
+  async function endWhileFull(hostConfig: CreateRequest["hostConfig"] = {}): Promise<string> {
+    const id = await create(hostConfig);
+    await startContainer(deps, id, { signal });
+    host.full = true;
+    await end(id, 9);
+    return id;
+  }
+
+  test("is told to who waits, and written down when there is room", async () => {
+    const id = await create();
+    await startContainer(deps, id, { signal });
+    const ended = waitForContainer(deps, id, { condition: "not-running", signal });
+    host.full = true;
+    await end(id, 9);
+    expect(await ended).toEqual({ exitCode: 9, error: "" });
+    expect(host.journal.slice(-3)).toEqual(["untask", "unnetwork", "unmount"]);
+    host.full = false;
+    await until(() => deps.store.byId(id)?.state.status === "exited", 5_000);
+    expect(deps.store.byId(id)?.state.exitCode).toBe(9);
+    expect(host.actions()).toEqual(["create", "start", "die"]);
+  });
+
+  test("is written down by a stop", async () => {
+    const id = await endWhileFull({ RestartPolicy: { Name: "always" } });
+    await expect(stopContainer(deps, id, {})).rejects.toThrow("no space left on device");
+    host.full = false;
+    await stopContainer(deps, id, {});
+    expect(deps.store.byId(id)?.state).toMatchObject({ status: "exited", exitCode: 9 });
+  });
+
+  test("does not stand in the way of a removal", async () => {
+    const id = await endWhileFull();
+    host.full = false;
+    await removeContainer(deps, id, { force: true, volumes: false, link: false });
+    expect(deps.store.list()).toEqual([]);
+    expect(host.actions()).toEqual(["create", "start", "die", "destroy"]);
   });
 });
 
@@ -501,6 +673,53 @@ describe("a daemon that was killed", () => {
     await reboot();
     expect(deps.store.byId(id)).toMatchObject({ starting: false, state: { status: "created" } });
     expect(host.journal).toEqual(["untask"]);
+  });
+
+  for (const step of ["mount", "network"]) {
+    test(`can still stop a container when ${step} could not be taken over`, async () => {
+      const id = await create();
+      deps.running.supervise(() => {});
+      await startContainer(deps, id, { signal });
+      host.failAt = step;
+      await reboot();
+      expect(deps.store.byId(id)?.state.status).toBe("running");
+      await stopContainer(deps, id, {});
+      expect(deps.store.byId(id)?.state.status).toBe("exited");
+    });
+  }
+
+  test("comes up though something of each kind cannot be put in order", async () => {
+    const [one, other] = [await create({}, "one"), await create({ AutoRemove: true }, "other")];
+    deps.running.supervise(() => {});
+    for (const id of [one, other]) {
+      await startContainer(deps, id, { signal });
+      taskOf(id).end(3);
+      taskOf(id)[Symbol.asyncDispose] = () => Promise.reject(new Error("cgroups are still in use"));
+    }
+    host.events.length = 0;
+    const broken = () => Promise.reject(new Error("broken"));
+    deps = compose(host);
+    deps = {
+      ...deps,
+      snapshots: { ...deps.snapshots, reconcile: broken },
+      volumes: { ...deps.volumes, recover: broken },
+      networking: { ...deps.networking, recover: broken },
+    };
+    await bootContainers(deps, { imageLayers: new Set() });
+    expect(deps.store.byId(one)?.state).toMatchObject({ status: "exited", exitCode: 3 });
+    expect(deps.store.byId(other)).toBeUndefined();
+  });
+
+  test("comes up while leftovers are still being deleted", async () => {
+    const id = await create();
+    deps.store.update(id, ({ state }) => ({ state: { ...state, status: "removing" } }));
+    const { promise: deleted, resolve: finish } = Promise.withResolvers<void>();
+    deps = compose(host);
+    deps = { ...deps, snapshots: { ...deps.snapshots, remove: () => deleted, reconcile: () => deleted } };
+    await bootContainers(deps, { imageLayers: new Set() });
+    expect(deps.store.byId(id)?.state.status).toBe("removing");
+    finish();
+    await until(() => deps.store.byId(id) === undefined);
   });
 
   test("finishes a removal", async () => {

@@ -3,12 +3,13 @@ import { type ContainerRecord, isRunning } from "../../core/container.ts";
 import { ConflictError } from "../../core/errors.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { publish } from "./events.ts";
+import { ownContainer } from "./owner.ts";
 import type { RunningContainer } from "./running.ts";
 
 /** @throws ConflictError unless it runs and is not paused */
 export async function pauseContainer(deps: ContainerDeps, reference: string): Promise<void> {
   const { id } = deps.store.get(reference);
-  using _owner = await deps.locks.acquire(id);
+  using _owner = await ownContainer(deps, id);
   const container = deps.store.get(id);
   if (container.state.status === "paused") {
     throw new ConflictError(`container ${id} is already paused`, { subject: id });
@@ -22,7 +23,7 @@ export async function pauseContainer(deps: ContainerDeps, reference: string): Pr
 /** @throws ConflictError unless it is paused */
 export async function unpauseContainer(deps: ContainerDeps, reference: string): Promise<void> {
   const { id } = deps.store.get(reference);
-  using _owner = await deps.locks.acquire(id);
+  using _owner = await ownContainer(deps, id);
   const container = deps.store.get(id);
   if (container.state.status !== "paused") {
     throw new ConflictError(`container ${id} is not paused`, { subject: id });

@@ -3,6 +3,7 @@ import { type ContainerRecord, isRunning } from "../../core/container.ts";
 import { ConflictError, messageOf, SystemError } from "../../core/errors.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { discardContainer } from "./discard.ts";
+import { ownContainer, ownContainerToEnd } from "./owner.ts";
 import { forceStop } from "./stop.ts";
 
 export interface RemoveOptions {
@@ -34,12 +35,25 @@ export async function removeContainer(
       });
     });
   }
-  using _owner = await deps.locks.acquire(id);
+  using _owner = await ownToRemove(deps, id, options);
   const container = deps.store.byId(id);
   // A `--rm` container is gone with its process: what was asked for is the case.
   if (!container) return;
   checkRemovable(container);
   await discardContainer(deps, container, { removeVolumes: options.volumes });
+}
+
+/** @throws ConflictError when the owner is deleting it, which may take long; UnavailableError when it does something else */
+async function ownToRemove(
+  deps: ContainerDeps,
+  id: string,
+  { force }: Pick<RemoveOptions, "force">,
+): Promise<Disposable> {
+  try {
+    return await (force ? ownContainerToEnd(deps, id) : ownContainer(deps, id));
+  } catch (error) {
+    throw deps.store.byId(id)?.state.status === "removing" ? alreadyRemoving(id) : error;
+  }
 }
 
 function checkRemovable(container: ContainerRecord): void {
@@ -76,7 +90,7 @@ export async function pruneContainers(
   let reclaimed = 0;
   for (const { id } of deps.store.list().filter((container) => !isRunning(container) && matches(container))) {
     if (signal.aborted) break;
-    using _owner = await deps.locks.acquire(id);
+    using _owner = await ownContainer(deps, id);
     const container = deps.store.byId(id);
     if (!container || isRunning(container) || container.state.status === "removing") continue;
     const { size } = await deps.snapshots.usage(id);

@@ -3,6 +3,7 @@ import { ConflictError, InvalidParameterError } from "../../core/errors.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { publish } from "./events.ts";
 import { parseContainerName } from "./names.ts";
+import { ownContainer } from "./owner.ts";
 
 /** @throws InvalidParameterError, ConflictError when the name is taken, also by the container itself */
 export async function renameContainer(
@@ -13,7 +14,7 @@ export async function renameContainer(
   if (newName === "") throw new InvalidParameterError("Neither old nor new names may be empty");
   const { id } = deps.store.get(reference);
   const name = parseContainerName(newName);
-  using _owner = await deps.locks.acquire(id);
+  using _owner = await ownContainer(deps, id);
   const { name: oldName } = deps.store.get(id);
   if (name === oldName) {
     throw new InvalidParameterError("Renaming a container with the same name as its current name");

@@ -3,8 +3,9 @@
  * container, the clients that wait for a container to start, end or go away, and timers of restart policies.
  * Nothing in here is durable; boot rebuilds it from the records and the kernel.
  */
+import { ConflictError } from "../../core/errors.ts";
 import type { ContainerSandbox } from "../../core/networking.ts";
-import type { Task } from "../../core/runtime.ts";
+import type { Task, TaskExit } from "../../core/runtime.ts";
 
 export interface RunningContainer {
   readonly task: Task;
@@ -36,8 +37,10 @@ export class RunningContainers {
   readonly #removalWaiters = new Map<string, Set<(ended: Ended) => void>>();
   readonly #attachWaiters = new Map<string, Set<AttachWaiter>>();
   readonly #restarts = new Map<string, PendingRestart>();
-  /** Ids whose next exit must be followed by neither restart policy nor removal: `docker restart` is at work. */
-  readonly #held = new Set<string>();
+  readonly #starts = new Map<string, AbortController>();
+  readonly #unsettled = new Map<string, UnsettledEnd>();
+  /** Whose next exit must be followed by neither restart policy nor removal, and how many `docker restart` are at work. */
+  readonly #held = new Map<string, number>();
   #supervisor: (id: string, running: RunningContainer) => void = () => {
     throw new Error("nobody supervises containers yet");
   };
@@ -84,7 +87,35 @@ export class RunningContainers {
     settle(this.#exitWaiters, id, ended);
     settle(this.#removalWaiters, id, ended);
     this.#attachWaiters.delete(id);
-    this.#held.delete(id);
+    this.#unsettled.delete(id);
+    this.setPendingRestart(id, undefined);
+  }
+
+  /** A start is at work; its signal aborts when somebody calls it off. Dispose when it is over. */
+  beginStart(id: string): Disposable & { readonly signal: AbortSignal } {
+    const start = new AbortController();
+    this.#starts.set(id, start);
+    return {
+      signal: start.signal,
+      [Symbol.dispose]: () => {
+        if (this.#starts.get(id) === start) this.#starts.delete(id);
+      },
+    };
+  }
+
+  /** Without effect if none is at work. */
+  callOffStart(id: string): void {
+    this.#starts.get(id)?.abort(new ConflictError(`the start of container ${id} was called off`));
+  }
+
+  /** The end of a container that could not be written down yet. */
+  unsettledEnd(id: string): UnsettledEnd | undefined {
+    return this.#unsettled.get(id);
+  }
+
+  setUnsettledEnd(id: string, end: UnsettledEnd | undefined): void {
+    if (end) this.#unsettled.set(id, end);
+    else this.#unsettled.delete(id);
   }
 
   /** Runs `connect` in the next start, between making the task and running its program. Dispose to withdraw. */
@@ -107,18 +138,32 @@ export class RunningContainers {
   }
 
   setPendingRestart(id: string, restart: PendingRestart | undefined): void {
+    const before = this.#restarts.get(id);
+    if (before?.timer !== restart?.timer) clearTimeout(before?.timer);
     if (restart) this.#restarts.set(id, restart);
     else this.#restarts.delete(id);
   }
 
   hold(id: string): Disposable {
-    this.#held.add(id);
-    return { [Symbol.dispose]: () => void this.#held.delete(id) };
+    this.#held.set(id, (this.#held.get(id) ?? 0) + 1);
+    return {
+      [Symbol.dispose]: () => {
+        const left = (this.#held.get(id) ?? 1) - 1;
+        if (left > 0) this.#held.set(id, left);
+        else this.#held.delete(id);
+      },
+    };
   }
 
   isHeld(id: string): boolean {
     return this.#held.has(id);
   }
+}
+
+export interface UnsettledEnd {
+  readonly exit: TaskExit;
+  /** Milliseconds, by the monotonic clock; undefined if this daemon did not see it start. */
+  readonly ranFor: number | undefined;
 }
 
 /** The backoff of a restart policy. */

@@ -6,19 +6,20 @@
  *
  * Whoever calls `bringUp` holds the container's lock. What happens at its end is in `exits.ts`.
  */
-import { writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { log } from "../../base/log.ts";
 import { nowNano, toRfc3339 } from "../../base/times.ts";
-import { type ContainerRecord, isRunning } from "../../core/container.ts";
-import { ConflictError, NotModifiedError } from "../../core/errors.ts";
+import { type ContainerRecord, isRunning, ZERO_TIME } from "../../core/container.ts";
+import { ConflictError, messageOf, NotFoundError, NotModifiedError } from "../../core/errors.ts";
 import type { ContainerSandbox } from "../../core/networking.ts";
 import type { CreateTaskOptions } from "../../core/runtime.ts";
+import type { MountedRoot } from "../../core/snapshots.ts";
 import type { ContainerDeps, SpecInput } from "./deps.ts";
 import { discardContainer } from "./discard.ts";
 import { publish } from "./events.ts";
-import { joinedContainers } from "./joined.ts";
+import { checkDonors, joinedContainers } from "./joined.ts";
 import { prepareMounts } from "./mounts.ts";
-import { identityFiles } from "./paths.ts";
+import { containerDirectory, identityFiles } from "./paths.ts";
 import { exitCodeOfFailure, toStartFailure } from "./start-failure.ts";
 
 /**
@@ -38,7 +39,9 @@ export async function startContainer(
     deps.running.setPendingRestart(id, undefined);
     await bringUp(deps, { ...container, restartCount: 0 }, options);
   } catch (error) {
-    await abandonStart(deps, id, error);
+    await abandonStart(deps, id, error).catch((failure) =>
+      log("error", "a failed start could not be written down", { container: id, error: messageOf(failure) }),
+    );
     throw error;
   }
 }
@@ -64,9 +67,11 @@ function checkStartable(container: ContainerRecord): void {
 export async function bringUp(
   deps: ContainerDeps,
   stopped: ContainerRecord,
-  { signal }: { signal: AbortSignal },
+  options: { signal: AbortSignal },
 ): Promise<void> {
   const { id } = stopped;
+  using start = deps.running.beginStart(id);
+  const signal = AbortSignal.any([options.signal, start.signal]);
   deps.runtime.expectStart();
   const joined = joinedContainers(deps.store, stopped);
   const container = deps.store.update(id, () => ({
@@ -77,7 +82,7 @@ export async function bringUp(
   }));
 
   await using undo = new AsyncDisposableStack();
-  const root = undo.use(await deps.snapshots.mount(id));
+  const root = undo.use(await mountRoot(deps, container));
   const sandbox = undo.use(await deps.networking.create(container, { joined: joined.network, signal }));
   const files = writeIdentityFiles(deps, container, { sandbox, joined: joined.network });
   const prepared = undo.use(await prepareMounts(container, deps.volumes));
@@ -96,6 +101,7 @@ export async function bringUp(
         signal,
       }),
     );
+    checkDonors(deps.running, joined);
     await deps.running.connectAttached(id, task);
     await task.start();
 
@@ -117,6 +123,22 @@ export async function bringUp(
     deps.running.adopt(id, { task, sandbox, resources: undo.move() });
   } catch (error) {
     throw toStartFailure(error);
+  }
+}
+
+/**
+ * The directories of a snapshot may be lost with the power though the record is there. In one that never ran there was
+ * nothing: it is made again. @throws NotFoundError
+ */
+async function mountRoot(deps: ContainerDeps, { id, layers, state }: ContainerRecord): Promise<MountedRoot> {
+  try {
+    return await deps.snapshots.mount(id);
+  } catch (error) {
+    if (!(error instanceof NotFoundError) || state.startedAt !== ZERO_TIME) throw error;
+    log("warn", "a container that never ran has lost its file system: made again", { container: id });
+    await deps.snapshots.prepare(id, layers);
+    mkdirSync(containerDirectory(deps.paths, id), { recursive: true, mode: 0o710 });
+    return await deps.snapshots.mount(id);
   }
 }
 

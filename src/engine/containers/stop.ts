@@ -6,6 +6,8 @@ import { type ContainerRecord, isRunning } from "../../core/container.ts";
 import { ConflictError, NotModifiedError, SystemError } from "../../core/errors.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { publish } from "./events.ts";
+import { settleEnd } from "./exits.ts";
+import { ownContainerToEnd } from "./owner.ts";
 import type { RunningContainer } from "./running.ts";
 import { parseSignal } from "./signals.ts";
 
@@ -16,6 +18,8 @@ const STOP_TIMEOUT = 10;
 const KILL_DEADLINE = 10_000;
 /** `kill` comes back at once where the process dies at once, as clients expect of SIGKILL. Milliseconds. */
 const KILL_GRACE = 2_000;
+/** A timer of more milliseconds would run out at once; 24 days are as good as for ever. */
+const LONGEST_TIMER = 2 ** 31 - 1;
 
 export interface StopOptions {
   /** Name or number; the container's own stop signal if absent. */
@@ -42,23 +46,30 @@ export async function stopContainer(
 
 /** Tells policies to leave it alone. Gives back what is to be stopped, or undefined if it only waited for a restart. */
 async function beginStop(deps: ContainerDeps, id: string): Promise<RunningContainer | undefined> {
-  using _owner = await deps.locks.acquire(id);
+  using _owner = await ownContainerToEnd(deps, id);
   const container = deps.store.get(id);
   if (!isRunning(container)) throw new NotModifiedError("Container is already stopped", { subject: id });
   if (cancelRestart(deps, container)) return undefined;
+  return await keepStopped(deps, id);
+}
+
+/** From now on no policy restarts it. Gives back what runs; a record without a process behind it is settled. */
+async function keepStopped(deps: ContainerDeps, id: string): Promise<RunningContainer | undefined> {
   deps.store.update(id, () => ({ manuallyStopped: true }));
-  return deps.running.get(id);
+  const running = deps.running.get(id);
+  if (!running) await settleEnd(deps, id);
+  return running;
 }
 
 /** A container in backoff is stopped by forgetting its restart. The lock is held. True if it was one. */
 function cancelRestart(deps: ContainerDeps, container: ContainerRecord): boolean {
   if (container.state.status !== "restarting") return false;
-  clearTimeout(deps.running.pendingRestart(container.id)?.timer);
-  deps.running.setPendingRestart(container.id, undefined);
-  deps.store.update(container.id, ({ state }) => ({
+  const { state } = deps.store.update(container.id, ({ state: current }) => ({
     manuallyStopped: true,
-    state: { ...state, status: "exited" },
+    state: { ...current, status: "exited" },
   }));
+  deps.running.setPendingRestart(container.id, undefined);
+  deps.running.notifyExit(container.id, { exitCode: state.exitCode, error: state.error });
   return true;
 }
 
@@ -127,7 +138,7 @@ async function beginKill(
   reference: string,
   signal: number,
 ): Promise<RunningContainer | undefined> {
-  using _owner = await deps.locks.acquire(id);
+  using _owner = await ownContainerToEnd(deps, id);
   const container = deps.store.get(id);
   const running = deps.running.get(id);
   if (!isRunning(container)) {
@@ -136,6 +147,10 @@ async function beginKill(
     });
   }
   if (cancelRestart(deps, container)) return undefined;
+  if (!running) {
+    await settleEnd(deps, id);
+    return undefined;
+  }
   const stopSignal = container.config.StopSignal ? parseSignal(container.config.StopSignal) : signal;
   if (signal === SIGKILL || signal === stopSignal) deps.store.update(id, () => ({ manuallyStopped: true }));
   return running;
@@ -148,11 +163,10 @@ export async function forceStop(deps: ContainerDeps, id: string): Promise<void> 
 }
 
 async function beginForcedStop(deps: ContainerDeps, id: string): Promise<RunningContainer | undefined> {
-  using _owner = await deps.locks.acquire(id);
+  using _owner = await ownContainerToEnd(deps, id);
   const container = deps.store.get(id);
   if (!isRunning(container) || cancelRestart(deps, container)) return undefined;
-  deps.store.update(id, () => ({ manuallyStopped: true }));
-  return deps.running.get(id);
+  return await keepStopped(deps, id);
 }
 
 /** False when the deadline passed or the waiting was given up. */
@@ -162,7 +176,8 @@ async function settlesWithin(
   aborted?: AbortSignal,
 ): Promise<boolean> {
   const { promise: gaveUp, resolve } = Promise.withResolvers<false>();
-  const timer = milliseconds === undefined ? undefined : setTimeout(() => resolve(false), milliseconds);
+  const timed = milliseconds !== undefined && milliseconds <= LONGEST_TIMER;
+  const timer = timed ? setTimeout(() => resolve(false), milliseconds) : undefined;
   const onAbort = () => resolve(false);
   aborted?.addEventListener("abort", onAbort, { once: true });
   try {

@@ -4,7 +4,28 @@ import { ConflictError, InvalidParameterError } from "../../core/errors.ts";
 import { checkResources, checkRestartPolicy } from "./checks.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { publish } from "./events.ts";
+import { ownContainer } from "./owner.ts";
 import { toResources } from "./spec/resources.ts";
+
+/**
+ * What an update may change. The rest of the request's fields decide what a container is, not how much it gets
+ * (devices, its cgroup, --init): they are ignored, as dockerd does. @see moby container/container_unix.go UpdateContainer
+ */
+const UPDATABLE = [
+  "BlkioWeight",
+  "CpuShares",
+  "CpuPeriod",
+  "CpuQuota",
+  "CpuRealtimePeriod",
+  "CpuRealtimeRuntime",
+  "CpusetCpus",
+  "CpusetMems",
+  "Memory",
+  "MemoryReservation",
+  "MemorySwap",
+  "NanoCpus",
+  "PidsLimit",
+] as const satisfies readonly (keyof HostConfig)[];
 
 /** @returns warnings @throws InvalidParameterError; ConflictError; SystemError when the kernel refuses */
 export async function updateContainer(
@@ -13,10 +34,12 @@ export async function updateContainer(
   change: HostConfig,
 ): Promise<string[]> {
   const { id } = deps.store.get(reference);
-  using _owner = await deps.locks.acquire(id);
+  using _owner = await ownContainer(deps, id);
   const container = deps.store.get(id);
-  const { RestartPolicy, ...rest } = change;
-  const resources = Object.fromEntries(Object.entries(rest).filter(([, value]) => isGiven(value)));
+  const { RestartPolicy } = change;
+  const resources = Object.fromEntries(
+    UPDATABLE.filter((name) => isGiven(change[name])).map((name) => [name, change[name]]),
+  );
   if (container.state.status === "removing" || container.state.status === "dead") {
     throw new ConflictError(`Cannot update container ${id}: container is marked for removal`, {
       subject: id,
@@ -44,6 +67,5 @@ export async function updateContainer(
 
 /** Clients send zero values for what they leave alone. */
 function isGiven(value: unknown): boolean {
-  if (Array.isArray(value)) return value.length > 0;
-  return value !== undefined && value !== null && value !== 0 && value !== "" && value !== false;
+  return value !== undefined && value !== null && value !== 0 && value !== "";
 }

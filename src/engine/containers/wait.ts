@@ -18,5 +18,9 @@ export function waitForContainer(
     const { exitCode, error } = container.state;
     return Promise.resolve({ exitCode, error });
   }
+  const end = deps.running.unsettledEnd(container.id);
+  if (condition === "not-running" && end) {
+    return Promise.resolve({ exitCode: end.exit.exitCode, error: "" });
+  }
   return deps.running.nextExit(container.id, signal);
 }

@@ -24,6 +24,7 @@ export function createExec(deps: ContainerDeps, reference: string, config: ExecC
     pid: 0,
     exitCode: undefined,
     endedAt: undefined,
+    createdAt: performance.now(),
   });
   publish(deps.events, container, `exec_create: ${config.cmd.join(" ")}`, { execID: id });
   return id;

@@ -5,6 +5,7 @@
 import type { ContainerRecord } from "../../core/container.ts";
 import { ConflictError, messageOf, NotFoundError } from "../../core/errors.ts";
 import type { StdioConnection, TerminalSize } from "../../core/runtime.ts";
+import type { RuntimeProcess } from "../../core/runtime-spec.ts";
 import type { ContainerDeps } from "../containers/deps.ts";
 import { publish } from "../containers/events.ts";
 import type { RunningContainer } from "../containers/running.ts";
@@ -90,6 +91,14 @@ async function serve(deps: ContainerDeps, work: Work, client: StdioClient): Prom
   }
 }
 
+async function processOf(
+  deps: ContainerDeps,
+  { exec, container, size }: Pick<Work, "exec" | "container" | "size">,
+): Promise<RuntimeProcess> {
+  await using root = await deps.snapshots.mount(container.id);
+  return await deps.toExecProcess({ container, rootfs: root.path, exec: exec.config, size });
+}
+
 interface Started {
   /** Settles when the exit code was written down. */
   readonly ended: Promise<void>;
@@ -104,7 +113,7 @@ async function run(
   const { config, id } = exec;
   publish(deps.events, container, `exec_start: ${config.cmd.join(" ")}`, { execID: id });
   try {
-    const process = await deps.toExecProcess({ container, task: running.task, exec: config, size });
+    const process = await processOf(deps, { exec, container, size });
     deps.execs.persist(exec);
     const task = await running.task.exec(id, process, {
       tty: config.tty,

@@ -8,6 +8,9 @@ import type { StateStore, Table } from "../../core/state.ts";
 
 /** How long the result of an exec that ended can be asked for. Milliseconds. */
 const KEPT = 5 * 60_000;
+/** How long an exec waits to be started, far longer than any client does. Milliseconds. */
+const STARTABLE = 60 * 60_000;
+const LOOK_INTERVAL = 1_000;
 
 export interface ExecConfig {
   readonly cmd: readonly string[];
@@ -41,13 +44,18 @@ export interface Exec extends ExecRow {
   readonly exitCode: number | undefined;
   /** `performance.now()` of the end. */
   readonly endedAt: number | undefined;
+  /** `performance.now()` of its making. */
+  readonly createdAt?: number;
 }
 
 export class ExecStore {
+  readonly #state: StateStore;
   readonly #table: Table<ExecRow>;
   readonly #execs = new Map<string, Exec>();
+  #nextLook = 0;
 
   constructor(state: StateStore) {
+    this.#state = state;
     this.#table = state.table<ExecRow>("execs");
   }
 
@@ -110,20 +118,33 @@ export class ExecStore {
   }
 
   deleteOf(containerId: string): void {
-    for (const exec of this.#execs.values()) {
-      if (exec.containerId !== containerId) continue;
-      this.#execs.delete(exec.id);
-      if (exec.state !== "created") this.#table.delete(exec.id);
-    }
+    const execs = [...this.#execs.values()].filter((exec) => exec.containerId === containerId);
+    for (const { id } of execs) this.#execs.delete(id);
+    this.#deleteRows(execs);
   }
 
-  /** The map is in the order of making: not quite that of ending, but nothing stays for longer than it has to. */
+  /** At most once a second; their rows go in one commit, however many they are. */
   #dropOld(): void {
-    const horizon = performance.now() - KEPT;
-    for (const { id, endedAt } of this.#execs.values()) {
-      if (endedAt === undefined || endedAt >= horizon) continue;
-      this.#execs.delete(id);
-      this.#table.delete(id);
-    }
+    const now = performance.now();
+    if (now < this.#nextLook) return;
+    this.#nextLook = now + LOOK_INTERVAL;
+    const old = [...this.#execs.values()].filter((exec) => isOld(exec, now));
+    if (old.length === 0) return;
+    for (const { id } of old) this.#execs.delete(id);
+    this.#deleteRows(old);
   }
+
+  #deleteRows(execs: readonly Exec[]): void {
+    const durable = execs.filter(({ state }) => state !== "created");
+    if (durable.length === 0) return;
+    this.#state.transaction(() => {
+      for (const { id } of durable) this.#table.delete(id);
+    });
+  }
+}
+
+/** One that runs is never old. */
+function isOld({ state, endedAt, createdAt = 0 }: Exec, now: number): boolean {
+  if (state === "created") return now - createdAt > STARTABLE;
+  return endedAt !== undefined && now - endedAt > KEPT;
 }

@@ -184,7 +184,11 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
     handlers: toHandlers({ events, images, registry, volumes, networks, containers, system }),
     async boot() {
       await bootContainers(containers, { imageLayers: images.layers() });
-      await images.recover();
+      await images.recover().catch((error) =>
+        log("error", "boot: putting images in order failed; the next boot tries again", {
+          error: messageOf(error),
+        }),
+      );
     },
     reload(configure) {
       try {

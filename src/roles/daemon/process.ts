@@ -22,6 +22,9 @@ export function writePidFile(path: string): Disposable {
   };
 }
 
+/** A running container takes a few; with less than this, fewer than a hundred run side by side. */
+const FEW_FILES = 1024;
+
 /** As many open files as the host allows; and a machine short of memory shall not begin with the engine. */
 export function claimResources(): void {
   // As dockerd: whoever starts it with another umask must not get directories that others cannot pass, or can write.
@@ -33,7 +36,7 @@ export function claimResources(): void {
     // Needs CAP_SYS_RESOURCE: a systemd unit sets it from outside.
     log("debug", "OOM score is left as it is", { error });
   }
-  log("debug", "open files are limited", { limit: files });
+  log(files < FEW_FILES ? "warn" : "debug", "open files are limited", { limit: files });
 }
 
 /**

@@ -65,20 +65,18 @@ export class SpecBuilder {
     return (await files.stat("/", path)) ? path : "/dev/shm";
   }
 
-  /** For `ContainerDeps.toExecProcess`: users are looked up in the container as it is now. */
+  /**
+   * For `ContainerDeps.toExecProcess`: users are looked up in the root as it is now, but not through the container's
+   * own mounts, as dockerd does: a file system that the container mounted there may never answer.
+   */
   readonly toExecProcess = async ({
     container,
-    task,
+    rootfs,
     exec,
     size,
   }: ExecProcessInput): Promise<RuntimeProcess> => {
     const { host, files, defaults } = this.#options;
-    const user = await resolveUser(
-      files,
-      `/proc/${task.pid}/root`,
-      userOf(exec.user, container),
-      groupsOf(container),
-    );
+    const user = await resolveUser(files, rootfs, userOf(exec.user, container), groupsOf(container));
     return toExecProcess({ container, host, exec, user, size, defaultUlimits: defaults.ulimits });
   };
 }

@@ -141,7 +141,13 @@ function withoutNames<T extends { names: readonly string[] }>(
   return rules.map((rule) => ({ ...rule, names: rule.names.filter((name) => !named.has(name)) }));
 }
 
-/** Sockets of all families but the kernel's crypto and the hypervisor's. Comparisons of one rule are and-ed. */
+/**
+ * Sockets of all families but the kernel's crypto and the hypervisor's. Comparisons of one rule are and-ed.
+ *
+ * 32-bit programs reach every family through `socketcall`, whose arguments are behind a pointer that a filter cannot
+ * follow. It stays allowed, as in Docker: refusing it broke such programs, and Docker took it back in favour of LSM
+ * rules. @see https://github.com/moby/moby/pull/52547
+ */
 function socketRules(): SeccompFilter["syscalls"] {
   const family = (value: number, op: string) => ({ index: 0, value, valueTwo: 0, op });
   const allow = (...args: ReturnType<typeof family>[]) => ({ names: ["socket"], action: ALLOW, args });
