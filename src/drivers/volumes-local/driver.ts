@@ -7,7 +7,7 @@
  */
 import { createHash } from "node:crypto";
 import { lookup } from "node:dns/promises";
-import { closeSync, existsSync } from "node:fs";
+import { closeSync, existsSync, openSync } from "node:fs";
 import {
   chmod,
   chown,
@@ -29,7 +29,8 @@ import { InvalidParameterError, messageOf, NotFoundError, SystemError } from "..
 import type { MountedVolume, VolumeDriver } from "../../core/storage.ts";
 import { openBeneath, pathOf } from "../../linux/beneath.ts";
 import { LinuxError } from "../../linux/libc.ts";
-import { bindMount, MS, mount, unmount } from "../../linux/mounts.ts";
+import { allowWritesOnlyIn, bindMount, MS, mount, unmount } from "../../linux/mounts.ts";
+import { currentNamespacePath, ownThreadFs, withNewNamespace } from "../../linux/namespaces.ts";
 import { run } from "./run.ts";
 
 type Options = Readonly<Record<string, string>>;
@@ -163,7 +164,7 @@ export class LocalVolumeDriver implements VolumeDriver {
         return false;
       }
       if (exclusive && !(await isMountPoint(target))) await this.#swapIn(name, source);
-      else await copyTree(source, target);
+      else await this.#copyContained(name, from);
       return true;
     } catch (error) {
       throw failed("copy the image's data into", name, error);
@@ -212,6 +213,31 @@ export class LocalVolumeDriver implements VolumeDriver {
     await flushDirectory(join(this.#root, name));
   }
 
+  /**
+   * Copies into a volume that others have open: they may put a link to elsewhere in the way at any moment. The copy
+   * runs in a mount namespace in which nothing but the volume can be written, and replaces what it finds.
+   */
+  async #copyContained(
+    name: string,
+    from: { readonly rootfs: string; readonly destination: string },
+  ): Promise<void> {
+    const target = this.mountpoint(name);
+    const source = this.#stagingOf(name);
+    await mkdir(source, { recursive: true });
+    try {
+      const namespace = containedView(from, source, target);
+      try {
+        const enter = ["nsenter", "--mount=/proc/self/fd/3", "--"];
+        const copy = [...COPY, "--remove-destination", "--", `${source}/.`, target];
+        await run([...enter, ...copy], { descriptor: namespace });
+      } finally {
+        closeSync(namespace);
+      }
+    } finally {
+      await rmdir(source);
+    }
+  }
+
   #stagingOf(name: string): string {
     return join(this.#root, name, "_copy");
   }
@@ -239,9 +265,34 @@ function openDirectoryIn(rootfs: string, destination: string): number | undefine
   }
 }
 
+/** A mount namespace, as a descriptor: what the image has is at `source`, and nothing but `target` can be written. */
+function containedView(
+  from: { readonly rootfs: string; readonly destination: string },
+  source: string,
+  target: string,
+): number {
+  ownThreadFs();
+  return withNewNamespace("mnt", () => {
+    // Nobody else is to see what is mounted here.
+    mount({ source: "none", target: "/", flags: MS.REC | MS.PRIVATE });
+    // Opened once more: only what is mounted in this namespace can be bound in it.
+    const fd = openBeneath(from.rootfs, from.destination, { links: "root", directory: true });
+    try {
+      bindMount(pathOf(fd), source);
+    } finally {
+      closeSync(fd);
+    }
+    const view = openSync(currentNamespacePath("mnt"), "r");
+    allowWritesOnlyIn(target);
+    return view;
+  });
+}
+
+const COPY = ["cp", "--archive", "--reflink=auto"];
+
 /** `source` is a descriptor: the child gets it as its own, so no path is looked up twice. */
 async function copyTree(source: number, target: string): Promise<void> {
-  await run(["cp", "--archive", "--reflink=auto", "--", "/proc/self/fd/3/.", target], { descriptor: source });
+  await run([...COPY, "--", "/proc/self/fd/3/.", target], { descriptor: source });
   await copyAttributes(pathOf(source), target);
 }
 
