@@ -234,10 +234,17 @@ class FileIngest implements Ingest {
       await rename(path, target);
       await fsyncDirectory(directory);
     } catch (error) {
+      await this.#discard();
       throw spaceOrSystemError(error, expected.digest);
     }
     await this.#end();
     return expected;
+  }
+
+  /** After a failed fsync the page cache may claim what the disk does not have: no later try may trust these bytes. */
+  async #discard(): Promise<void> {
+    await rm(this.#parts.target, { force: true });
+    await this.abort();
   }
 
   async abort(): Promise<void> {

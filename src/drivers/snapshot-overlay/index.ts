@@ -95,7 +95,13 @@ export class OverlaySnapshotter implements Snapshotter, AsyncDisposable {
       commit: async () => {
         await this.#sync.wait(staging);
         committed = renameUnlessThere(staging, this.#layer(chainId));
-        await fsyncDirectory(this.#layers);
+        try {
+          await fsyncDirectory(this.#layers);
+        } catch (error) {
+          // It may not be there after a power loss: nobody is to build on it.
+          if (committed) await this.removeLayer(chainId);
+          throw error;
+        }
       },
       [Symbol.asyncDispose]: async () => {
         if (!committed) await rm(staging, { recursive: true, force: true });
