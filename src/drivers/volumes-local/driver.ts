@@ -5,7 +5,7 @@
  * Every mount is found by its place: volumes under `volumes/`, subpaths under `<exec root>/volumes/<key>/`.
  * Bulk work (copying, removing, counting) is done by child processes: a volume may hold millions of files.
  */
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { lookup } from "node:dns/promises";
 import { closeSync, existsSync, openSync } from "node:fs";
 import {
@@ -25,6 +25,7 @@ import {
 } from "node:fs/promises";
 import { isIP } from "node:net";
 import { join } from "node:path";
+import { log } from "../../base/log.ts";
 import { InvalidParameterError, messageOf, NotFoundError, SystemError } from "../../core/errors.ts";
 import type { MountedVolume, VolumeDriver } from "../../core/storage.ts";
 import { openBeneath, pathOf } from "../../linux/beneath.ts";
@@ -71,6 +72,8 @@ export class LocalVolumeDriver implements VolumeDriver {
   }
 
   async create(name: string): Promise<void> {
+    // Left by a removal that failed at boot: it must not become the new volume's data.
+    await this.#discard(name);
     // 0701: an owner inside of a volume (uid 999) must be able to pass, nobody may list.
     await makeDirectory(this.#root, 0o701);
     await makeDirectory(join(this.#root, name), 0o701);
@@ -79,16 +82,28 @@ export class LocalVolumeDriver implements VolumeDriver {
   }
 
   async remove(name: string): Promise<void> {
-    unmountAll(this.mountpoint(name));
-    const doomed = join(this.#root, `.removing-${name}`);
-    await removeTree(doomed);
+    try {
+      unmountAll(this.mountpoint(name));
+      await this.#discard(name);
+    } catch (error) {
+      throw failed("remove", name, error);
+    }
+  }
+
+  /**
+   * Takes the name away at once, then deletes. What cannot be deleted (a file may be immutable) is nobody's from
+   * then on, and boot tries again.
+   */
+  async #discard(name: string): Promise<void> {
+    // Not made of the name, which may be as long as a file name can be.
+    const doomed = join(this.#root, `.removing-${randomBytes(8).toString("hex")}`);
     try {
       await rename(join(this.#root, name), doomed);
     } catch (error) {
       if (isCode(error, "ENOENT")) return;
-      throw failed("remove", name, error);
+      throw error;
     }
-    await removeTree(doomed);
+    await loggingFailure("the data of a removed volume is left on disk", doomed, () => removeTree(doomed));
   }
 
   async mount(name: string, options: Options): Promise<void> {
@@ -193,12 +208,15 @@ export class LocalVolumeDriver implements VolumeDriver {
     readonly keys: ReadonlySet<string>;
   }): Promise<void> {
     for (const name of await readdirIfThere(this.#root)) {
-      if (!mounted.has(name)) unmountAll(this.mountpoint(name));
-      if (!names.has(name)) await removeTree(join(this.#root, name));
-      else await removeTree(this.#stagingOf(name));
+      await loggingFailure("cannot clean up a volume", name, async () => {
+        if (!mounted.has(name)) unmountAll(this.mountpoint(name));
+        if (names.has(name)) await removeTree(this.#stagingOf(name));
+        else await this.#discard(name);
+      });
     }
     for (const key of await readdirIfThere(this.#subpaths)) {
-      if (!keys.has(key)) await this.unmountSubpaths(key);
+      if (keys.has(key)) continue;
+      await loggingFailure("cannot clean up mounts of volumes", key, () => this.unmountSubpaths(key));
     }
   }
 
@@ -316,6 +334,15 @@ async function removeTree(path: string): Promise<void> {
   if (!existsSync(path)) return;
   // --one-file-system: if a mount is left in there, its content is not ours to delete.
   await run(["rm", "-rf", "--one-file-system", "--", path]);
+}
+
+/** For what is tried again at the next boot: one that cannot be removed must not stand in the way of the others. */
+async function loggingFailure(message: string, subject: string, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    log("warn", message, { subject, error });
+  }
 }
 
 async function readdirIfThere(path: string): Promise<string[]> {
