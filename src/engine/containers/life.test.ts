@@ -212,6 +212,7 @@ function compose(host: FakeHost): ContainerDeps {
           pathFor: () => undefined,
           checkOptions: () => {},
           rotationFor: () => undefined,
+          mend() {},
           read: async function* () {},
           remove: async () => {},
         },
