@@ -199,20 +199,28 @@ export class ImageStore {
   async #collect(image: ImageRecord): Promise<Digest[]> {
     const removed: Digest[] = [];
     for (const layer of [...image.layers].reverse()) {
-      if (await this.#collectOne(layer.chainId, (chainId) => this.#snapshots.removeLayer(chainId))) {
-        removed.push(layer.chainId);
-      }
+      if (await this.#collectLayer(layer.chainId)) removed.push(layer.chainId);
     }
-    for (const digest of blobsOf(image)) await this.#collectOne(digest, (of) => this.#content.delete(of));
+    for (const digest of blobsOf(image)) await this.#collectBlob(digest);
     return removed;
   }
 
+  /** Its name goes under the lock; deleting its files, which may be many, keeps no lease waiting. */
+  async #collectLayer(chainId: Digest): Promise<boolean> {
+    const deleting = await this.#ifUnneeded(chainId, () => ({ done: this.#snapshots.removeLayer(chainId) }));
+    await deleting?.done;
+    return deleting !== undefined;
+  }
+
+  async #collectBlob(digest: Digest): Promise<boolean> {
+    return (await this.#ifUnneeded(digest, () => this.#content.delete(digest))) !== undefined;
+  }
+
   /** One at a time under the lock: a lease never waits for more than one deletion. */
-  async #collectOne(digest: Digest, remove: (digest: Digest) => Promise<unknown>): Promise<boolean> {
+  async #ifUnneeded<T>(digest: Digest, remove: () => T | Promise<T>): Promise<T | undefined> {
     using _turn = await this.#collecting.acquire("");
-    if (this.#leases.has(digest) || this.#isReferenced(digest)) return false;
-    await remove(digest);
-    return true;
+    if (this.#leases.has(digest) || this.#isReferenced(digest)) return undefined;
+    return await remove();
   }
 
   #isReferenced(digest: Digest): boolean {
@@ -238,7 +246,7 @@ export class ImageStore {
     let freed = 0;
     for await (const blob of this.#content.list()) {
       if (referenced.has(blob.digest) || blob.modifiedAt >= before) continue;
-      if (!(await this.#collectOne(blob.digest, (digest) => this.#content.delete(digest)))) continue;
+      if (!(await this.#collectBlob(blob.digest))) continue;
       log("debug", "removed content that no image has", { digest: blob.digest });
       freed += blob.size;
     }
