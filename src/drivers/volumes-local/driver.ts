@@ -26,6 +26,7 @@ import {
 import { isIP } from "node:net";
 import { join } from "node:path";
 import { log } from "../../base/log.ts";
+import { Semaphore } from "../../base/semaphore.ts";
 import { InvalidParameterError, messageOf, NotFoundError, SystemError } from "../../core/errors.ts";
 import type { MountedVolume, VolumeDriver } from "../../core/storage.ts";
 import { openBeneath, pathOf } from "../../linux/beneath.ts";
@@ -38,11 +39,14 @@ type Options = Readonly<Record<string, string>>;
 
 /** What the kernel may take long over (a server that does not answer) gets this long. */
 const MOUNT_TIMEOUT_MS = 30_000;
+/** So many volumes are walked at a time. */
+const MEASUREMENTS = 4;
 
 export class LocalVolumeDriver implements VolumeDriver {
   readonly name = "local";
   readonly #root: string;
   readonly #subpaths: string;
+  readonly #measurements = new Semaphore(MEASUREMENTS);
 
   /** Both directories are the driver's own; they are made with the first volume. */
   constructor(paths: { readonly volumes: string; readonly subpaths: string }) {
@@ -189,12 +193,9 @@ export class LocalVolumeDriver implements VolumeDriver {
   }
 
   async usage(name: string, signal: AbortSignal): Promise<number> {
-    const { stdout } = await run(
-      ["du", "-s", "--apparent-size", "--block-size=1", "--", this.mountpoint(name)],
-      {
-        signal,
-      },
-    );
+    using _turn = await this.#measurements.acquire(signal);
+    const argv = ["du", "-s", "--apparent-size", "--block-size=1", "--", this.mountpoint(name)];
+    const { stdout } = await run(argv, { signal });
     return Number.parseInt(stdout, 10);
   }
 

@@ -79,7 +79,7 @@ export async function pruneContainers(
     using _owner = await deps.locks.acquire(id);
     const container = deps.store.byId(id);
     if (!container || isRunning(container) || container.state.status === "removing") continue;
-    const { size } = await deps.snapshots.usage(id);
+    const { size } = await deps.snapshots.usage(id, signal);
     await discardContainer(deps, container, { removeVolumes: false });
     ids.push(id);
     reclaimed += size;

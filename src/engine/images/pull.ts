@@ -234,7 +234,7 @@ export class Puller {
     const { diffId, chainId, blob } = layer;
     using _turn = await this.#layers.acquire(chainId, request.signal);
     if (await snapshots.has(chainId)) {
-      const size = store.findLayerSize(chainId) ?? (await snapshots.layerUsage(chainId)).size;
+      const size = store.findLayerSize(chainId) ?? (await snapshots.layerUsage(chainId, request.signal)).size;
       report(layerMessage("Already exists", id));
       return { diffId, chainId, blob, size };
     }
