@@ -162,6 +162,14 @@ export function contentStoreContract(make: () => Promise<ContentStoreUnderTest>)
       await expect(second).rejects.toThrow("given up");
     });
 
+    test("that is under way does not expire, and does not keep the others waiting", async () => {
+      await using ingest = await content.ingest(infoOf("hello"), { signal });
+      await ingest.write(bytes("hel"));
+      expect(await content.expireIngests(Date.now() + 60_000)).toBe(0);
+      await ingest.write(bytes("lo"));
+      await ingest.commit();
+    });
+
     test("that no one continued expires", async () => {
       const expected = infoOf("hello");
       {

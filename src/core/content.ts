@@ -60,6 +60,9 @@ export interface ContentStore {
   delete(digest: Digest): Promise<boolean>;
   /** Every whole blob, with the time it was committed in ms since the epoch. */
   list(): AsyncIterable<BlobInfo & { readonly modifiedAt: number }>;
-  /** Throws away uploads that were last written before that time (ms since the epoch), and says how many bytes they had. */
+  /**
+   * Throws away uploads that were last written before that time (ms since the epoch), and says how many bytes they had.
+   * Those under way stay.
+   */
   expireIngests(before: number): Promise<number>;
 }

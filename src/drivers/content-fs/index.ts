@@ -122,6 +122,7 @@ export class FileContentStore implements ContentStore {
   async expireIngests(before: number): Promise<number> {
     let freed = 0;
     for (const name of await readdir(this.#ingests)) {
+      if (this.#writers.isHeld(`sha256:${name}`)) continue;
       using _writer = await this.#writers.acquire(`sha256:${name}`);
       const path = join(this.#ingests, name);
       const found = await stat(path).catch(ignoreMissing);
