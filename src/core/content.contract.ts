@@ -66,6 +66,13 @@ export function contentStoreContract(make: () => Promise<ContentStoreUnderTest>)
     await expect(content.verify(digest, { signal })).rejects.toThrow(digest);
   });
 
+  test("putting a damaged document again repairs it", async () => {
+    const { digest } = await content.put(bytes("hello"));
+    writeFileSync(content.path(digest), "hullo");
+    await content.put(bytes("hello"));
+    expect(text(await content.read(digest, 100))).toBe("hello");
+  });
+
   test("a deleted blob is gone", async () => {
     const { digest } = await content.put(bytes("hello"));
     expect(await content.delete(digest)).toBe(true);

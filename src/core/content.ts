@@ -53,7 +53,7 @@ export interface ContentStore {
   read(digest: Digest, limit: number): Promise<Uint8Array>;
   /** Reads a blob to its end. @throws NotFoundError; InvalidParameterError if its bytes are not what its name says */
   verify(digest: Digest, options: { signal: AbortSignal }): Promise<void>;
-  /** Stores a document that is in memory. Idempotent. */
+  /** Stores a document that is in memory. Idempotent; one that was damaged is repaired. */
   put(bytes: Uint8Array): Promise<BlobInfo>;
   /** One writer per digest; a second caller waits for the first. */
   ingest(expected: BlobInfo, options: { signal: AbortSignal }): Promise<Ingest>;

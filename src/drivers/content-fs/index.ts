@@ -76,10 +76,22 @@ export class FileContentStore implements ContentStore {
 
   async put(bytes: Uint8Array): Promise<BlobInfo> {
     const expected = { digest: digestOf(bytes), size: bytes.byteLength };
+    await this.#dropIfDamaged(expected);
     await using ingest = await this.ingest(expected, { signal: new AbortController().signal });
     await ingest.truncate();
     await ingest.write(bytes);
     return await ingest.commit();
+  }
+
+  /** Size and name may be right and the bytes not: a document is small enough to look. */
+  async #dropIfDamaged({ digest, size }: BlobInfo): Promise<void> {
+    if (!(await this.stat(digest))) return;
+    try {
+      await this.read(digest, size);
+    } catch (error) {
+      if (!(error instanceof InvalidParameterError)) throw error;
+      await this.delete(digest);
+    }
   }
 
   async ingest(expected: BlobInfo, options: { signal: AbortSignal }): Promise<Ingest> {

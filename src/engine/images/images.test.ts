@@ -410,6 +410,21 @@ describe("pull", () => {
   });
 });
 
+test("pulling again repairs damaged documents, and a compressed layer that was lost, while containers use the image", async () => {
+  const { digest: manifest } = registry.push("app:1", one);
+  await pull("app:1");
+  const blobs = join(root, "data/content/blobs/sha256");
+  const layer = digestOf(gzipSync(testArchive(one[0] ?? [])));
+  const bytes = readFileSync(join(blobs, hexOf(manifest)));
+  bytes[15] = (bytes[15] ?? 0) ^ 0xff;
+  writeFileSync(join(blobs, hexOf(manifest)), bytes);
+  rmSync(join(blobs, hexOf(layer)));
+  await pull("app:1");
+  for (const digest of [manifest, layer]) {
+    expect(digestOf(readFileSync(join(blobs, hexOf(digest))))).toBe(digest);
+  }
+});
+
 test("a pull throws away downloads that no one continued for a day", async () => {
   registry.push("app:1", one);
   const left = join(root, "data/content/ingest", "a".repeat(64));

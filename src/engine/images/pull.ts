@@ -226,6 +226,8 @@ export class Puller {
     const { diffId, chainId, blob } = layer;
     using _turn = await this.#layers.acquire(chainId, request.signal);
     if (await snapshots.has(chainId)) {
+      // Lost, or found damaged and removed: the image has it, so it has to be there.
+      if (store.isReferenced(blob.digest)) await download(this.#parts, request.reference, blob, request);
       const size = store.findLayerSize(chainId) ?? (await snapshots.layerUsage(chainId, request.signal)).size;
       report(layerMessage("Already exists", id));
       return { diffId, chainId, blob, size };

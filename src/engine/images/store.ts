@@ -219,11 +219,12 @@ export class ImageStore {
   /** One at a time under the lock: a lease never waits for more than one deletion. */
   async #ifUnneeded<T>(digest: Digest, remove: () => T | Promise<T>): Promise<T | undefined> {
     using _turn = await this.#collecting.acquire("");
-    if (this.#leases.has(digest) || this.#isReferenced(digest)) return undefined;
+    if (this.#leases.has(digest) || this.isReferenced(digest)) return undefined;
     return await remove();
   }
 
-  #isReferenced(digest: Digest): boolean {
+  /** Content or a layer that an image has, shown or hidden. */
+  isReferenced(digest: Digest): boolean {
     for (const image of this.#images.values()) {
       if (blobsOf(image).includes(digest)) return true;
       if (image.layers.some((layer) => layer.chainId === digest)) return true;
