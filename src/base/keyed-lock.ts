@@ -2,6 +2,10 @@
 export class KeyedLock {
   readonly #tails = new Map<string, Promise<void>>();
 
+  isHeld(key: string): boolean {
+    return this.#tails.has(key);
+  }
+
   /** Waits for its turn; the holder must dispose. @throws the signal's reason if aborted while waiting */
   async acquire(key: string, signal?: AbortSignal): Promise<Disposable> {
     signal?.throwIfAborted();

@@ -66,6 +66,13 @@ export function contentStoreContract(make: () => Promise<ContentStoreUnderTest>)
     await expect(content.verify(digest, { signal })).rejects.toThrow(digest);
   });
 
+  test("putting a damaged document again repairs it", async () => {
+    const { digest } = await content.put(bytes("hello"));
+    writeFileSync(content.path(digest), "hullo");
+    await content.put(bytes("hello"));
+    expect(text(await content.read(digest, 100))).toBe("hello");
+  });
+
   test("a deleted blob is gone", async () => {
     const { digest } = await content.put(bytes("hello"));
     expect(await content.delete(digest)).toBe(true);
@@ -160,6 +167,14 @@ export function contentStoreContract(make: () => Promise<ContentStoreUnderTest>)
       const second = content.ingest(expected, { signal: giveUp.signal });
       giveUp.abort(new Error("given up"));
       await expect(second).rejects.toThrow("given up");
+    });
+
+    test("that is under way does not expire, and does not keep the others waiting", async () => {
+      await using ingest = await content.ingest(infoOf("hello"), { signal });
+      await ingest.write(bytes("hel"));
+      expect(await content.expireIngests(Date.now() + 60_000)).toBe(0);
+      await ingest.write(bytes("lo"));
+      await ingest.commit();
     });
 
     test("that no one continued expires", async () => {

@@ -53,13 +53,16 @@ export interface ContentStore {
   read(digest: Digest, limit: number): Promise<Uint8Array>;
   /** Reads a blob to its end. @throws NotFoundError; InvalidParameterError if its bytes are not what its name says */
   verify(digest: Digest, options: { signal: AbortSignal }): Promise<void>;
-  /** Stores a document that is in memory. Idempotent. */
+  /** Stores a document that is in memory. Idempotent; one that was damaged is repaired. */
   put(bytes: Uint8Array): Promise<BlobInfo>;
   /** One writer per digest; a second caller waits for the first. */
   ingest(expected: BlobInfo, options: { signal: AbortSignal }): Promise<Ingest>;
   delete(digest: Digest): Promise<boolean>;
   /** Every whole blob, with the time it was committed in ms since the epoch. */
   list(): AsyncIterable<BlobInfo & { readonly modifiedAt: number }>;
-  /** Throws away uploads that were last written before that time (ms since the epoch), and says how many bytes they had. */
+  /**
+   * Throws away uploads that were last written before that time (ms since the epoch), and says how many bytes they had.
+   * Those under way stay.
+   */
   expireIngests(before: number): Promise<number>;
 }

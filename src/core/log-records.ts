@@ -20,7 +20,7 @@ export interface LogRecord {
 const NEWLINE = 10;
 const SPACE = 32;
 /** The monitor reads 8 KiB at a time: a longer record is no record. */
-const LONGEST_RECORD = 64 * 1024;
+export const LONGEST_RECORD = 64 * 1024;
 const decoder = new TextDecoder("latin1");
 
 /** Cuts a file's bytes into records, in pieces of any size. What is no record (torn by a crash) is skipped. */

@@ -38,6 +38,8 @@ export interface LogDriver {
   checkOptions(options: Readonly<Record<string, string>>): void;
   /** Undefined: the file grows without bound, as Docker's json-file does unless told otherwise. */
   rotationFor(options: Readonly<Record<string, string>>): LogRotation | undefined;
+  /** Before a monitor writes: ends a line that a crash or a full disk tore, so that it does not swallow the next one. */
+  mend(containerId: string): void;
   /** Memory is bounded however slow the reader is. A torn record at the end is skipped. @throws NotImplementedError if unreadable */
   read(containerId: string, options: ReadLogOptions): AsyncIterable<LogEntry>;
   remove(containerId: string): Promise<void>;

@@ -4,12 +4,14 @@ import {
   chmodSync,
   closeSync,
   existsSync,
+  linkSync,
   lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -28,6 +30,7 @@ export interface SnapshotterUnderTest extends AsyncDisposable {
 export function snapshotterContract(make: () => Promise<SnapshotterUnderTest>): void {
   let subject: SnapshotterUnderTest;
   let snapshots: Snapshotter;
+  const { signal } = new AbortController();
 
   beforeEach(async () => {
     subject = await make();
@@ -97,8 +100,17 @@ export function snapshotterContract(make: () => Promise<SnapshotterUnderTest>): 
 
     test("its usage counts bytes of files, a hard link once", async () => {
       const [layer] = await commitLayers("twelve-bytes");
-      expect(await snapshots.layerUsage(layer as Digest)).toEqual({ size: 12, inodes: 1 });
-      await expect(snapshots.layerUsage(digestOf("none"))).rejects.toBeInstanceOf(NotFoundError);
+      expect(await snapshots.layerUsage(layer as Digest, signal)).toMatchObject({ size: 12, inodes: 1 });
+      await expect(snapshots.layerUsage(digestOf("none"), signal)).rejects.toBeInstanceOf(NotFoundError);
+    });
+
+    test("a layer's name is free at once, however long deleting it takes", async () => {
+      const [layer] = await commitLayers("a");
+      const deleting = snapshots.removeLayer(layer as Digest);
+      expect(await snapshots.has(layer as Digest)).toBe(false);
+      await commitLayers("a");
+      await deleting;
+      expect(await snapshots.has(layer as Digest)).toBe(true);
     });
 
     test("a removed layer is gone; removing it again is fine", async () => {
@@ -119,7 +131,18 @@ export function snapshotterContract(make: () => Promise<SnapshotterUnderTest>): 
       }
       await using again = await snapshots.mount("key");
       expect(readFileSync(join(again.path, "mine"), "utf8")).toBe("12345");
-      expect((await snapshots.usage("key")).size).toBe(5);
+      expect((await snapshots.usage("key", signal)).size).toBe(5);
+    });
+
+    test("is measured without following links, a hard link once, and not any more when nobody asks", async () => {
+      await snapshots.prepare("key", []);
+      await using root = await snapshots.mount("key");
+      mkdirSync(join(root.path, "directory"));
+      writeFileSync(join(root.path, "directory", "file"), "12345");
+      linkSync(join(root.path, "directory", "file"), join(root.path, "again"));
+      symlinkSync("/etc", join(root.path, "elsewhere"));
+      expect(await snapshots.usage("key", signal)).toMatchObject({ size: 5 + 4, inodes: 3 });
+      await expect(snapshots.usage("key", AbortSignal.abort(new Error("gone")))).rejects.toThrow("gone");
     });
 
     test("of two containers is their own, layers stay untouched", async () => {

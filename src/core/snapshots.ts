@@ -30,8 +30,9 @@ export interface Snapshotter {
   has(chainId: Digest): Promise<boolean>;
   /** A layer whose parent need not be there yet: layers of an image unpack in parallel. */
   stageLayer(chainId: Digest, parent: Digest | undefined): Promise<LayerStaging>;
+  /** The name is free when the call returns; the promise settles when everything is deleted. Absent is fine. */
   removeLayer(chainId: Digest): Promise<void>;
-  layerUsage(chainId: Digest): Promise<SnapshotUsage>;
+  layerUsage(chainId: Digest, signal: AbortSignal): Promise<SnapshotUsage>;
 
   /** Makes the writable top `key` over the layers, lowest first. Cheap: directories only. @throws ConflictError */
   prepare(key: string, layers: readonly Digest[]): Promise<void>;
@@ -42,7 +43,7 @@ export interface Snapshotter {
     key: string,
     layers: readonly Digest[],
   ): Readonly<Record<"LowerDir" | "MergedDir" | "UpperDir" | "WorkDir", string>>;
-  usage(key: string): Promise<SnapshotUsage>;
+  usage(key: string, signal: AbortSignal): Promise<SnapshotUsage>;
   /** Unmounts and deletes; absent is fine. */
   remove(key: string): Promise<void>;
 

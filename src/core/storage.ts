@@ -69,7 +69,9 @@ export interface VolumeDriver {
   readonly name: string;
   /** @throws InvalidParameterError if the driver does not take these options */
   checkOptions(options: Readonly<Record<string, string>>): void;
+  /** Makes it empty: what may be left under the name is nobody's. */
   create(name: string): Promise<void>;
+  /** When it throws, the volume is there as before. */
   remove(name: string): Promise<void>;
   /** Where the data is, or will be while mounted. */
   mountpoint(name: string): string;

@@ -1,6 +1,6 @@
 /** mount(2) and umount2(2). Flags are the kernel's; helpers name the combinations that are in use. */
 import { readFileSync } from "node:fs";
-import { check, cString, LinuxError, lastErrno, libc } from "./libc.ts";
+import { addressOf, check, cString, LinuxError, lastErrno, libc } from "./libc.ts";
 
 export const MS = {
   RDONLY: 0x1,
@@ -55,15 +55,58 @@ export function bindMount(source: string, target: string, options: { recursive?:
   mount({ source, target, flags: MS.BIND | (options.recursive ? MS.REC : 0) });
 }
 
+const SYS_MOUNT_SETATTR = 442;
+const AT_FDCWD = -100;
+const AT_RECURSIVE = 0x8000;
+const MOUNT_ATTR = { RDONLY: 0x1, NODEV: 0x4 } as const;
+
+/**
+ * For a mount namespace of one's own: makes every mount private, read-only and without devices, but for the one at
+ * `writable`. Through whatever links a path leads, nothing is written elsewhere. The links of /proc lead into other
+ * namespaces, so every /proc is taken down. @throws LinuxError; ENOSYS before Linux 5.12
+ */
+export function allowWritesOnlyIn(writable: string): void {
+  const set = MOUNT_ATTR.RDONLY | MOUNT_ATTR.NODEV;
+  setMountAttributes("/", { set, propagation: MS.PRIVATE, recursive: true });
+  bindMount(writable, writable);
+  setMountAttributes(writable, { clear: MOUNT_ATTR.RDONLY });
+  for (const { point, type } of mountTable().reverse()) if (type === "proc") unmount(point, { lazy: true });
+}
+
+/** @see mount_setattr(2) */
+function setMountAttributes(
+  path: string,
+  attributes: { set?: number; clear?: number; propagation?: number; recursive?: boolean },
+): void {
+  const { set = 0, clear = 0, propagation = 0, recursive = false } = attributes;
+  const name = cString(path);
+  const words = new BigUint64Array([BigInt(set), BigInt(clear), BigInt(propagation), 0n]);
+  const structure = new Uint8Array(words.buffer);
+  const flags = recursive ? AT_RECURSIVE : 0;
+  const { byteLength } = structure;
+  check(
+    libc.syscall(SYS_MOUNT_SETATTR, AT_FDCWD, addressOf(name), flags, addressOf(structure), byteLength, 0),
+    "mount_setattr",
+    path,
+  );
+}
+
 /** Every mount point of this process's mount namespace, in the order of mounting; a stacked one comes once for each. */
 export function mountPoints(): string[] {
-  const points: string[] = [];
-  for (const line of readFileSync("/proc/self/mountinfo", "utf8").split("\n")) {
-    const point = line.split(" ", 5)[4];
-    if (point)
-      points.push(
-        point.replace(/\\([0-7]{3})/g, (_, octal) => String.fromCharCode(Number.parseInt(octal, 8))),
-      );
-  }
-  return points;
+  return mountTable().map(({ point }) => point);
+}
+
+/** @see proc_pid_mountinfo(5) */
+function mountTable(): { readonly point: string; readonly type: string }[] {
+  return readFileSync("/proc/thread-self/mountinfo", "utf8")
+    .split("\n")
+    .flatMap((line) => {
+      const [mount = "", system = ""] = line.split(" - ");
+      const point = mount.split(" ", 5)[4];
+      return point ? [{ point: unescaped(point), type: system.split(" ", 1)[0] ?? "" }] : [];
+    });
+}
+
+function unescaped(path: string): string {
+  return path.replace(/\\([0-7]{3})/g, (_, octal) => String.fromCharCode(Number.parseInt(octal, 8)));
 }

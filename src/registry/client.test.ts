@@ -6,6 +6,7 @@ import { InvalidParameterError, NotFoundError, SystemError, UnauthorizedError } 
 import { MEDIA_TYPES } from "../core/manifests.ts";
 import { parseReference } from "../core/references.ts";
 import { RegistryClient } from "./client.ts";
+import { readBody } from "./http.ts";
 
 const { signal } = new AbortController();
 const document = new TextEncoder().encode('{"schemaVersion":2}');
@@ -90,6 +91,12 @@ describe("a manifest", () => {
     await expect(client().fetchManifest(parseReference(`${host}/app:1`), { signal })).rejects.toThrow(
       "larger than",
     );
+  });
+
+  test("that stands still half way is given up", async () => {
+    const host = serve(() => new Response(new ReadableStream({ start: (body) => body.enqueue("{") })));
+    const response = await fetch(`http://${host}/v2/`);
+    await expect(readBody(response, 100, 50)).rejects.toThrow("timeout awaiting");
   });
 
   const missing: [status: number, code: string, message: string, shown: string][] = [

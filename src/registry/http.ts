@@ -11,6 +11,8 @@ import type { RegistryHost } from "./hosts.ts";
 const MOST_REDIRECTS = 10;
 /** Until the headers of one answer are there. */
 const HEADERS_TIMEOUT_MS = 30_000;
+/** Until a document (a manifest, a token, a page of tags) is read. */
+const BODY_TIMEOUT_MS = 60_000;
 
 export interface RegistryRequest {
   readonly method?: "GET" | "HEAD";
@@ -134,20 +136,37 @@ export function reasonOf(error: unknown): string {
   return REASONS[code] ?? error.message;
 }
 
-/** A small body as text; more than `limit` bytes are an error. @throws ConnectionError, InvalidParameterError */
-export async function readBody(response: Response, limit: number): Promise<Uint8Array> {
+/**
+ * A small body; more than `limit` bytes are an error, and so is one that is not there in time.
+ * @throws ConnectionError, InvalidParameterError
+ */
+export async function readBody(
+  response: Response,
+  limit: number,
+  timeout = BODY_TIMEOUT_MS,
+): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let size = 0;
+  const reader = response.body?.getReader();
+  if (!reader) return new Uint8Array(0);
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(new Error("timeout awaiting the rest of it")), timeout);
   try {
-    for await (const chunk of response.body ?? []) {
+    for (;;) {
+      const { done, value: chunk } = await Promise.race([reader.read(), late]);
+      if (done) break;
       size += chunk.byteLength;
       if (size > limit)
         throw new InvalidParameterError(`the registry's answer is larger than ${limit} bytes`);
       chunks.push(chunk);
     }
   } catch (error) {
+    // Not waited for: the connection that does not answer may not close either.
+    void reader.cancel().catch(() => {});
     if (error instanceof InvalidParameterError) throw error;
     throw new ConnectionError(`reading the registry's answer: ${reasonOf(error)}`, { cause: error });
+  } finally {
+    clearTimeout(timer);
   }
   return Buffer.concat(chunks);
 }

@@ -2,11 +2,12 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { request as httpsRequest } from "node:https";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as tlsConnect } from "node:tls";
 import { inheritedSockets, parseEndpoint } from "./endpoint.ts";
-import { createServer } from "./index.ts";
+import { createServer, type ServerOptions } from "./index.ts";
 import { eventually, request, serve, testIdentity, Wire } from "./testing.ts";
 
 describe("-H", () => {
@@ -220,8 +221,8 @@ describe("over TLS with client certificates", () => {
 
   afterAll(() => rmSync(directory, { recursive: true }));
 
-  async function secured(handlers = {}) {
-    const server = createServer({ identity: testIdentity, handlers });
+  async function secured(handlers = {}, limits: ServerOptions["limits"] = {}) {
+    const server = createServer({ identity: testIdentity, handlers, limits });
     const tls = { cert: pem("server.pem"), key: pem("server.key"), ca: pem("ca.pem") };
     const address = await server.listen({ kind: "tcp", host: "127.0.0.1", port: 0, tls });
     return { server, port: Number(address.split(":").at(-1)) };
@@ -248,6 +249,23 @@ describe("over TLS with client certificates", () => {
     expect(await status(port, undefined)).toStartWith("refused");
     expect(await status(port, "stranger")).toStartWith("refused");
     await eventually(() => server.load.connections === 0);
+    await server.close(10);
+  });
+
+  test("those who do not begin to say who they are take no more places than others, and not for long", async () => {
+    const { server, port } = await secured({}, { maxConnections: 8, handshakeTimeout: 300 });
+    let open = 0;
+    const silent = Array.from({ length: 20 }, () =>
+      connect(port, "127.0.0.1")
+        .on("connect", () => open++)
+        .on("close", () => open--)
+        .on("error", () => {}),
+    );
+    await eventually(() => open === 8);
+    expect(await status(port, "client")).toStartWith("refused");
+    await eventually(() => open === 0);
+    expect(await status(port, "client")).toBe(404);
+    for (const socket of silent) socket.destroy();
     await server.close(10);
   });
 

@@ -98,13 +98,24 @@ export interface Listening {
   close(): void;
 }
 
+export interface ListenLimits {
+  /** TLS connections that are open, those of clients without a certificate included: each has a descriptor. */
+  readonly maxConnections: number;
+  /** Milliseconds that a client has to show who it is. */
+  readonly handshakeTimeout: number;
+}
+
 /** @throws InvalidParameterError, ConflictError if another engine listens there, SystemError */
-export async function listen(endpoint: Endpoint, onSocket: (socket: Socket) => void): Promise<Listening> {
+export async function listen(
+  endpoint: Endpoint,
+  onSocket: (socket: Socket) => void,
+  limits: ListenLimits,
+): Promise<Listening> {
   switch (endpoint.kind) {
     case "unix":
       return await listenUnix(endpoint, onSocket);
     case "tcp":
-      return await listenTcp(endpoint, onSocket);
+      return await listenTcp(endpoint, onSocket, limits);
     case "fd":
       return await listenInherited(endpoint, onSocket);
     case "inherited":
@@ -184,6 +195,7 @@ async function listenUnix(
 async function listenTcp(
   endpoint: Extract<Endpoint, { kind: "tcp" }>,
   onSocket: (socket: Socket) => void,
+  limits: ListenLimits,
 ): Promise<Listening> {
   const { host, port, tls } = endpoint;
   const accept = (socket: Socket) => {
@@ -192,21 +204,7 @@ async function listenTcp(
     socket.setKeepAlive(true, KEEP_ALIVE_DELAY);
     onSocket(socket);
   };
-  const server = tls
-    ? createTlsServer(
-        {
-          cert: tls.cert,
-          key: tls.key,
-          ca: tls.ca,
-          requestCert: tls.ca !== undefined,
-          rejectUnauthorized: tls.ca !== undefined,
-          minVersion: "TLSv1.2",
-          allowHalfOpen: true,
-          ALPNProtocols: ["http/1.1"],
-        },
-        accept,
-      )
-    : createServer({ allowHalfOpen: true }, accept);
+  const server = tls ? tlsServer(tls, accept, limits) : createServer({ allowHalfOpen: true }, accept);
   await listening(server, () => server.listen(port, host));
   const bound = server.address();
   const boundPort = typeof bound === "object" && bound ? bound.port : port;
@@ -215,6 +213,32 @@ async function listenTcp(
     address: `tcp://${host.includes(":") ? `[${host}]` : host}:${boundPort}`,
     close: () => void server.close(),
   };
+}
+
+/** `accept` gets those that are through the handshake. */
+function tlsServer(
+  { cert, key, ca }: TlsOptions,
+  accept: (socket: Socket) => void,
+  { maxConnections, handshakeTimeout }: ListenLimits,
+): Server {
+  const server = createTlsServer(
+    {
+      cert,
+      key,
+      ca,
+      requestCert: ca !== undefined,
+      rejectUnauthorized: ca !== undefined,
+      minVersion: "TLSv1.2",
+      allowHalfOpen: true,
+      ALPNProtocols: ["http/1.1"],
+      handshakeTimeout,
+    },
+    accept,
+  );
+  server.maxConnections = maxConnections;
+  // Bun leaves it open, also after the time was up.
+  server.on("tlsClientError", (_, socket) => socket.destroy());
+  return server;
 }
 
 async function listening(server: Server, start: () => void): Promise<void> {

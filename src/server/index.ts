@@ -35,6 +35,8 @@ export interface ServerOptions {
     readonly body?: BodyLimits;
     /** Open connections; what comes beyond is turned away, so that descriptors are left for containers. */
     readonly maxConnections?: number;
+    /** Milliseconds. */
+    readonly handshakeTimeout?: number;
   };
 }
 
@@ -78,7 +80,10 @@ export function createServer({ routes = allRoutes, handlers, identity, limits }:
   return {
     async listen(endpoint) {
       const admit = admissionOf(endpoint);
-      const listener = await listen(endpoint, (socket) => accept(socket, admit));
+      const listener = await listen(endpoint, (socket) => accept(socket, admit), {
+        maxConnections,
+        handshakeTimeout: limits?.handshakeTimeout ?? HANDSHAKE_TIMEOUT,
+      });
       listeners.push(listener);
       log("info", "API listens", { address: listener.address });
       return listener.address;
@@ -91,6 +96,7 @@ export function createServer({ routes = allRoutes, handlers, identity, limits }:
 }
 
 const MAX_CONNECTIONS = 4096;
+const HANDSHAKE_TIMEOUT = 10_000;
 
 function turnAway(socket: Socket): void {
   const body = '{"message":"too many connections"}\n';

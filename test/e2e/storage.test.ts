@@ -111,6 +111,15 @@ withEachClient(suite, "storage", (cli) => {
       ).toBe("750 1000\nfrom the image\n600 1000\ninner/file");
     });
 
+    test("an empty one that another container has open gets the image's content too", async () => {
+      const first = await cli.ok("run", "-d", "-v", "shared:/data", "busybox", "sleep", "60");
+      await cli.ok("create", "-v", "shared:/data", "configured");
+      const alone = ["-u", "root", "-v", "alone:/data", "--entrypoint", "ls", "configured", "-lnA", "/data"];
+      const inside = await cli.ok("exec", first, "ls", "-lnA", "/data");
+      expect(inside).toContain("link -> inner/file");
+      expect(inside).toBe(await cli.ok("run", "--rm", ...alone));
+    });
+
     test("one with content gets nothing; nocopy gets nothing", async () => {
       await shell("echo mine > /v/own", "-v", "used:/v");
       const list = (volume: string) =>

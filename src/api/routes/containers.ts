@@ -4,10 +4,10 @@ const stream = { reply: "stream", onDisconnect: "cancel" } as const;
 const hijack = { reply: "hijack", onDisconnect: "cancel" } as const;
 
 export const containerRoutes: readonly Route[] = [
-  get("ContainerList", "/containers/json"),
+  get("ContainerList", "/containers/json", { onDisconnect: "cancel" }),
   post("ContainerCreate", "/containers/create", { body: "json" }),
   post("ContainerPrune", "/containers/prune", { onDisconnect: "cancel" }),
-  get("ContainerInspect", "/containers/{id:.*}/json"),
+  get("ContainerInspect", "/containers/{id:.*}/json", { onDisconnect: "cancel" }),
   get("ContainerTop", "/containers/{id:.*}/top"),
   get("ContainerLogs", "/containers/{id:.*}/logs", stream),
   get("ContainerChanges", "/containers/{id:.*}/changes"),

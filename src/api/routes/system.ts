@@ -5,7 +5,7 @@ export const systemRoutes: readonly Route[] = [
   head("SystemPingHead", "/_ping"),
   get("SystemVersion", "/version"),
   get("SystemInfo", "/info"),
-  get("SystemDataUsage", "/system/df"),
+  get("SystemDataUsage", "/system/df", { onDisconnect: "cancel" }),
   get("SystemEvents", "/events", { reply: "stream" }),
   post("SystemAuth", "/auth", { body: "json", onDisconnect: "cancel" }),
 ];

@@ -76,10 +76,22 @@ export class FileContentStore implements ContentStore {
 
   async put(bytes: Uint8Array): Promise<BlobInfo> {
     const expected = { digest: digestOf(bytes), size: bytes.byteLength };
+    await this.#dropIfDamaged(expected);
     await using ingest = await this.ingest(expected, { signal: new AbortController().signal });
     await ingest.truncate();
     await ingest.write(bytes);
     return await ingest.commit();
+  }
+
+  /** Size and name may be right and the bytes not: a document is small enough to look. */
+  async #dropIfDamaged({ digest, size }: BlobInfo): Promise<void> {
+    if (!(await this.stat(digest))) return;
+    try {
+      await this.read(digest, size);
+    } catch (error) {
+      if (!(error instanceof InvalidParameterError)) throw error;
+      await this.delete(digest);
+    }
   }
 
   async ingest(expected: BlobInfo, options: { signal: AbortSignal }): Promise<Ingest> {
@@ -122,6 +134,7 @@ export class FileContentStore implements ContentStore {
   async expireIngests(before: number): Promise<number> {
     let freed = 0;
     for (const name of await readdir(this.#ingests)) {
+      if (this.#writers.isHeld(`sha256:${name}`)) continue;
       using _writer = await this.#writers.acquire(`sha256:${name}`);
       const path = join(this.#ingests, name);
       const found = await stat(path).catch(ignoreMissing);
@@ -234,10 +247,17 @@ class FileIngest implements Ingest {
       await rename(path, target);
       await fsyncDirectory(directory);
     } catch (error) {
+      await this.#discard();
       throw spaceOrSystemError(error, expected.digest);
     }
     await this.#end();
     return expected;
+  }
+
+  /** After a failed fsync the page cache may claim what the disk does not have: no later try may trust these bytes. */
+  async #discard(): Promise<void> {
+    await rm(this.#parts.target, { force: true });
+    await this.abort();
   }
 
   async abort(): Promise<void> {

@@ -1,5 +1,16 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { appendFileSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { InvalidParameterError, NotImplementedError } from "../../core/errors.ts";
@@ -7,6 +18,8 @@ import type { LogEntry, ReadLogOptions } from "../../core/logs.ts";
 import { FileLogDriver, noLogDriver } from "./index.ts";
 
 const ID = "c0ffee";
+/** What is read at a time from the end. */
+const BLOCK = 64 * 1024;
 let root: string;
 let driver: FileLogDriver;
 let path: string;
@@ -135,6 +148,59 @@ describe("tail", () => {
     const before = performance.now();
     expect(await texts({ tail: 2 })).toEqual(["line 998\n", "line 999\n"]);
     expect(performance.now() - before).toBeLessThan(500);
+  });
+});
+
+describe("a long read", () => {
+  /** Runs it, and counts how often something else had its turn meanwhile. */
+  async function turnsDuring(work: () => Promise<unknown>): Promise<number> {
+    let turns = 0;
+    const other = setInterval(() => turns++, 1);
+    await work();
+    clearInterval(other);
+    return turns;
+  }
+
+  test("that filters everything away lets others work meanwhile", async () => {
+    writeFileSync(path, lines(0, 1000).repeat(400));
+    expect(await turnsDuring(() => texts({ since: at(50) }))).toBeGreaterThan(10);
+  });
+
+  test("of many lines from the end lets others work meanwhile", async () => {
+    writeFileSync(path, lines(0, 1000).repeat(400));
+    const signal = AbortSignal.abort();
+    expect(await turnsDuring(() => texts({ tail: 390_000, signal }))).toBeGreaterThan(10);
+  });
+
+  test("passes over a hole that a crash left, however large, without keeping it", async () => {
+    for (const size of [BLOCK - 1, BLOCK, BLOCK + 1, 256 << 20]) {
+      writeFileSync(path, lines(0, 3));
+      truncateSync(path, statSync(path).size + size);
+      appendFileSync(path, `\n${lines(3, 6)}`);
+      expect(await texts({ tail: 4 })).toEqual([2, 3, 4, 5].map((number) => `line ${number}\n`));
+      expect(await texts({ tail: 100 })).toHaveLength(6);
+    }
+  });
+});
+
+describe("a line that was torn", () => {
+  test("ends before the next run writes", async () => {
+    writeFileSync(path, record("one") + record("torn").slice(0, 30));
+    driver.mend(ID);
+    driver.mend(ID);
+    appendFileSync(path, record("first of the next run"));
+    expect(await texts()).toEqual(["one\n", "first of the next run\n"]);
+    expect(await texts({ tail: 1 })).toEqual(["first of the next run\n"]);
+  });
+
+  test("is none in a log that is whole, empty or not there", () => {
+    driver.mend(ID);
+    expect(existsSync(path)).toBe(false);
+    for (const content of ["", record("one")]) {
+      writeFileSync(path, content);
+      driver.mend(ID);
+      expect(readFileSync(path, "utf8")).toBe(content);
+    }
   });
 });
 

@@ -1,11 +1,22 @@
 /**
  * Driver of the log port for Docker's `json-file`, `local` and `none`: reads what monitors wrote to
  * `containers/<id>/container.log` and its rotated elders. Writing and rotating is the monitor's and the runtime
- * driver's.
+ * driver's; before a monitor begins, `mend` ends what an earlier one left torn.
  */
-import { closeSync, existsSync, openSync, readdirSync, readSync, rmSync } from "node:fs";
+import {
+  appendFileSync,
+  closeSync,
+  existsSync,
+  fstatSync,
+  openSync,
+  readdirSync,
+  readSync,
+  rmSync,
+} from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { followFile } from "../../base/file-follower.ts";
+import { log } from "../../base/log.ts";
+import { Pace } from "../../base/pace.ts";
 import { NotImplementedError } from "../../core/errors.ts";
 import { type LogRecord, LogRecordParser, toNanoseconds, toUtc } from "../../core/log-records.ts";
 import type { LogDriver, LogEntry, LogRotation, ReadLogOptions } from "../../core/logs.ts";
@@ -13,6 +24,7 @@ import { checkLogOptions, type FileLogDriverName, toRotation } from "./options.t
 import { findTail } from "./tail.ts";
 
 const PIECE = 64 * 1024;
+const NEWLINE = 10;
 
 export class FileLogDriver implements LogDriver {
   readonly name: FileLogDriverName;
@@ -39,6 +51,16 @@ export class FileLogDriver implements LogDriver {
     return readLog(this.pathFor(containerId), options);
   }
 
+  mend(containerId: string): void {
+    const path = this.pathFor(containerId);
+    try {
+      if (endsWithinLine(path)) appendFileSync(path, "\n");
+    } catch (error) {
+      // On a full disk, say: the container may start all the same, a line of it may not be shown.
+      log("warn", "cannot end the last line of a log", { container: containerId, error });
+    }
+  }
+
   async remove(containerId: string): Promise<void> {
     const path = this.pathFor(containerId);
     if (!existsSync(dirname(path))) return;
@@ -54,6 +76,7 @@ export const noLogDriver: LogDriver = {
   pathFor: () => undefined,
   checkOptions() {},
   rotationFor: () => undefined,
+  mend() {},
   read() {
     throw new NotImplementedError("configured logging driver does not support reading");
   },
@@ -70,7 +93,7 @@ async function* readLog(path: string, options: ReadLogOptions): AsyncGenerator<L
   const youngest = files.at(-1);
   if (youngest === undefined) return;
   try {
-    const start = tail === undefined ? { file: 0, offset: 0 } : findTail(files, tail);
+    const start = tail === undefined ? { file: 0, offset: 0 } : await findTail(files, tail);
     for (const [index, fd] of files.entries()) {
       if (index < start.file) continue;
       const from = index === start.file ? start.offset : 0;
@@ -110,6 +133,18 @@ function openAll(path: string): number[] {
   });
 }
 
+function endsWithinLine(path: string): boolean {
+  if (!existsSync(path)) return false;
+  const fd = openSync(path, "r");
+  try {
+    const { size } = fstatSync(fd);
+    const last = Buffer.alloc(1);
+    return size > 0 && readSync(fd, last, 0, 1, size - 1) === 1 && last[0] !== NEWLINE;
+  } finally {
+    closeSync(fd);
+  }
+}
+
 /** The follower closes it from now on. */
 function takeOver(files: number[], fd: number): number {
   files[files.indexOf(fd)] = -1;
@@ -130,7 +165,12 @@ async function* toRecords(
   pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
 ): AsyncGenerator<LogRecord, void, void> {
   const parser = new LogRecordParser();
-  for await (const piece of pieces) yield* parser.push(piece);
+  const pace = new Pace();
+  for await (const piece of pieces) {
+    yield* parser.push(piece);
+    // Whoever filters most of it away never waits for a client.
+    await pace.breathe();
+  }
 }
 
 function toEntry({ stream, timestamp, bytes, partial }: LogRecord): LogEntry {

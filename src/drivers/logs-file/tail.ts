@@ -1,6 +1,7 @@
 /** Where the last lines of a log begin: found from the end, in blocks, however large the files are. */
 import { fstatSync, readSync } from "node:fs";
-import { parseRecord } from "../../core/log-records.ts";
+import { Pace } from "../../base/pace.ts";
+import { LONGEST_RECORD, parseRecord } from "../../core/log-records.ts";
 
 const BLOCK = 64 * 1024;
 const NEWLINE = 10;
@@ -13,10 +14,11 @@ export interface Place {
 }
 
 /** @param files descriptors, oldest first @param lines a line in parts counts once, at its end */
-export function findTail(files: readonly number[], lines: number): Place {
+export async function findTail(files: readonly number[], lines: number): Promise<Place> {
+  const pace = new Pace();
   const counter = new LineCounter(lines);
   for (let file = files.length - 1; file >= 0; file--) {
-    const offset = scanBackwards(files[file] ?? -1, counter);
+    const offset = await scanBackwards(files[file] ?? -1, counter, pace);
     if (offset !== undefined) return { file, offset };
   }
   return { file: 0, offset: 0 };
@@ -43,30 +45,37 @@ class LineCounter {
 }
 
 /** @returns the offset behind the record that was one too many, or undefined if the whole file is wanted */
-function scanBackwards(fd: number, counter: LineCounter): number | undefined {
-  let position = lastNewline(fd);
+async function scanBackwards(fd: number, counter: LineCounter, pace: Pace): Promise<number | undefined> {
+  let position = await lastNewline(fd, pace);
   // The end of a record whose beginning lies in the block before.
   let carry: Uint8Array = new Uint8Array(0);
+  // What is longer than a record can be (a hole that a crash left) is not kept, only its beginning is looked for.
+  let skipping = false;
   while (position > 0) {
+    await pace.breathe();
     const from = Math.max(0, position - BLOCK);
     const bytes = Buffer.concat([readBlock(fd, from, position), carry]);
     let end = bytes.length;
     for (;;) {
       // A negative index would count from the end.
-      const before = end < 2 ? -1 : bytes.lastIndexOf(NEWLINE, end - 2);
+      const last = skipping ? end - 1 : end - 2;
+      const before = last < 0 ? -1 : bytes.lastIndexOf(NEWLINE, last);
       if (before < 0) break;
-      if (!counter.take(bytes.subarray(before + 1, end))) return from + end;
+      if (!skipping && !counter.take(bytes.subarray(before + 1, end))) return from + end;
+      skipping = false;
       end = before + 1;
     }
-    carry = bytes.subarray(0, end);
+    skipping ||= end > LONGEST_RECORD;
+    carry = skipping ? new Uint8Array(0) : bytes.subarray(0, end);
     position = from;
   }
   return carry.length > 0 && !counter.take(carry) ? carry.length : undefined;
 }
 
 /** The offset behind the last newline: what follows it is being written, or was torn off by a crash. */
-function lastNewline(fd: number): number {
+async function lastNewline(fd: number, pace: Pace): Promise<number> {
   for (let position = fstatSync(fd).size; position > 0; ) {
+    await pace.breathe();
     const from = Math.max(0, position - BLOCK);
     const at = readBlock(fd, from, position).lastIndexOf(NEWLINE);
     if (at >= 0) return from + at + 1;

@@ -32,6 +32,7 @@ import {
 import { open, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { log } from "../../base/log.ts";
+import { Semaphore } from "../../base/semaphore.ts";
 import type { EnginePaths } from "../../core/config.ts";
 import { hexOf } from "../../core/digests.ts";
 import { ConflictError, NotFoundError, SystemError } from "../../core/errors.ts";
@@ -43,6 +44,8 @@ import { treeUsage } from "./tree-usage.ts";
 
 /** mount(2) takes one page of options; longer lists of layers are named by file descriptor. */
 const LONGEST_OPTIONS = 4000;
+/** So many trees are walked at a time. */
+const MEASUREMENTS = 4;
 /** Whatever the host's module defaults are: no file of a layer refers to another place. */
 const FIXED_OPTIONS = "index=off,metacopy=off,redirect_dir=nofollow";
 
@@ -54,6 +57,9 @@ export class OverlaySnapshotter implements Snapshotter, AsyncDisposable {
   /** How many `MountedRoot`s are held of each key. */
   readonly #held = new Map<string, number>();
   readonly #sync = new SyncGroup();
+  /** Of layers that were measured: they never change. */
+  readonly #layerUsages = new Map<Digest, SnapshotUsage>();
+  readonly #measurements = new Semaphore(MEASUREMENTS);
 
   private constructor(paths: Pick<EnginePaths, "dataRoot" | "execRoot">) {
     this.#layers = join(paths.dataRoot, "layers");
@@ -95,7 +101,13 @@ export class OverlaySnapshotter implements Snapshotter, AsyncDisposable {
       commit: async () => {
         await this.#sync.wait(staging);
         committed = renameUnlessThere(staging, this.#layer(chainId));
-        await fsyncDirectory(this.#layers);
+        try {
+          await fsyncDirectory(this.#layers);
+        } catch (error) {
+          // It may not be there after a power loss: nobody is to build on it.
+          if (committed) await this.removeLayer(chainId);
+          throw error;
+        }
       },
       [Symbol.asyncDispose]: async () => {
         if (!committed) await rm(staging, { recursive: true, force: true });
@@ -104,13 +116,21 @@ export class OverlaySnapshotter implements Snapshotter, AsyncDisposable {
   }
 
   async removeLayer(chainId: Digest): Promise<void> {
+    this.#layerUsages.delete(chainId);
     await this.#discard(this.#layer(chainId), this.#layers);
   }
 
-  async layerUsage(chainId: Digest): Promise<SnapshotUsage> {
+  async layerUsage(chainId: Digest, signal: AbortSignal): Promise<SnapshotUsage> {
     const layer = this.#layer(chainId);
     if (!existsSync(layer)) throw new NotFoundError(`layer does not exist: ${chainId}`, { subject: chainId });
-    return await treeUsage(join(layer, "diff"));
+    const usage = this.#layerUsages.get(chainId) ?? (await this.#measure(layer, signal));
+    this.#layerUsages.set(chainId, usage);
+    return usage;
+  }
+
+  async #measure(directory: string, signal: AbortSignal): Promise<SnapshotUsage> {
+    using _turn = await this.#measurements.acquire(signal);
+    return await treeUsage(join(directory, "diff"), signal);
   }
 
   async prepare(key: string, layers: readonly Digest[]): Promise<void> {
@@ -223,10 +243,10 @@ export class OverlaySnapshotter implements Snapshotter, AsyncDisposable {
     };
   }
 
-  async usage(key: string): Promise<SnapshotUsage> {
+  async usage(key: string, signal: AbortSignal): Promise<SnapshotUsage> {
     const directory = this.#snapshot(key);
     if (!existsSync(directory)) throw new NotFoundError(`snapshot ${key} does not exist`, { subject: key });
-    return await treeUsage(join(directory, "diff"));
+    return await this.#measure(directory, signal);
   }
 
   async remove(key: string): Promise<void> {

@@ -136,6 +136,37 @@ describe("local volumes", () => {
     expect(readdirSync(dataOf("data"))).toEqual([]);
   });
 
+  test("copy-up into a volume that others use never leaves it, whatever they put in the way", async () => {
+    const host = join(root, "host");
+    mkdirSync(host);
+    for (let number = 0; number < 300; number++) {
+      mkdirSync(join(rootfs, "srv", `d${number}`), { recursive: true });
+      writeFileSync(join(rootfs, "srv", `d${number}`, "planted"), "from the image");
+    }
+    // As a container that has the volume would: every directory that appears becomes a link to the host.
+    const tenant = Bun.spawn([process.execPath, join(import.meta.dir, "fixtures/swap-for-links.ts")], {
+      env: { ...process.env, VOLUME: dataOf("data"), LINK: `/proc/1/root${host}`, LINK2: host },
+      stdout: "pipe",
+    });
+    await tenant.stdout.getReader().read();
+    await copyUp("/srv", false).catch(() => {});
+    tenant.kill("SIGKILL");
+    await tenant.exited;
+    expect(readdirSync(host)).toEqual([]);
+    expect(existsSync(join(root, "volumes", "data", "_copy"))).toBe(false);
+    expect(readdirSync(dataOf("data")).length).toBeGreaterThan(0);
+  });
+
+  test("copy-up into a mounted volume fills the mount", async () => {
+    mkdirSync(join(rootfs, "srv"));
+    writeFileSync(join(rootfs, "srv", "file"), "image");
+    await driver.mount("data", { type: "tmpfs", device: "tmpfs" });
+    expect(await copyUp("/srv", false)).toBe(true);
+    expect(readFileSync(dataOf("data", "file"), "utf8")).toBe("image");
+    await driver.unmount("data");
+    expect(readdirSync(dataOf("data"))).toEqual([]);
+  });
+
   test("a volume with options is mounted while in use", async () => {
     const options = { type: "tmpfs", device: "tmpfs", o: "size=1m,uid=7,nosuid" };
     driver.checkOptions(options);
@@ -199,6 +230,25 @@ describe("local volumes", () => {
     }
     await Bun.sleep(1);
     expect(mountsUnder(root)).toEqual([]);
+  });
+
+  test("a subpath that was swapped between two starts is resolved again, beneath the volume", async () => {
+    mkdirSync(dataOf("data", "sub"));
+    await driver.mountSubpath("data", "sub", "container");
+    await driver.unmountSubpaths("container");
+    for (const link of ["/etc", "../../..", root]) {
+      rmSync(dataOf("data", "sub"), { recursive: true });
+      symlinkSync(link, dataOf("data", "sub"));
+      const again = await driver.mountSubpath("data", "sub", "container").catch((error: unknown) => error);
+      expect(again).toBeInstanceOf(NotFoundError);
+      expect(mountsUnder(root)).toEqual([]);
+    }
+    mkdirSync(dataOf("data", "other"));
+    writeFileSync(dataOf("data", "other", "file"), "within");
+    rmSync(dataOf("data", "sub"));
+    symlinkSync("other", dataOf("data", "sub"));
+    const within = await driver.mountSubpath("data", "sub", "container");
+    expect(readFileSync(join(within.path, "file"), "utf8")).toBe("within");
   });
 
   test("boot takes down what nobody owns and keeps what somebody does", async () => {

@@ -5,9 +5,9 @@
  * Every mount is found by its place: volumes under `volumes/`, subpaths under `<exec root>/volumes/<key>/`.
  * Bulk work (copying, removing, counting) is done by child processes: a volume may hold millions of files.
  */
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { lookup } from "node:dns/promises";
-import { closeSync, existsSync } from "node:fs";
+import { closeSync, existsSync, openSync } from "node:fs";
 import {
   chmod,
   chown,
@@ -25,22 +25,28 @@ import {
 } from "node:fs/promises";
 import { isIP } from "node:net";
 import { join } from "node:path";
+import { log } from "../../base/log.ts";
+import { Semaphore } from "../../base/semaphore.ts";
 import { InvalidParameterError, messageOf, NotFoundError, SystemError } from "../../core/errors.ts";
 import type { MountedVolume, VolumeDriver } from "../../core/storage.ts";
 import { openBeneath, pathOf } from "../../linux/beneath.ts";
 import { LinuxError } from "../../linux/libc.ts";
-import { bindMount, MS, mount, unmount } from "../../linux/mounts.ts";
+import { allowWritesOnlyIn, bindMount, MS, mount, unmount } from "../../linux/mounts.ts";
+import { currentNamespacePath, ownThreadFs, withNewNamespace } from "../../linux/namespaces.ts";
 import { run } from "./run.ts";
 
 type Options = Readonly<Record<string, string>>;
 
 /** What the kernel may take long over (a server that does not answer) gets this long. */
 const MOUNT_TIMEOUT_MS = 30_000;
+/** So many volumes are walked at a time. */
+const MEASUREMENTS = 4;
 
 export class LocalVolumeDriver implements VolumeDriver {
   readonly name = "local";
   readonly #root: string;
   readonly #subpaths: string;
+  readonly #measurements = new Semaphore(MEASUREMENTS);
 
   /** Both directories are the driver's own; they are made with the first volume. */
   constructor(paths: { readonly volumes: string; readonly subpaths: string }) {
@@ -70,6 +76,8 @@ export class LocalVolumeDriver implements VolumeDriver {
   }
 
   async create(name: string): Promise<void> {
+    // Left by a removal that failed at boot: it must not become the new volume's data.
+    await this.#discard(name);
     // 0701: an owner inside of a volume (uid 999) must be able to pass, nobody may list.
     await makeDirectory(this.#root, 0o701);
     await makeDirectory(join(this.#root, name), 0o701);
@@ -78,16 +86,28 @@ export class LocalVolumeDriver implements VolumeDriver {
   }
 
   async remove(name: string): Promise<void> {
-    unmountAll(this.mountpoint(name));
-    const doomed = join(this.#root, `.removing-${name}`);
-    await removeTree(doomed);
+    try {
+      unmountAll(this.mountpoint(name));
+      await this.#discard(name);
+    } catch (error) {
+      throw failed("remove", name, error);
+    }
+  }
+
+  /**
+   * Takes the name away at once, then deletes. What cannot be deleted (a file may be immutable) is nobody's from
+   * then on, and boot tries again.
+   */
+  async #discard(name: string): Promise<void> {
+    // Not made of the name, which may be as long as a file name can be.
+    const doomed = join(this.#root, `.removing-${randomBytes(8).toString("hex")}`);
     try {
       await rename(join(this.#root, name), doomed);
     } catch (error) {
       if (isCode(error, "ENOENT")) return;
-      throw failed("remove", name, error);
+      throw error;
     }
-    await removeTree(doomed);
+    await loggingFailure("the data of a removed volume is left on disk", doomed, () => removeTree(doomed));
   }
 
   async mount(name: string, options: Options): Promise<void> {
@@ -163,7 +183,7 @@ export class LocalVolumeDriver implements VolumeDriver {
         return false;
       }
       if (exclusive && !(await isMountPoint(target))) await this.#swapIn(name, source);
-      else await copyTree(source, target);
+      else await this.#copyContained(name, from);
       return true;
     } catch (error) {
       throw failed("copy the image's data into", name, error);
@@ -173,12 +193,9 @@ export class LocalVolumeDriver implements VolumeDriver {
   }
 
   async usage(name: string, signal: AbortSignal): Promise<number> {
-    const { stdout } = await run(
-      ["du", "-s", "--apparent-size", "--block-size=1", "--", this.mountpoint(name)],
-      {
-        signal,
-      },
-    );
+    using _turn = await this.#measurements.acquire(signal);
+    const argv = ["du", "-s", "--apparent-size", "--block-size=1", "--", this.mountpoint(name)];
+    const { stdout } = await run(argv, { signal });
     return Number.parseInt(stdout, 10);
   }
 
@@ -192,12 +209,15 @@ export class LocalVolumeDriver implements VolumeDriver {
     readonly keys: ReadonlySet<string>;
   }): Promise<void> {
     for (const name of await readdirIfThere(this.#root)) {
-      if (!mounted.has(name)) unmountAll(this.mountpoint(name));
-      if (!names.has(name)) await removeTree(join(this.#root, name));
-      else await removeTree(this.#stagingOf(name));
+      await loggingFailure("cannot clean up a volume", name, async () => {
+        if (!mounted.has(name)) unmountAll(this.mountpoint(name));
+        if (names.has(name)) await removeTree(this.#stagingOf(name));
+        else await this.#discard(name);
+      });
     }
     for (const key of await readdirIfThere(this.#subpaths)) {
-      if (!keys.has(key)) await this.unmountSubpaths(key);
+      if (keys.has(key)) continue;
+      await loggingFailure("cannot clean up mounts of volumes", key, () => this.unmountSubpaths(key));
     }
   }
 
@@ -210,6 +230,31 @@ export class LocalVolumeDriver implements VolumeDriver {
     await run(["sync", "-f", staging]);
     await rename(staging, this.mountpoint(name));
     await flushDirectory(join(this.#root, name));
+  }
+
+  /**
+   * Copies into a volume that others have open: they may put a link to elsewhere in the way at any moment. The copy
+   * runs in a mount namespace in which nothing but the volume can be written, and replaces what it finds.
+   */
+  async #copyContained(
+    name: string,
+    from: { readonly rootfs: string; readonly destination: string },
+  ): Promise<void> {
+    const target = this.mountpoint(name);
+    const source = this.#stagingOf(name);
+    await mkdir(source, { recursive: true });
+    try {
+      const namespace = containedView(from, source, target);
+      try {
+        const enter = ["nsenter", "--mount=/proc/self/fd/3", "--"];
+        const copy = [...COPY, "--remove-destination", "--", `${source}/.`, target];
+        await run([...enter, ...copy], { descriptor: namespace });
+      } finally {
+        closeSync(namespace);
+      }
+    } finally {
+      await rmdir(source);
+    }
   }
 
   #stagingOf(name: string): string {
@@ -239,9 +284,34 @@ function openDirectoryIn(rootfs: string, destination: string): number | undefine
   }
 }
 
+/** A mount namespace, as a descriptor: what the image has is at `source`, and nothing but `target` can be written. */
+function containedView(
+  from: { readonly rootfs: string; readonly destination: string },
+  source: string,
+  target: string,
+): number {
+  ownThreadFs();
+  return withNewNamespace("mnt", () => {
+    // Nobody else is to see what is mounted here.
+    mount({ source: "none", target: "/", flags: MS.REC | MS.PRIVATE });
+    // Opened once more: only what is mounted in this namespace can be bound in it.
+    const fd = openBeneath(from.rootfs, from.destination, { links: "root", directory: true });
+    try {
+      bindMount(pathOf(fd), source);
+    } finally {
+      closeSync(fd);
+    }
+    const view = openSync(currentNamespacePath("mnt"), "r");
+    allowWritesOnlyIn(target);
+    return view;
+  });
+}
+
+const COPY = ["cp", "--archive", "--reflink=auto"];
+
 /** `source` is a descriptor: the child gets it as its own, so no path is looked up twice. */
 async function copyTree(source: number, target: string): Promise<void> {
-  await run(["cp", "--archive", "--reflink=auto", "--", "/proc/self/fd/3/.", target], { descriptor: source });
+  await run([...COPY, "--", "/proc/self/fd/3/.", target], { descriptor: source });
   await copyAttributes(pathOf(source), target);
 }
 
@@ -265,6 +335,15 @@ async function removeTree(path: string): Promise<void> {
   if (!existsSync(path)) return;
   // --one-file-system: if a mount is left in there, its content is not ours to delete.
   await run(["rm", "-rf", "--one-file-system", "--", path]);
+}
+
+/** For what is tried again at the next boot: one that cannot be removed must not stand in the way of the others. */
+async function loggingFailure(message: string, subject: string, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    log("warn", message, { subject, error });
+  }
 }
 
 async function readdirIfThere(path: string): Promise<string[]> {

@@ -36,16 +36,16 @@ export interface ContainerDetails extends ContainerView {
 export async function viewContainers(
   deps: ContainerDeps,
   records: readonly ContainerRecord[],
-  { size }: { size: boolean },
+  options: { size: boolean; signal: AbortSignal },
 ): Promise<ContainerView[]> {
-  return await Promise.all(records.map((record) => viewContainer(deps, record, { size })));
+  return await Promise.all(records.map((record) => viewContainer(deps, record, options)));
 }
 
 /** @throws NotFoundError */
 export async function inspectContainer(
   deps: ContainerDeps,
   reference: string,
-  options: { size: boolean },
+  options: { size: boolean; signal: AbortSignal },
 ): Promise<ContainerDetails> {
   const record = deps.store.get(reference);
   const view = await viewContainer(deps, record, options);
@@ -61,7 +61,7 @@ export async function inspectContainer(
 async function viewContainer(
   deps: ContainerDeps,
   record: ContainerRecord,
-  { size }: { size: boolean },
+  { size, signal }: { size: boolean; signal: AbortSignal },
 ): Promise<ContainerView> {
   const sandbox = deps.running.get(record.id)?.sandbox;
   return {
@@ -71,7 +71,7 @@ async function viewContainer(
     sandbox: sandbox && { id: sandbox.id, path: sandbox.key ?? "" },
     endpoints: record.networks,
     execIds: deps.execs.idsOf(record.id),
-    sizes: size ? await measure(deps, record) : undefined,
+    sizes: size ? await measure(deps, record, signal) : undefined,
   };
 }
 
@@ -84,8 +84,12 @@ function imageNameOf(deps: ContainerDeps, { image, imageId }: ContainerRecord): 
   }
 }
 
-async function measure(deps: ContainerDeps, { id, layers }: ContainerRecord): Promise<ContainerSizes> {
-  const { size: rw } = await deps.snapshots.usage(id);
-  const below = await Promise.all(layers.map((layer) => deps.snapshots.layerUsage(layer)));
+async function measure(
+  deps: ContainerDeps,
+  { id, layers }: ContainerRecord,
+  signal: AbortSignal,
+): Promise<ContainerSizes> {
+  const { size: rw } = await deps.snapshots.usage(id, signal);
+  const below = await Promise.all(layers.map((layer) => deps.snapshots.layerUsage(layer, signal)));
   return { rw, rootFs: below.reduce((sum, { size }) => sum + size, rw) };
 }

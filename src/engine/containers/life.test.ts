@@ -228,6 +228,7 @@ function compose(host: FakeHost): ContainerDeps {
           pathFor: () => undefined,
           checkOptions: () => {},
           rotationFor: () => undefined,
+          mend() {},
           read: async function* () {},
           remove: async () => {},
         },

@@ -93,7 +93,7 @@ export async function pruneContainers(
     using _owner = await ownContainer(deps, id);
     const container = deps.store.byId(id);
     if (!container || isRunning(container) || container.state.status === "removing") continue;
-    const { size } = await deps.snapshots.usage(id);
+    const { size } = await deps.snapshots.usage(id, signal);
     await discardContainer(deps, container, { removeVolumes: false });
     ids.push(id);
     reclaimed += size;

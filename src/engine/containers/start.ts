@@ -148,6 +148,7 @@ function logOf(
 ): Pick<CreateTaskOptions, "logPath" | "logRotation"> {
   const { Type = "", Config = {} } = hostConfig.LogConfig ?? {};
   const driver = deps.logDrivers.get(Type);
+  driver?.mend(id);
   return { logPath: driver?.pathFor(id), logRotation: driver?.rotationFor(Config) };
 }
 

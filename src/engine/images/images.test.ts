@@ -1,6 +1,14 @@
 /** The use cases on real drivers, with a registry that serves images made on the spot. Needs root: layers are unpacked and mounted. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -402,6 +410,64 @@ describe("pull", () => {
   });
 });
 
+test("pulling again repairs damaged documents, and a compressed layer that was lost, while containers use the image", async () => {
+  const { digest: manifest } = registry.push("app:1", one);
+  await pull("app:1");
+  const blobs = join(root, "data/content/blobs/sha256");
+  const layer = digestOf(gzipSync(testArchive(one[0] ?? [])));
+  const bytes = readFileSync(join(blobs, hexOf(manifest)));
+  bytes[15] = (bytes[15] ?? 0) ^ 0xff;
+  writeFileSync(join(blobs, hexOf(manifest)), bytes);
+  rmSync(join(blobs, hexOf(layer)));
+  await pull("app:1");
+  for (const digest of [manifest, layer]) {
+    expect(digestOf(readFileSync(join(blobs, hexOf(digest))))).toBe(digest);
+  }
+});
+
+test("a pull throws away downloads that no one continued for a day", async () => {
+  registry.push("app:1", one);
+  const left = join(root, "data/content/ingest", "a".repeat(64));
+  writeFileSync(left, "left");
+  const yesterday = new Date(Date.now() - 25 * 3_600_000);
+  utimesSync(left, yesterday, yesterday);
+  await pull("app:1");
+  expect(existsSync(left)).toBe(false);
+});
+
+describe("of hostile size", () => {
+  const config = (size: number) => ({
+    mediaType: "application/vnd.oci.image.config.v1+json",
+    digest: digestOf("config"),
+    size,
+  });
+
+  function pushManifest(document: object): void {
+    const type = "application/vnd.oci.image.manifest.v1+json";
+    const whole = { schemaVersion: 2, mediaType: type, ...document };
+    registry.manifests.set("big:1", { bytes: new TextEncoder().encode(JSON.stringify(whole)), type });
+  }
+
+  test("a configuration is refused before a byte of it is fetched, also by who only asks about the image", async () => {
+    pushManifest({ config: config((4 << 20) + 1), layers: [] });
+    await expect(pull("big:1")).rejects.toThrow("too large");
+    await expect(images.describeDistribution(`${registry.host}/big:1`, { signal })).rejects.toThrow(
+      "too large",
+    );
+    expect(registry.requests.filter((path) => path.includes("/blobs/"))).toEqual([]);
+  });
+
+  test("a stack of layers is refused beyond Docker's own limit, and works up to it", async () => {
+    const layers = (count: number) =>
+      Array.from({ length: count }, (_, index) => [{ name: `f${index}`, content: "" }]);
+    registry.push("deep:127", layers(127));
+    await pull("deep:127");
+    expect(await filesOf("deep:127")).toHaveLength(127);
+    registry.push("deep:128", layers(128));
+    await expect(pull("deep:128")).rejects.toThrow("max depth exceeded: 128 layers");
+  });
+});
+
 describe("names", () => {
   test("find an image by tag, digest, id and unique prefix", async () => {
     const { digest } = registry.push("app:1", one);
@@ -547,6 +613,19 @@ describe("prune", () => {
     expect(SpaceReclaimed).toBeGreaterThan(3);
     expect(tagsOf()).toEqual([`${registry.host}/app:1`]);
     expect(remains()).toHaveLength(3 + 1);
+  });
+
+  test("takes downloads that were interrupted", async () => {
+    registry.push("app:1", one);
+    const content = FileContentStore.open({ dataRoot: join(root, "data") });
+    {
+      const left = new TextEncoder().encode("left");
+      await using ingest = await content.ingest({ digest: digestOf(left), size: 4 }, { signal });
+      await ingest.write(left.subarray(1));
+    }
+    const { SpaceReclaimed } = await images.prune(new Map(), signal);
+    expect(SpaceReclaimed).toBe(3);
+    expect(remains()).toEqual([]);
   });
 
   test("of everything unused leaves what containers use", async () => {

@@ -10,22 +10,15 @@ import type { EventSink } from "../../core/events.ts";
 import type { Digest } from "../../core/ids.ts";
 import type { ContainerImages, ImageConfig, ResolvedImage } from "../../core/image.ts";
 import type { LayerUnpacker } from "../../core/layers.ts";
-import {
-  formatPlatform,
-  parseImageConfig,
-  parseManifest,
-  parsePlatform,
-  platformMatches,
-} from "../../core/manifests.ts";
+import { formatPlatform, parseManifest, parsePlatform, platformMatches } from "../../core/manifests.ts";
 import {
   canonicalString,
   familiarString,
   parseReference,
-  type Reference,
   withDefaultTag,
   withTag,
 } from "../../core/references.ts";
-import { type Credentials, MANIFEST_LIMIT, type Registry } from "../../core/registry.ts";
+import type { Credentials, Registry } from "../../core/registry.ts";
 import type { Snapshotter } from "../../core/snapshots.ts";
 import type { StateStore } from "../../core/state.ts";
 import {
@@ -36,17 +29,15 @@ import {
   type ListImagesOptions,
   listImages,
 } from "./describe.ts";
+import { fetchConfig } from "./download.ts";
 import { type Filters, flagFilter, imageFilter } from "./filters.ts";
 import type { ProgressMessage } from "./progress.ts";
-import { Puller } from "./pull.ts";
+import { Puller, UNFINISHED_LIFETIME_MS } from "./pull.ts";
 import { deleteImage, type RemovedItem, removeImage } from "./remove.ts";
 import { ImageStore, sizeOf } from "./store.ts";
 
 export { LIST_FILTERS, PRUNE_FILTERS } from "./filters.ts";
 export type { ProgressMessage } from "./progress.ts";
-
-/** Downloads that no image came of are kept that long, for the next try. */
-const UNFINISHED_LIFETIME_MS = 24 * 3_600_000;
 
 export interface ImagesDeps {
   readonly state: StateStore;
@@ -200,6 +191,8 @@ export class Images implements ContainerImages {
       );
       for (const layer of image.layers) if (layers.has(layer.chainId)) reclaimed += layer.size;
     }
+    // Also what the next pull could continue with: it may be what filled the disk.
+    reclaimed += await this.#deps.content.expireIngests(Number.POSITIVE_INFINITY);
     reclaimed += await this.#store.collectBlobs(Date.now());
     this.#deps.events.publish({
       type: "image",
@@ -302,22 +295,8 @@ export class Images implements ContainerImages {
         Platforms: parsed.manifests.flatMap(({ platform }) => (platform ? [platform] : [])),
       };
     }
-    return { Descriptor, Platforms: [await this.#platformOf(reference, parsed.config, options)] };
-  }
-
-  async #platformOf(
-    reference: Reference,
-    config: Descriptor,
-    options: { credentials?: Credentials | undefined; signal: AbortSignal },
-  ): Promise<{ os: string; architecture: string; variant?: string }> {
-    const { content, registry } = this.#deps;
-    if (!(await content.stat(config.digest))) {
-      await using ingest = await content.ingest(config, options);
-      await registry.fetchBlob(reference, config, ingest, options);
-      await ingest.commit();
-    }
-    const { os, architecture, variant } = parseImageConfig(await content.read(config.digest, MANIFEST_LIMIT));
-    return { os, architecture, ...(variant ? { variant } : {}) };
+    const { os, architecture, variant } = await fetchConfig(this.#deps, reference, parsed.config, options);
+    return { Descriptor, Platforms: [{ os, architecture, ...(variant ? { variant } : {}) }] };
   }
 
   #removal() {

@@ -8,7 +8,7 @@
 import { createHash } from "node:crypto";
 import { KeyedLock } from "../../base/keyed-lock.ts";
 import { Semaphore } from "../../base/semaphore.ts";
-import type { BlobInfo, ContentStore, Descriptor, Platform } from "../../core/content.ts";
+import type { ContentStore, Descriptor, Platform } from "../../core/content.ts";
 import { chainIdOf } from "../../core/digests.ts";
 import { InvalidParameterError, NotFoundError } from "../../core/errors.ts";
 import type { EventSink } from "../../core/events.ts";
@@ -20,7 +20,6 @@ import {
   hostPlatform,
   type ImageManifest,
   noMatchingManifest,
-  parseImageConfig,
   parseManifest,
   platformMatches,
   selectManifest,
@@ -36,11 +35,14 @@ import {
 } from "../../core/references.ts";
 import { type Credentials, MANIFEST_LIMIT, type Registry } from "../../core/registry.ts";
 import type { Snapshotter } from "../../core/snapshots.ts";
+import { download, fetchConfig } from "./download.ts";
 import { layerMessage, message, type ProgressMessage, ProgressQueue, progressMessage } from "./progress.ts";
 import type { ImageLayer, ImageRecord, ImageStore, ReferenceRecord } from "./store.ts";
 
 /** An index may lead to another one, as far as this. */
 const DEEPEST_INDEX = 4;
+/** Downloads that no image came of are kept that long, for the next try. */
+export const UNFINISHED_LIFETIME_MS = 24 * 3_600_000;
 const PROGRESS_INTERVAL_MS = 100;
 
 export interface PullerParts {
@@ -105,6 +107,7 @@ export class Puller {
 
   async #pullAll(request: PullRequest, report: Report): Promise<void> {
     const { reference, signal } = request;
+    await this.#parts.content.expireIngests(Date.now() - UNFINISHED_LIFETIME_MS);
     if (reference.tag !== undefined || reference.digest !== undefined) {
       await this.#pullOne(request, report);
       return;
@@ -123,7 +126,10 @@ export class Puller {
     using _documents = await store.lease([...chosen.documents.keys(), chosen.manifest.config.digest]);
     for (const bytes of chosen.documents.values()) await content.put(bytes);
 
-    const config = await this.#fetchConfig(request, chosen.manifest.config);
+    const config = await fetchConfig(this.#parts, reference, chosen.manifest.config, {
+      credentials,
+      signal,
+    });
     checkPlatform(config, request);
     const layers = layersOf(chosen.manifest, config);
     const wanted = layers.flatMap(({ chainId, blob }) => [chainId, blob.digest]);
@@ -194,20 +200,6 @@ export class Puller {
     throw new InvalidParameterError(`indexes of ${familiarString(reference)} are nested too deeply`);
   }
 
-  async #fetchConfig(request: PullRequest, descriptor: Descriptor): Promise<ImageConfig> {
-    const { content } = this.#parts;
-    if (descriptor.size > MANIFEST_LIMIT) throw new InvalidParameterError("image configuration is too large");
-    await this.#download(request, descriptor);
-    const bytes = await content.read(descriptor.digest, MANIFEST_LIMIT).catch(async (error: unknown) => {
-      if (!(error instanceof InvalidParameterError)) throw error;
-      // Damaged on disk: fetched again.
-      await content.delete(descriptor.digest);
-      await this.#download(request, descriptor);
-      return await content.read(descriptor.digest, MANIFEST_LIMIT);
-    });
-    return parseImageConfig(bytes);
-  }
-
   /** All layers at once; the first failure stops the others, and is thrown when they have stopped. */
   async #fetchLayers(request: PullRequest, layers: readonly Layer[], report: Report): Promise<ImageLayer[]> {
     const failed = new AbortController();
@@ -234,7 +226,9 @@ export class Puller {
     const { diffId, chainId, blob } = layer;
     using _turn = await this.#layers.acquire(chainId, request.signal);
     if (await snapshots.has(chainId)) {
-      const size = store.findLayerSize(chainId) ?? (await snapshots.layerUsage(chainId)).size;
+      // Lost, or found damaged and removed: the image has it, so it has to be there.
+      if (store.isReferenced(blob.digest)) await download(this.#parts, request.reference, blob, request);
+      const size = store.findLayerSize(chainId) ?? (await snapshots.layerUsage(chainId, request.signal)).size;
       report(layerMessage("Already exists", id));
       return { diffId, chainId, blob, size };
     }
@@ -255,29 +249,14 @@ export class Puller {
     if (!this.#downloads.hasFree) report(layerMessage("Waiting", id));
     using _slot = await this.#downloads.acquire(request.signal);
     const onProgress = throttled((current) => report(progressMessage("Downloading", id, current, blob.size)));
-    await this.#download(request, blob, {
+    const { reference, credentials, signal } = request;
+    await download(this.#parts, reference, blob, {
+      credentials,
+      signal,
       onProgress,
       onVerify: () => report(layerMessage("Verifying Checksum", id)),
     });
     report(layerMessage("Download complete", id));
-  }
-
-  async #download(
-    { reference, credentials, signal }: PullRequest,
-    blob: Descriptor,
-    observe: { onProgress?: (current: number) => void; onVerify?: () => void } = {},
-  ): Promise<BlobInfo> {
-    const { content, registry } = this.#parts;
-    const found = await content.stat(blob.digest);
-    if (found?.size === blob.size) return found;
-    await using ingest = await content.ingest({ digest: blob.digest, size: blob.size }, { signal });
-    await registry.fetchBlob(reference, blob, ingest, {
-      credentials,
-      signal,
-      onProgress: observe.onProgress,
-    });
-    observe.onVerify?.();
-    return await ingest.commit();
   }
 
   async #unpack(request: PullRequest, layer: Layer, report: Report): Promise<number> {

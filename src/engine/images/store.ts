@@ -199,23 +199,32 @@ export class ImageStore {
   async #collect(image: ImageRecord): Promise<Digest[]> {
     const removed: Digest[] = [];
     for (const layer of [...image.layers].reverse()) {
-      if (await this.#collectOne(layer.chainId, (chainId) => this.#snapshots.removeLayer(chainId))) {
-        removed.push(layer.chainId);
-      }
+      if (await this.#collectLayer(layer.chainId)) removed.push(layer.chainId);
     }
-    for (const digest of blobsOf(image)) await this.#collectOne(digest, (of) => this.#content.delete(of));
+    for (const digest of blobsOf(image)) await this.#collectBlob(digest);
     return removed;
   }
 
-  /** One at a time under the lock: a lease never waits for more than one deletion. */
-  async #collectOne(digest: Digest, remove: (digest: Digest) => Promise<unknown>): Promise<boolean> {
-    using _turn = await this.#collecting.acquire("");
-    if (this.#leases.has(digest) || this.#isReferenced(digest)) return false;
-    await remove(digest);
-    return true;
+  /** Its name goes under the lock; deleting its files, which may be many, keeps no lease waiting. */
+  async #collectLayer(chainId: Digest): Promise<boolean> {
+    const deleting = await this.#ifUnneeded(chainId, () => ({ done: this.#snapshots.removeLayer(chainId) }));
+    await deleting?.done;
+    return deleting !== undefined;
   }
 
-  #isReferenced(digest: Digest): boolean {
+  async #collectBlob(digest: Digest): Promise<boolean> {
+    return (await this.#ifUnneeded(digest, () => this.#content.delete(digest))) !== undefined;
+  }
+
+  /** One at a time under the lock: a lease never waits for more than one deletion. */
+  async #ifUnneeded<T>(digest: Digest, remove: () => T | Promise<T>): Promise<T | undefined> {
+    using _turn = await this.#collecting.acquire("");
+    if (this.#leases.has(digest) || this.isReferenced(digest)) return undefined;
+    return await remove();
+  }
+
+  /** Content or a layer that an image has, shown or hidden. */
+  isReferenced(digest: Digest): boolean {
     for (const image of this.#images.values()) {
       if (blobsOf(image).includes(digest)) return true;
       if (image.layers.some((layer) => layer.chainId === digest)) return true;
@@ -238,7 +247,7 @@ export class ImageStore {
     let freed = 0;
     for await (const blob of this.#content.list()) {
       if (referenced.has(blob.digest) || blob.modifiedAt >= before) continue;
-      if (!(await this.#collectOne(blob.digest, (digest) => this.#content.delete(digest)))) continue;
+      if (!(await this.#collectBlob(blob.digest))) continue;
       log("debug", "removed content that no image has", { digest: blob.digest });
       freed += blob.size;
     }

@@ -75,6 +75,41 @@ describe("volumes", () => {
     expect(told).toEqual(["create data"]);
   });
 
+  test("a name as long as a file name can be is made and removed", async () => {
+    const name = "v".repeat(255);
+    await volumes.create({ name });
+    await volumes.remove(name);
+    expect(volumes.list()).toEqual([]);
+    expect(readdirSync(join(root, "volumes"))).toEqual([]);
+  });
+
+  test("what cannot be removed stays as it was", async () => {
+    const made = await volumes.create({ name: "data" });
+    const directory = join(root, "volumes", "data");
+    chattr("+i", directory);
+    try {
+      await expect(volumes.remove("data")).rejects.toThrow("cannot remove volume data");
+      expect(volumes.get("data")).toEqual(made);
+    } finally {
+      chattr("-i", directory);
+    }
+  });
+
+  test("an immutable file in a removed volume keeps neither boot nor a new volume of that name", async () => {
+    const file = join(volumes.mountpointOf(await volumes.create({ name: "data" })), "file");
+    writeFileSync(file, "old");
+    chattr("+i", file);
+    await volumes.remove("data");
+    const again = await volumes.create({ name: "data" });
+    expect(readdirSync(volumes.mountpointOf(again))).toEqual([]);
+    await restart([]);
+    expect(volumes.get("data")).toEqual(again);
+    const [left = ""] = readdirSync(join(root, "volumes")).filter((name) => name.startsWith(".removing-"));
+    chattr("-i", join(root, "volumes", left, "_data", "file"));
+    await restart([]);
+    expect(readdirSync(join(root, "volumes"))).toEqual(["data"]);
+  });
+
   test("an unknown driver is named", async () => {
     await expect(volumes.create({ name: "data", driver: "other" })).rejects.toThrow(
       'error looking up volume plugin other: plugin "other" not found',
@@ -218,3 +253,7 @@ describe("volumes", () => {
     expect(readdirSync(join(root, "volumes"))).toEqual([]);
   });
 });
+
+function chattr(flag: string, path: string): void {
+  Bun.spawnSync(["chattr", flag, path]);
+}

@@ -269,7 +269,13 @@ export class Volumes implements ContainerVolumes {
     }
     this.#table.delete(record.name);
     this.#records.delete(record.name);
-    await this.#driver(record.driver, record.name).remove(record.name);
+    try {
+      await this.#driver(record.driver, record.name).remove(record.name);
+    } catch (error) {
+      // Its data is still there, so it is: a new volume of that name would get it.
+      this.#save(record);
+      throw error;
+    }
     this.#publish("destroy", record);
   }
 

@@ -30,7 +30,10 @@ export function containerHandlers(deps: ContainerDeps): Handlers {
     ContainerList: (call) => list(deps, call),
     ContainerCreate: (call) => create(deps, call),
     async ContainerInspect(call) {
-      const details = await inspectContainer(deps, call.param("id"), { size: call.query.flag("size") });
+      const details = await inspectContainer(deps, call.param("id"), {
+        size: call.query.flag("size"),
+        signal: call.signal,
+      });
       call.json(toInspect(details));
     },
     async ContainerTop(call) {
@@ -120,7 +123,7 @@ async function list(deps: ContainerDeps, call: Call): Promise<void> {
     limit: query.integer("limit"),
     filters: query.filters(LIST_FILTERS),
   });
-  const views = await viewContainers(deps, records, { size: query.flag("size") });
+  const views = await viewContainers(deps, records, { size: query.flag("size"), signal: call.signal });
   const now = Date.now();
   call.json(views.map((view) => toSummary(view, now)));
 }

@@ -24,7 +24,7 @@ export function usageHandlers(deps: UsageDeps): Handlers {
       const wanted = wantedTypes(call);
       call.json({
         ...(wanted.has("image") && imageUsage(deps)),
-        ...(wanted.has("container") && { Containers: await containerUsage(deps) }),
+        ...(wanted.has("container") && { Containers: await containerUsage(deps, call.signal) }),
         ...(wanted.has("volume") && { Volumes: await volumeUsage(deps, call.signal) }),
         ...(wanted.has("build-cache") && { BuildCache: [] }),
       });
@@ -46,8 +46,8 @@ function imageUsage({ images }: UsageDeps): object {
   };
 }
 
-async function containerUsage({ containers }: UsageDeps): Promise<object[]> {
-  const views = await viewContainers(containers, containers.store.list(), { size: true });
+async function containerUsage({ containers }: UsageDeps, signal: AbortSignal): Promise<object[]> {
+  const views = await viewContainers(containers, containers.store.list(), { size: true, signal });
   const now = Date.now();
   return views.map((view) => toSummary(view, now));
 }

@@ -34,6 +34,11 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
     return this.#finished;
   }
 
+  /** Bytes that are still to come, as far as the client has told. */
+  get announced(): number {
+    return this.#left;
+  }
+
   /** The client still waits for `100 Continue`: it has sent nothing of the body. */
   get awaitsContinue(): boolean {
     return this.#beforeFirstRead !== undefined && !this.#finished;

@@ -122,7 +122,8 @@ export class Connection {
 
   /** The client should get to read the reply, even if it is still sending. */
   async #skipBody(body: RequestBody): Promise<void> {
-    if (body.awaitsContinue) {
+    // Nothing of it will be of use: it is thrown away as it comes, not read.
+    if (body.awaitsContinue || body.announced > MAX_SKIP) {
       this.#closing = true;
       return;
     }

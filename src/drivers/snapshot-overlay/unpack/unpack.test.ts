@@ -351,3 +351,62 @@ test("a helper ends with the daemon that started it, also when that is killed", 
   while (helpers() !== "" && performance.now() < deadline) await Bun.sleep(5);
   expect(helpers()).toBe("");
 });
+
+/** @see CVE-2026-41567, CVE-2019-14271 */
+describe("programs and libraries that a layer plants", () => {
+  const PLANTED = [
+    ...["igzip", "zstd", "gzip", "xz", "sh", "bun", "gantry"].flatMap((name) => [
+      `bin/${name}`,
+      `usr/bin/${name}`,
+    ]),
+    ...["libc.so.6", "libnss_files.so.2", "libnss_dns.so.2", "libm.so.6", "libgcc_s.so.1"].flatMap((name) =>
+      ["lib", "lib/x86_64-linux-gnu", "usr/lib", "lib64"].map((directory) => `${directory}/${name}`),
+    ),
+    ...["etc/ld.so.cache", "etc/ld.so.preload", "etc/nsswitch.conf", "etc/passwd", "etc/localtime"],
+    ...["bunfig.toml", "package.json", "proc/self/exe", "usr/lib/locale/locale-archive"],
+  ];
+  const OLD = 1_000_000_000;
+  const planted = PLANTED.map((name) => ({
+    name,
+    mode: 0o755,
+    mtime: OLD,
+    content: "\x7fELF: not to be read",
+  }));
+  // What is loaded late is loaded after the planted files are there.
+  const archive = testArchive([...planted, { name: "large", content: Buffer.alloc(8 << 20, "x") }]);
+
+  /** Reading and running alike leave the time of it; on a mount with relatime for old files only. */
+  function expectUntouched(): void {
+    for (const name of PLANTED)
+      expect([name, lstatSync(join(root, name)).atimeMs]).toEqual([name, OLD * 1000]);
+    readFileSync(join(root, "bin/sh"));
+    expect(lstatSync(join(root, "bin/sh")).atimeMs).toBeGreaterThan(OLD * 1000);
+  }
+
+  const blobs: [name: string, blob: Uint8Array][] = [
+    ["plain", archive],
+    ["gzip", gzipSync(archive)],
+    ["zstd", zstdCompressSync(archive)],
+  ];
+  test.each(blobs)("are neither read nor run, with %s", async (_, blob) => {
+    await unpack(archive, blob);
+    expectUntouched();
+  });
+
+  test("are neither read nor run where the host lacks the decompressor", async () => {
+    const path = process.env.PATH;
+    process.env.PATH = "/nowhere";
+    try {
+      await unpack(archive, gzipSync(archive));
+    } finally {
+      process.env.PATH = path;
+    }
+    expectUntouched();
+  });
+
+  test("are neither read nor run to explain an archive that is damaged", async () => {
+    const blob = gzipSync(archive);
+    await expect(unpack(archive, blob.subarray(0, blob.length - 100))).rejects.toThrow(InvalidParameterError);
+    expectUntouched();
+  });
+});
