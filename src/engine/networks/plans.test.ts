@@ -12,7 +12,13 @@ import {
   toPlainResolvConf,
   toUpstreamServers,
 } from "./files.ts";
-import { checkPorts, toPortMap, toPortRequests } from "./ports.ts";
+import {
+  bindingsWithoutTarget,
+  checkPorts,
+  type PublishOptions,
+  toPortMap,
+  toPortRequests,
+} from "./ports.ts";
 import { DEFAULT_POOLS, localIPv6Pool, planSubnets } from "./subnets.ts";
 
 function container(
@@ -108,6 +114,21 @@ describe("ports", () => {
       { hostAddress: "0.0.0.0", address: "10.0.0.2" },
       { hostAddress: "::", address: "fd00::2" },
     ]);
+  });
+
+  test("at addresses that cannot be led to the container are not published, and are told apart", () => {
+    const PortBindings = {
+      "80/tcp": [{ HostIp: "::", HostPort: "8080" }, { HostPort: "8081" }],
+      "81/tcp": [{ HostIp: "::1", HostPort: "8082" }],
+    };
+    const web = container({ PortBindings });
+    const hostAddresses = (options: PublishOptions) =>
+      toPortRequests(web, options).flatMap(({ targets }) => targets.map(({ hostAddress }) => hostAddress));
+    expect(hostAddresses(publish)).toEqual(["0.0.0.0"]);
+    expect(bindingsWithoutTarget(web, publish)).toEqual(["[::]:8080->80/tcp", "[::1]:8082->81/tcp"]);
+    const dual = { ...publish, ipv6: "fd00::2" };
+    expect(hostAddresses(dual)).toEqual(["::", "0.0.0.0", "::"]);
+    expect(bindingsWithoutTarget(web, dual)).toEqual(["[::1]:8082->81/tcp"]);
   });
 
   test("that are exposed are published on any with -P, else shown as null", () => {
