@@ -37,6 +37,7 @@ export interface SpecInput {
 export interface ExecProcessInput {
   readonly container: ContainerRecord;
   readonly task: Task;
+  readonly sandbox: ContainerSandbox;
   readonly exec: ExecConfig;
   readonly size: TerminalSize | undefined;
 }

@@ -104,7 +104,8 @@ async function run(
   const { config, id } = exec;
   publish(deps.events, container, `exec_start: ${config.cmd.join(" ")}`, { execID: id });
   try {
-    const process = await deps.toExecProcess({ container, task: running.task, exec: config, size });
+    const { task: main, sandbox } = running;
+    const process = await deps.toExecProcess({ container, task: main, sandbox, exec: config, size });
     deps.execs.persist(exec);
     const task = await running.task.exec(id, process, {
       tty: config.tty,

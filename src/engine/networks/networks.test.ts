@@ -373,6 +373,46 @@ describe("names", () => {
   });
 });
 
+describe("links on the default bridge", () => {
+  test("name a neighbour in the hosts file and the environment, also after it got another address", async () => {
+    const db = stack.container("db", {}, {}, { ExposedPorts: { "5432/tcp": {} }, Env: ["USER=me"] });
+    const web = stack.container("web", { Links: ["db:store"] });
+    expect(stack.start(web)).rejects.toThrow("Cannot link to a non running container: /db AS /web/store");
+    const first = await stack.start(db);
+    const address = first.endpoints.bridge?.IPAddress ?? "";
+    await using linked = await stack.start(web);
+    expect(stack.files.get(web.id)?.hosts).toContain(`${address}\tstore ${db.id.slice(0, 12)} db\n`);
+    expect(linked.environment).toEqual(
+      expect.arrayContaining([
+        "STORE_NAME=/web/store",
+        `STORE_PORT_5432_TCP_ADDR=${address}`,
+        "STORE_ENV_USER=me",
+      ]),
+    );
+
+    await first[Symbol.asyncDispose]();
+    expect(linked.environment).toEqual([]);
+    await using _taken = await start("taken", "bridge");
+    await using again = await stack.start(db);
+    const other = again.endpoints.bridge?.IPAddress ?? "";
+    expect(other).not.toBe(address);
+    expect(stack.files.get(web.id)?.hosts).toContain(`${other}\tstore`);
+  });
+
+  test("lead to containers that are there, and on the bridge", async () => {
+    expect(() => stack.container("lonely", { Links: ["nobody:x"] })).toThrow(
+      "could not get container for nobody: No such container: nobody",
+    );
+    await network("away");
+    await using far = await start("far", "away");
+    expect(stack.start(stack.container("near", { Links: ["far"] }))).rejects.toThrow(
+      "Cannot link to /far, as it does not belong to the default network",
+    );
+    await far[Symbol.asyncDispose]();
+    await stack.networks.remove("away");
+  });
+});
+
 describe("connecting running containers", () => {
   test("a container gets a second network with its names, keeps its way out, and gives it back", async () => {
     await network("extra");

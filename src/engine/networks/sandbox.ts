@@ -48,6 +48,7 @@ export interface SandboxOptions {
   readonly defaultAddress: string;
   /** The files as they are for the sandbox's present state. */
   readonly files: (sandbox: Sandbox) => ContainerSandbox["files"];
+  readonly environment: (sandbox: Sandbox) => ContainerSandbox["environment"];
   readonly nameScope: (sandbox: Sandbox) => Parameters<NameServer["serve"]>[1];
   readonly onDispose: () => void;
 }
@@ -102,6 +103,10 @@ export class Sandbox implements ContainerSandbox {
 
   get files(): ContainerSandbox["files"] {
     return this.#options.files(this);
+  }
+
+  get environment(): ContainerSandbox["environment"] {
+    return this.#options.environment(this);
   }
 
   endpointOn(network: NetworkRecord): LiveEndpoint | undefined {

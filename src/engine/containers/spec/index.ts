@@ -43,6 +43,7 @@ export class SpecBuilder {
       host,
       rootfs,
       networkPath: sandbox.namespacePath,
+      linkEnvironment: sandbox.environment,
       mounts: prepared.mounts,
       rootfsPropagation: prepared.rootfsPropagation,
       files: input.files,
@@ -69,6 +70,7 @@ export class SpecBuilder {
   readonly toExecProcess = async ({
     container,
     task,
+    sandbox,
     exec,
     size,
   }: ExecProcessInput): Promise<RuntimeProcess> => {
@@ -79,7 +81,11 @@ export class SpecBuilder {
       userOf(exec.user, container),
       groupsOf(container),
     );
-    return toExecProcess({ container, host, exec, user, size, defaultUlimits: defaults.ulimits });
+    const linkEnvironment = sandbox.environment;
+    return toExecProcess({
+      ...{ container, host, exec, user, size, linkEnvironment },
+      defaultUlimits: defaults.ulimits,
+    });
   };
 }
 
