@@ -123,7 +123,7 @@ export interface NetworkDriver {
   check(network: NetworkRecord): void;
   /** The gateways that the network's link has already, where it was made by somebody else. */
   adopted?(network: NetworkRecord): readonly IpPrefix[];
-  /** Makes or repairs the network in the kernel. Idempotent. @throws EngineError, nothing is left then */
+  /** Makes or repairs the network in the kernel. Idempotent. @throws EngineError; `remove` takes away what was made */
   ensure(network: NetworkRecord): Promise<void>;
   /** Absent is fine. */
   remove(network: NetworkRecord): Promise<void>;

@@ -4,6 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
+import { eventually } from "../../test/support/cli.ts";
 import {
   callTcp,
   callUdp,
@@ -18,6 +19,11 @@ import {
 /** Ports of the host that the suite may use: ten from here. */
 export interface NetworkingContractOptions {
   readonly firstPort: number;
+}
+
+/** The links that the rules keep apart. */
+function isolation(table: string): Promise<string> {
+  return outside(`nft list set ${table} bridges`);
 }
 
 export function testContainerNetworking(
@@ -145,6 +151,36 @@ export function testContainerNetworking(
         `ip route del local 127.0.0.0/8 table local; ip addr flush dev lo; ip route add 127.0.0.1 via ${gateway}; echo 1 > /proc/sys/net/ipv4/conf/eth0/route_localnet`,
       );
       expect(await callTcp(other, "127.0.0.1", loopback)).toBe("timeout");
+    });
+
+    test("rules, their elements and the bridge come back by themselves within five seconds", async () => {
+      const PortBindings = { "80/tcp": [{ HostPort: String(fixed) }] };
+      await using web = await stack.start(stack.container("healed", { PortBindings }));
+      using _server = greetTcp(web, 80);
+      const table = `inet gantry-${ground.instance}`;
+      for (const damage of [
+        `nft delete table ${table}`,
+        `nft flush map ${table} published4any`,
+        `nft flush set ${table} bridges`,
+        `ip link delete ${ground.bridge}`,
+      ]) {
+        const intact = await isolation(table);
+        expect(await outside(damage)).toBe("");
+        await eventually(
+          async () =>
+            (await callTcp(undefined, "127.0.0.1", fixed)).startsWith("hello ") &&
+            (await isolation(table)) === intact,
+          { timeout: 5000, what: () => `healing after: ${damage}` },
+        );
+      }
+    });
+
+    test("a container speaks no IPv6 and heeds no router unless its network does, and neither does the bridge", async () => {
+      await using sandbox = await stack.start(stack.container("quiet"));
+      const read = (link: string) => `cd /proc/sys/net/ipv6/conf/${link} && cat disable_ipv6 accept_ra`;
+      expect(await inside(sandbox, read("eth0"))).toBe("1\n0");
+      expect(await inside(sandbox, read("default"))).toBe("1\n0");
+      expect(await outside(read(ground.bridge))).toBe("1\n0");
     });
 
     test("host mode uses the host's namespace and files, none has loopback alone", async () => {

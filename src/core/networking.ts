@@ -16,6 +16,8 @@ export interface ContainerSandbox extends AsyncDisposable {
   readonly ports: PortMap;
   /** The content of these files in the container; undefined: leave what the image or the other namespace has. */
   readonly files: { readonly hosts?: string; readonly resolvConf?: string };
+  /** `NAME=value` of what the container's processes are told of linked neighbours, as it is now. */
+  readonly environment: readonly string[];
   /** Inspect's `SandboxKey`: a path by which people enter the namespace. Empty where it belongs to somebody else. */
   readonly key?: string;
 }

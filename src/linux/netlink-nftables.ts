@@ -6,6 +6,7 @@
  */
 import {
   attribute,
+  eachAttribute,
   isErrno,
   NETLINK,
   type NetlinkMessage,
@@ -14,6 +15,7 @@ import {
   nested,
   parseAttributes,
   text,
+  textOf,
   u16be,
   u32be,
 } from "./netlink.ts";
@@ -27,6 +29,7 @@ const NFT_MSG = {
   NEWCHAIN: 3,
   NEWRULE: 6,
   NEWSETELEM: 12,
+  GETSETELEM: 13,
   DELSETELEM: 14,
   GETGEN: 16,
 } as const;
@@ -36,6 +39,7 @@ const LIST_ELEM = 1;
 const ELEM = { KEY: 1, DATA: 2 } as const;
 const DATA = { VALUE: 1, VERDICT: 2 } as const;
 const VERDICT = { CODE: 1, CHAIN: 2 } as const;
+const NFT_GOTO = -4;
 const GEN_ID = 1;
 
 /** What a map leads to: bytes as the type wants them, or a verdict. */
@@ -86,10 +90,10 @@ function batch(type: number): NetlinkMessage {
 
 function encodeData(data: ElementData): Buffer {
   if ("value" in data) return nested(ELEM.DATA, attribute(DATA.VALUE, data.value));
-  // NF_ACCEPT is 1, NFT_GOTO is -4.
+  // NF_ACCEPT is 1.
   const verdict =
     "goto" in data
-      ? [attribute(VERDICT.CODE, u32be(-4)), attribute(VERDICT.CHAIN, text(data.goto))]
+      ? [attribute(VERDICT.CODE, u32be(NFT_GOTO)), attribute(VERDICT.CHAIN, text(data.goto))]
       : [attribute(VERDICT.CODE, u32be(1))];
   return nested(ELEM.DATA, nested(DATA.VERDICT, ...verdict));
 }
@@ -115,6 +119,43 @@ export function encodeElementChange(table: string, change: ElementChange): Netli
     }
   }
   return messages;
+}
+
+/** Changes of one set as one: fewer messages. Like the kernel takes them: flush, then removals, then additions. */
+export function merged(changes: readonly ElementChange[]): ElementChange[] {
+  const sets = new Map<string, { flush: boolean; add: SetElement[]; remove: SetElement[] }>();
+  for (const { set, flush = false, add = [], remove = [] } of changes) {
+    const known = sets.get(set) ?? { flush: false, add: [], remove: [] };
+    known.flush ||= flush;
+    known.add.push(...add);
+    known.remove.push(...remove);
+    sets.set(set, known);
+  }
+  return [...sets].map(([set, change]) => ({ set, ...change }));
+}
+
+/** The elements of a part of a listing. */
+function* parseElements(body: Buffer): Generator<SetElement> {
+  const list = parseAttributes(body, 4).get(ELEMENTS.LIST);
+  for (const [, element] of list ? eachAttribute(list) : []) {
+    const parts = parseAttributes(element);
+    const key = parseAttributes(parts.get(ELEM.KEY) ?? Buffer.alloc(0)).get(DATA.VALUE);
+    const data = parts.get(ELEM.DATA);
+    if (key) yield { key, ...(data && { data: parseData(parseAttributes(data)) }) };
+  }
+}
+
+function parseData(data: Map<number, Buffer>): ElementData {
+  const verdict = parseAttributes(data.get(DATA.VERDICT) ?? Buffer.alloc(0));
+  if (verdict.get(VERDICT.CODE)?.readInt32BE() === NFT_GOTO)
+    return { goto: textOf(verdict.get(VERDICT.CHAIN)) };
+  const value = data.get(DATA.VALUE);
+  return value ? { value } : { accept: true };
+}
+
+/** Equal for equal elements, and for no others. */
+export function elementText({ key, data }: SetElement): string {
+  return Buffer.concat([key, ...(data ? [encodeData(data)] : [])]).toString("latin1");
 }
 
 const NFTA = {
@@ -253,7 +294,7 @@ export class NftablesSocket implements Disposable {
   changeElements(table: string, changes: readonly ElementChange[]): void {
     this.#commit(
       "change firewall elements",
-      changes.flatMap((change) => encodeElementChange(table, change)),
+      merged(changes).flatMap((change) => encodeElementChange(table, change)),
     );
   }
 
@@ -273,6 +314,16 @@ export class NftablesSocket implements Disposable {
     if (!this.hasTable(name)) return;
     const body = [attribute(NFTA.TABLE_NAME, text(name))];
     this.#commit("delete table", [message(NFT_MSG.DELTABLE, NFPROTO.INET, body)]);
+  }
+
+  /** The elements of a set or map of `inet <table>`, as `elementText` writes them. @throws LinuxError */
+  elements(table: string, set: string): Set<string> {
+    const body = [attribute(ELEMENTS.TABLE, text(table)), attribute(ELEMENTS.SET, text(set))];
+    const request = message(NFT_MSG.GETSETELEM, NFPROTO.INET, body, NLM_F.DUMP);
+    const found = new Set<string>();
+    for (const part of this.#socket.stream("list firewall elements", request))
+      for (const element of parseElements(part)) found.add(elementText(element));
+    return found;
   }
 
   /** Counts every change of the rule set by anybody. */

@@ -15,6 +15,7 @@ const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
 const SO_RCVBUF = 8;
 const SO_RCVTIMEO = 20;
+const SO_SNDBUFFORCE = 32;
 const SOL_NETLINK = 270;
 const NETLINK_CAP_ACK = 10;
 const NETLINK_EXT_ACK = 11;
@@ -37,6 +38,7 @@ const NLMSGERR_ATTR_MSG = 1;
 const NLA_F_NESTED = 0x8000;
 const NLA_TYPE_MASK = 0x3fff;
 const HEADER = 16;
+const MOST_SENT_AT_ONCE = 64 << 20;
 
 export interface NetlinkMessage {
   readonly type: number;
@@ -168,6 +170,8 @@ export class NetlinkSocket implements Disposable {
     libc.setsockopt(descriptor, SOL_NETLINK, NETLINK_EXT_ACK, one, 4);
     libc.setsockopt(descriptor, SOL_NETLINK, NETLINK_CAP_ACK, one, 4);
     libc.setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, u32(1 << 20), 4);
+    // A limit, not memory: a transaction is one send, and that of 60,000 published ports takes megabytes.
+    libc.setsockopt(descriptor, SOL_SOCKET, SO_SNDBUFFORCE, u32(MOST_SENT_AT_ONCE), 4);
     // An answer that never comes must be an error, not a daemon that stands still.
     const fiveSeconds = Buffer.alloc(16);
     fiveSeconds.writeBigInt64LE(5n);
@@ -215,20 +219,24 @@ export class NetlinkSocket implements Disposable {
 
   /** The bodies that answer one request: with `flags: NLM_F.DUMP` all objects, else one. Copies. @throws LinuxError */
   query(what: string, message: NetlinkMessage): Buffer[] {
+    return Array.from(this.stream(what, message), (body) => Buffer.from(body));
+  }
+
+  /** The same one by one, for lists that may be long: views, valid until the next one is asked for. */
+  *stream(what: string, message: NetlinkMessage): Generator<Buffer> {
     const sequence = this.#send([message], NLM_F.REQUEST);
     const dump = ((message.flags ?? 0) & NLM_F.DUMP) === NLM_F.DUMP;
-    const found: Buffer[] = [];
     for (;;) {
       for (const reply of this.#receive()) {
         if (reply.sequence !== sequence) continue;
-        if (reply.type === NLMSG_DONE) return found;
+        if (reply.type === NLMSG_DONE) return;
         if (reply.type === NLMSG_ERROR) {
           const error = this.#errorOf(reply, what);
           if (error) throw error;
-          return found;
+          return;
         }
-        found.push(Buffer.from(reply.body));
-        if (!dump) return found;
+        yield reply.body;
+        if (!dump) return;
       }
     }
   }

@@ -14,11 +14,11 @@ export async function applyRules(script: string): Promise<void> {
   await runNft(["-f", "-"], script);
 }
 
-/** `inet <table>` as JSON without handles and counters; undefined if there is none. */
+/** `inet <table>` as JSON without the elements of its sets; undefined if there is none. */
 export async function listTable(table: string): Promise<readonly NftObject[] | undefined> {
   try {
     const listing: { nftables: readonly NftObject[] } = JSON.parse(
-      await runNft(["-j", "list", "table", "inet", table], ""),
+      await runNft(["-j", "-t", "list", "table", "inet", table], ""),
     );
     return listing.nftables;
   } catch (error) {

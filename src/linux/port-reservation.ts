@@ -4,6 +4,7 @@
  */
 import { constants } from "node:os";
 import { check, LinuxError, lastErrno, libc } from "./libc.ts";
+import { internetAddress } from "./sockets.ts";
 
 const AF = { 4: 2, 6: 10 } as const;
 const SOCK = { tcp: 1, udp: 2, sctp: 1 } as const;
@@ -59,7 +60,7 @@ export function reservePort(request: ReservePortRequest): PortReservation {
  * the way too. Then SO_REUSEADDR gets past those, and listening keeps others out (a true owner still conflicts).
  */
 function bindExclusively(descriptor: number, { protocol, family, address, port }: ReservePortRequest): void {
-  const name = socketAddress(family, address, port);
+  const name = internetAddress(family, address, port);
   if (libc.bind(descriptor, name, name.length) === 0) return;
   const first = new LinuxError("bind", lastErrno());
   if (protocol === "udp" || first.errno !== constants.errno.EADDRINUSE) throw first;
@@ -67,12 +68,4 @@ function bindExclusively(descriptor: number, { protocol, family, address, port }
   check(libc.setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, on, 4), "setsockopt");
   check(libc.bind(descriptor, name, name.length), "bind");
   check(libc.listen(descriptor, 0), "listen");
-}
-
-function socketAddress(family: 4 | 6, address: Uint8Array, port: number): Buffer {
-  const bytes = Buffer.alloc(family === 4 ? 16 : 28);
-  bytes.writeUInt16LE(AF[family], 0);
-  bytes.writeUInt16BE(port, 2);
-  bytes.set(address, family === 4 ? 4 : 8);
-  return bytes;
 }

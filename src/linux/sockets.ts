@@ -1,8 +1,9 @@
-/** Unix sockets of kinds that the JavaScript runtime cannot make itself; it can read and write them by descriptor. */
+/** Sockets of kinds that the JavaScript runtime cannot make itself; it can read and write them by descriptor. */
 import { closeSync, openSync } from "node:fs";
-import { check, libc } from "./libc.ts";
+import { check, LinuxError, lastErrno, libc } from "./libc.ts";
 
 const AF_UNIX = 1;
+const AF_INET = { 4: 2, 6: 10 } as const;
 const SOCK_STREAM = 1;
 const SOCK_SEQPACKET = 5;
 const SOCK_CLOEXEC = 0o2000000;
@@ -34,6 +35,43 @@ export function connectSequentialPackets(directory: string, name: string): numbe
     closeSync(fd);
     throw error;
   }
+}
+
+/** An internet address with a port as system calls take it. @param address in network order */
+export function internetAddress(family: 4 | 6, address: Uint8Array, port: number): Buffer {
+  const bytes = Buffer.alloc(family === 4 ? 16 : 28);
+  bytes.writeUInt16LE(AF_INET[family], 0);
+  bytes.writeUInt16BE(port, 2);
+  bytes.set(address, family === 4 ? 4 : 8);
+  return bytes;
+}
+
+/**
+ * Begins to connect, in the calling thread's network namespace. The runtime's own connect cannot be taken back: a
+ * server that is not there holds it for minutes. This one ends when it is closed. Once adopted it drains when it is
+ * connected, and closes when it is refused. Non-blocking. @throws LinuxError ENETUNREACH
+ */
+export function beginTcpConnection(family: 4 | 6, address: Uint8Array, port: number): number {
+  const fd = check(libc.socket(AF_INET[family], SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), "socket");
+  const name = internetAddress(family, address, port);
+  if (libc.connect(fd, name, name.length) !== 0) {
+    const error = new LinuxError("connect", lastErrno());
+    if (error.code !== "EINPROGRESS") {
+      closeSync(fd);
+      throw error;
+    }
+  }
+  return fd;
+}
+
+const SOL_SOCKET = 1;
+const SO_RCVBUFFORCE = 33;
+
+/** How much the kernel keeps of what was not read yet, also beyond `net.core.rmem_max`. Refused: as it was. */
+export function setReceiveBuffer(fd: number, bytes: number): void {
+  const value = Buffer.alloc(4);
+  value.writeUInt32LE(bytes);
+  libc.setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, value, 4);
 }
 
 const SHUT_WR = 1;

@@ -139,6 +139,39 @@ withEachClient(suite, "network", (cli) => {
     });
   });
 
+  describe("links", () => {
+    test("--link tells hosts file, environment and execs of a neighbour", async () => {
+      const db = await cli.ok(
+        "run",
+        "-d",
+        "--name",
+        "db",
+        "--expose",
+        "5432",
+        "-e",
+        "USER=me",
+        "busybox",
+        "sleep",
+        "60",
+      );
+      const address = await cli.ok("inspect", "-f", "{{.NetworkSettings.Networks.bridge.IPAddress}}", db);
+      const web = await cli.ok("run", "-d", "--name", "web", "--link", "db:store", "busybox", "sleep", "60");
+      expect(await cli.ok("exec", web, "cat", "/etc/hosts")).toContain(
+        `${address}\tstore ${db.slice(0, 12)} db`,
+      );
+      const told = [
+        ...["STORE_NAME=/web/store", `STORE_PORT=tcp://${address}:5432`, "STORE_PORT_5432_TCP_PORT=5432"],
+        "STORE_ENV_USER=me",
+      ];
+      expect((await cli.ok("exec", web, "env")).split("\n")).toEqual(expect.arrayContaining(told));
+      expect((await shell("env", "--link", "db:store")).split("\n")).toEqual(
+        expect.arrayContaining(["STORE_PORT_5432_TCP_PROTO=tcp"]),
+      );
+      const { stderr } = await cli("run", "--rm", "--link", "nobody:x", "busybox", "true");
+      expect(stderr).toMatch(/could not get container for nobody: No such container: nobody/);
+    });
+  });
+
   describe("published ports", () => {
     test("tcp: from the host by loopback, by its address, and from another container", async () => {
       const port = await freePort();

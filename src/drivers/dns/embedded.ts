@@ -10,6 +10,7 @@ import type { NameScope, NameServer, NameService } from "../../core/name-server.
 import type { NetworkNamespace } from "../../core/network-driver.ts";
 import { withNamespace } from "../../linux/namespaces.ts";
 import { NftablesSocket } from "../../linux/netlink-nftables.ts";
+import { setReceiveBuffer } from "../../linux/sockets.ts";
 import {
   type AnswerRecord,
   addressOfReverseName,
@@ -22,7 +23,7 @@ import {
   TYPE,
   truncated,
 } from "./message.ts";
-import { askUpstream } from "./upstream.ts";
+import { Upstream } from "./upstream.ts";
 
 const ADDRESS = "127.0.0.11";
 const DNS_PORT = 53;
@@ -30,6 +31,8 @@ const IPPROTO = { tcp: 6, udp: 17 } as const;
 const TABLE = "gantry-dns";
 const MOST_TCP_CLIENTS = 64;
 const TCP_IDLE_SECONDS = 10;
+/** The kernel's default holds 256 questions: fewer than programs ask at once when they start. */
+const UDP_RECEIVE_BUFFER = 4 << 20;
 /** Longest question over TCP; longer ones end the connection. */
 const MOST_TCP_BYTES = 4096;
 
@@ -57,6 +60,7 @@ class EmbeddedService implements NameService {
   readonly #namespace: NetworkNamespace;
   readonly #scope: NameScope;
   readonly #closing = new AbortController();
+  readonly #upstream: Upstream;
   #udp: udp.Socket<"buffer"> | undefined;
   #tcp: TCPSocketListener<TcpClient> | undefined;
   #tcpClients = 0;
@@ -64,11 +68,13 @@ class EmbeddedService implements NameService {
   constructor(namespace: NetworkNamespace, scope: NameScope) {
     this.#namespace = namespace;
     this.#scope = scope;
+    this.#upstream = new Upstream(namespace, this.#closing.signal);
   }
 
   async open(): Promise<void> {
     const path = `/proc/self/fd/${this.#namespace.descriptor}`;
     this.#udp = await withNamespace("net", path, () => this.#openUdp());
+    setReceiveBuffer(descriptorOf(this.#udp), UDP_RECEIVE_BUFFER);
     // Both sockets must exist before the rule leads there.
     withNamespace("net", path, () => {
       this.#tcp = this.#openTcp();
@@ -161,9 +167,8 @@ class EmbeddedService implements NameService {
     const local = question.internet ? this.#localAnswer(question, limit) : undefined;
     if (local) return local;
     const servers = this.#scope.servers();
-    const { signal } = this.#closing;
-    const request = { query, question, transport, namespace: this.#namespace, servers, signal };
-    return (await askUpstream(request)) ?? encodeAnswer(question, RCODE.SERVFAIL);
+    const answer = await this.#upstream.ask({ query, question, transport, servers });
+    return answer ?? encodeAnswer(question, RCODE.SERVFAIL);
   }
 
   #localAnswer(question: Question, limit: number): Buffer | undefined {
@@ -190,6 +195,11 @@ function toRecord(text: string): AnswerRecord[] {
   const address = findAddress(text);
   if (!address) return [];
   return [{ type: address.family === 4 ? TYPE.A : TYPE.AAAA, data: toBytes(address) }];
+}
+
+/** It is there and missing in the types. */
+function descriptorOf(socket: udp.Socket<"buffer">): number {
+  return (socket as unknown as { fd: number }).fd;
 }
 
 /** An answer from above may be longer than this client takes. */

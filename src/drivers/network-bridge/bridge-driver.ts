@@ -75,7 +75,7 @@ export async function openBridgeDriver(options: BridgeDriverOptions): Promise<Br
   try {
     const guardForwarding = mustGuardForwarding();
     const firewall = new Firewall(options.paths.instance, { guardForwarding });
-    await firewall.install({ keepElements: true });
+    await firewall.install();
     enableForwarding();
     return new BridgeDriver(options, firewall);
   } catch (error) {
@@ -93,6 +93,8 @@ export class BridgeDriver implements NetworkDriver, Disposable {
   readonly #networks = new Map<NetworkId, LiveNetwork>();
   /** Host ends in use, and the network that each belongs to. */
   readonly #ports = new Map<EndpointId, NetworkId>();
+  /** Networks that could not be restored, and why not. */
+  readonly #broken = new Map<NetworkId, string>();
   #watcher: NodeJS.Timeout | undefined;
   #healing: Promise<void> = Promise.resolve();
   #closed = false;
@@ -103,6 +105,7 @@ export class BridgeDriver implements NetworkDriver, Disposable {
     this.#instance = paths.instance;
     this.#mtu = mtu;
     this.firewall = firewall;
+    firewall.onLost = () => void this.heal();
     this.#watch();
   }
 
@@ -134,9 +137,13 @@ export class BridgeDriver implements NetworkDriver, Disposable {
     const live = this.#networks.get(network.id);
     const { bridge } = parseBridgeOptions(network);
     this.#networks.delete(network.id);
-    this.firewall.removeNetwork(bridge);
-    const link = this.#route.findLink(bridge);
-    if (link && !live?.foreign && link.alias === this.#aliasOf(network.id)) this.#route.deleteLink(bridge);
+    this.#broken.delete(network.id);
+    try {
+      this.firewall.removeNetwork(bridge);
+    } finally {
+      const link = this.#route.findLink(bridge);
+      if (link && !live?.foreign && link.alias === this.#aliasOf(network.id)) this.#route.deleteLink(bridge);
+    }
   }
 
   attach(network: NetworkRecord, endpoint: EndpointRequest, namespace: NetworkNamespace): void {
@@ -213,10 +220,26 @@ export class BridgeDriver implements NetworkDriver, Disposable {
     if (this.#closed) return;
     try {
       if (await this.firewall.heal()) log("warn", "firewall rules were changed by another program: restored");
-      for (const live of this.#networks.values()) this.#healNetwork(live);
+      if (this.#closed) return;
       if (this.#networks.size > 0) keepForwarding();
     } catch (error) {
-      log("error", "cannot restore networks", { error });
+      // Without rules there are no bridges to be restored: nothing would keep them apart.
+      if (!this.#closed) log("error", "cannot restore the firewall", { error });
+      return;
+    }
+    for (const live of this.#networks.values()) this.#tryToHeal(live);
+  }
+
+  /** One network that cannot be had back stops no other; it is complained of once for each reason. */
+  #tryToHeal(live: LiveNetwork): void {
+    const { id, name } = live.record;
+    try {
+      this.#healNetwork(live);
+      this.#broken.delete(id);
+    } catch (error) {
+      const reason = messageOf(error);
+      if (this.#broken.get(id) !== reason) log("error", "cannot restore network", { network: name, error });
+      this.#broken.set(id, reason);
     }
   }
 

@@ -1,6 +1,10 @@
-import { describe, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { outside } from "../../../test/support/network-stack.ts";
+import { randomId } from "../../core/ids.ts";
+import type { PublishedPort } from "../../core/network-driver.ts";
 import { type ElementChange, encodeElementChange, interfaceKey } from "../../linux/netlink-nftables.ts";
-import { toRules } from "./firewall.ts";
+import { deleteTable } from "../../linux/nftables.ts";
+import { Firewall, type FirewallNetwork, toRules } from "./firewall.ts";
 import { parseBridgeOptions } from "./options.ts";
 
 describe("rules", () => {
@@ -39,6 +43,103 @@ describe("elements, byte for byte", () => {
   test("a long list is cut into messages that netlink can carry", () => {
     const add = Array.from({ length: 600 }, (_, i) => ({ key: interfaceKey(`gtn${i}`) }));
     expect(encodeElementChange("gantry-0", { set: "bridges", add })).toHaveLength(3);
+  });
+});
+
+describe("in the kernel", () => {
+  const instance = randomId<string>().slice(0, 8);
+  const table = `inet gantry-${instance}`;
+  let firewall: Firewall;
+  let lost = 0;
+
+  beforeEach(async () => {
+    firewall = new Firewall(instance, { guardForwarding: false });
+    lost = 0;
+    firewall.onLost = () => void lost++;
+    await firewall.install();
+    firewall.reclaim();
+  });
+  afterEach(async () => {
+    firewall[Symbol.dispose]();
+    await deleteTable(`gantry-${instance}`);
+  });
+
+  const internal: FirewallNetwork = {
+    ...{ bridge: "gtnfw0", internal: true, icc: true },
+    ...{ masquerade4: false, masquerade6: false, sourceAddress: undefined },
+  };
+  const port = (hostPort: number, hostAddress = "0.0.0.0"): PublishedPort => ({
+    ...{ protocol: "tcp", hostAddress, hostPort, port: 80 },
+    address: hostAddress.includes(":") ? "fd00::2" : "172.30.0.2",
+  });
+  const elementsOf = async (set: string) => {
+    const listing = JSON.parse(await outside(`nft -j list table ${table}`));
+    const objects: Record<string, { name: string; elem?: unknown[] }>[] = listing.nftables;
+    return objects.map(({ set, map }) => set ?? map).find((found) => found?.name === set)?.elem ?? [];
+  };
+
+  test("thousands of ports can be published, and are again when the table is lost", async () => {
+    const ports = Array.from({ length: 12_000 }, (_, i) => port(i + 1));
+    firewall.addPorts(ports);
+    await outside(`nft delete table ${table}`);
+    expect(await firewall.heal()).toBe(true);
+    expect(await elementsOf("published4any")).toHaveLength(ports.length);
+    firewall.reclaim();
+    firewall.removePorts(ports);
+    expect(await elementsOf("published4any")).toEqual([]);
+  });
+
+  test("a set that was emptied or added to is what it was again", async () => {
+    firewall.addNetwork(internal);
+    firewall.addPorts([port(1), port(1, "192.0.2.1"), port(1, "::"), port(1, "2001:db8::1")]);
+    expect(await firewall.heal()).toBe(false);
+    const sets = ["bridges", "internal", "within", "hairpin", "published4", "published4any", "published6"];
+    for (const set of sets) {
+      const before = await elementsOf(set);
+      expect(before).toHaveLength(1);
+      expect(await outside(`nft flush set ${table} ${set} 2>&- || nft flush map ${table} ${set}`)).toBe("");
+      expect(await elementsOf(set)).toEqual([]);
+      expect(await firewall.heal()).toBe(true);
+      expect(await elementsOf(set)).toEqual(before);
+    }
+    await outside(`nft add element ${table} bridges { "stranger" }`);
+    expect(await firewall.heal()).toBe(true);
+    expect(await elementsOf("bridges")).toEqual(["gtnfw0"]);
+    await firewall.heal();
+    expect(await firewall.heal()).toBe(false);
+  });
+
+  test("without its table a change counts all the same, and is in force when it is back", async () => {
+    firewall.addNetwork(internal);
+    firewall.addPorts([port(1)]);
+    await outside(`nft delete table ${table}`);
+    firewall.removePorts([port(7)]);
+    firewall.addPorts([port(2)]);
+    firewall.removeNetwork(internal.bridge);
+    expect(lost).toBeGreaterThan(0);
+    expect(await firewall.heal()).toBe(true);
+    expect(await elementsOf("published4any")).toHaveLength(2);
+    expect(await elementsOf("bridges")).toEqual([]);
+  });
+
+  test("a change that is refused is not put in force later", async () => {
+    const unspeakable: PublishedPort = { ...port(3), address: "2001:db8::2" };
+    expect(() => firewall.addPorts([port(4), unspeakable])).toThrow();
+    await outside(`nft delete table ${table}`);
+    expect(await firewall.heal()).toBe(true);
+    expect(await elementsOf("published4any")).toEqual([]);
+  });
+
+  test("until boot has taken over what runs, what a former daemon left stays", async () => {
+    firewall.addPorts([port(5)]);
+    firewall[Symbol.dispose]();
+    firewall = new Firewall(instance, { guardForwarding: false });
+    await firewall.install();
+    await outside(`nft flush chain ${table} forward`);
+    expect(await firewall.heal()).toBe(true);
+    expect(await elementsOf("published4any")).toHaveLength(1);
+    firewall.reclaim();
+    expect(await elementsOf("published4any")).toEqual([]);
   });
 });
 

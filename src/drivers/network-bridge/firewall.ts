@@ -15,10 +15,11 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { parseAddress, toBytes } from "../../core/ipam.ts";
 import type { NetworkRecord, PublishedPort } from "../../core/network-driver.ts";
-import { u16be } from "../../linux/netlink.ts";
+import { isErrno, u16be } from "../../linux/netlink.ts";
 import {
   concatenated,
   type ElementChange,
+  elementText,
   interfaceKey,
   NftablesSocket,
   type SetElement,
@@ -177,15 +178,24 @@ const SETS = [
   "published6any",
 ] as const;
 
+/**
+ * What is noted here is what should be in force. A change that the kernel refuses is not noted, unless the table is
+ * not there at all: then it counts, and whoever heals is called (`onLost`).
+ */
 export class Firewall implements Disposable {
   readonly #table: string;
   readonly #socket = NftablesSocket.open();
   readonly #networks = new Map<string, FirewallNetwork>();
   readonly #ports = new Set<PublishedPort>();
   #guardForwarding: boolean;
+  /** The kernel's, when the table was last found to be right. */
   #generation = 0;
   #closed = false;
   #expected = "";
+  /** Elements that nobody noted are wrong: not before boot has taken over what a former daemon left. */
+  #reclaimed = false;
+  /** Somebody took the table away; `heal` brings it back. */
+  onLost: () => void = () => {};
 
   /** @param instance of the engine; @param guardForwarding the host was no router before this engine made it one */
   constructor(instance: string, options: { guardForwarding: boolean }) {
@@ -194,10 +204,10 @@ export class Firewall implements Disposable {
   }
 
   /**
-   * Makes the table, or brings it up to date, with everything that was added so far.
-   * @param keepElements leave what a former daemon led to containers that may still run; `reclaim` ends that
+   * Makes the table, or brings it up to date, with everything that was noted so far.
+   * What a former daemon led to containers that may still run stays; `reclaim` ends that.
    */
-  async install({ keepElements = false } = {}): Promise<void> {
+  async install(): Promise<void> {
     const script = toRules(this.#table, { guardForwarding: this.#guardForwarding });
     try {
       await applyRules(script);
@@ -207,32 +217,44 @@ export class Firewall implements Disposable {
       await deleteTable(this.#table);
       await applyRules(script);
     }
-    if (!keepElements) this.#writeAllElements();
+    if (this.#closed) return;
+    this.#writeAllElements({ others: this.#reclaimed ? "remove" : "keep" });
     this.#expected = fingerprint(await listTable(this.#table));
-    this.#generation = this.#socket.generation();
+    if (!this.#closed) this.#generation = this.#socket.generation();
   }
 
   addNetwork(network: FirewallNetwork): void {
     const before = this.#networks.get(network.bridge);
     this.#networks.set(network.bridge, network);
-    this.#change([...(before ? networkElements(before).map(undone) : []), ...networkElements(network)]);
+    try {
+      this.#change([...(before ? networkElements(before).map(undone) : []), ...networkElements(network)]);
+    } catch (error) {
+      if (before) this.#networks.set(network.bridge, before);
+      else this.#networks.delete(network.bridge);
+      throw error;
+    }
   }
 
   removeNetwork(bridge: string): void {
     const network = this.#networks.get(bridge);
     if (!network) return;
     this.#networks.delete(bridge);
-    this.#change(networkElements(network).map(undone));
+    this.#remove(networkElements(network));
   }
 
   addPorts(ports: readonly PublishedPort[]): void {
     for (const port of ports) this.#ports.add(port);
-    this.#change(ports.map(portElement));
+    try {
+      this.#change(ports.map(portElement));
+    } catch (error) {
+      for (const port of ports) this.#ports.delete(port);
+      throw error;
+    }
   }
 
   removePorts(ports: readonly PublishedPort[]): void {
     for (const port of ports) this.#ports.delete(port);
-    this.#change(ports.map(portElement).map(undone));
+    this.#remove(ports.map(portElement));
   }
 
   /** Takes the whole table away: nothing of this engine runs any more. */
@@ -242,20 +264,25 @@ export class Firewall implements Disposable {
 
   /** Takes away every element that nobody added since the start. */
   reclaim(): void {
-    this.#writeAllElements();
+    this.#reclaimed = true;
+    this.#writeAllElements({ others: "remove" });
   }
 
-  /** Puts back what somebody else took away. True if there was something to do. */
+  /** Puts back what somebody else took away, and takes away what is not ours. True if there was something to do. */
   async heal(): Promise<boolean> {
     const generation = this.#socket.generation();
     if (generation === this.#generation) return false;
     const listing = await listTable(this.#table);
     if (this.#closed) return false;
-    if (fingerprint(listing) === this.#expected) {
+    if (fingerprint(listing) !== this.#expected) {
+      await this.install();
+      return true;
+    }
+    if (this.#hasItsElements()) {
       this.#generation = generation;
       return false;
     }
-    await this.install();
+    this.#writeAllElements({ others: "remove" });
     return true;
   }
 
@@ -270,16 +297,42 @@ export class Firewall implements Disposable {
     try {
       this.#socket.changeElements(this.#table, changes);
     } catch {
-      this.#writeAllElements();
+      this.#writeAllElements({ others: "remove" });
     }
   }
 
-  #writeAllElements(): void {
-    this.#socket.changeElements(this.#table, [
-      ...SETS.map((set) => ({ set, flush: true })),
-      ...[...this.#networks.values()].flatMap(networkElements),
-      ...[...this.#ports].map(portElement),
-    ]);
+  /** What stays in the kernel although nobody wants it is found by the next `heal`. */
+  #remove(changes: readonly ElementChange[]): void {
+    try {
+      this.#change(changes.map(undone));
+    } catch (error) {
+      this.#generation = 0;
+      throw error;
+    }
+  }
+
+  #noted(): ElementChange[] {
+    return [...[...this.#networks.values()].flatMap(networkElements), ...[...this.#ports].map(portElement)];
+  }
+
+  #writeAllElements({ others }: { others: "keep" | "remove" }): void {
+    const emptied = others === "remove" ? SETS.map((set) => ({ set, flush: true })) : [];
+    try {
+      this.#socket.changeElements(this.#table, [...emptied, ...this.#noted()]);
+    } catch (error) {
+      if (!isErrno(error, "ENOENT")) throw error;
+      this.onLost();
+    }
+  }
+
+  #hasItsElements(): boolean {
+    if (!this.#reclaimed) return true;
+    const noted = new Map<string, Set<string>>(SETS.map((set) => [set, new Set()]));
+    for (const { set, add = [] } of this.#noted())
+      for (const element of add) noted.get(set)?.add(elementText(element));
+    return [...noted].every(
+      ([set, wanted]) => this.#socket.elements(this.#table, set).symmetricDifference(wanted).size === 0,
+    );
   }
 }
 
@@ -290,6 +343,7 @@ function fingerprint(listing: readonly NftObject[] | undefined): string {
     listing.filter(
       ({ rule, chain, metainfo }) => !metainfo && rule?.chain !== "user" && chain?.name !== "user",
     ),
+    // Older versions of nft list the elements all the same.
     (key, value: unknown) => (key === "handle" || key === "elem" ? undefined : value),
   );
 }

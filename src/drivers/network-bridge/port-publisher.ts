@@ -57,24 +57,19 @@ export class HostPorts implements PortPublisher, Disposable {
   }
 
   #lease(ports: readonly PublishedPort[], reservations: DisposableStack): PortLease {
+    // Undone in the reverse order, and to the end whatever fails: traffic ends before the port is free for others.
+    using undo = new DisposableStack();
+    undo.use(reservations);
     try {
-      if (ports.length > 0) this.#firewall.addPorts(ports);
+      undo.defer(() => forgetFlows(ports));
+      this.#firewall.addPorts(ports);
+      undo.defer(() => this.#firewall.removePorts(ports));
       forgetFlows(ports);
     } catch (error) {
-      reservations.dispose();
       throw new SystemError(`failed to publish ports: ${messageOf(error)}`, { cause: error });
     }
-    let live = true;
-    return {
-      ports,
-      [Symbol.dispose]: () => {
-        if (!live) return;
-        live = false;
-        if (ports.length > 0) this.#firewall.removePorts(ports);
-        forgetFlows(ports);
-        reservations.dispose();
-      },
-    };
+    const lease = undo.move();
+    return { ports, [Symbol.dispose]: () => lease.dispose() };
   }
 
   /** The first port of the range that is free at every address of the request. */
@@ -170,5 +165,12 @@ function ephemeralRange(): [number, number] {
 
 /** UDP has no end of a connection: a flow that began before would go where it went. */
 function forgetFlows(ports: readonly PublishedPort[]): void {
-  for (const { protocol, hostPort } of ports) if (protocol === "udp") deleteFlowsTo(protocol, hostPort);
+  const destinations = ports
+    .filter(({ protocol }) => protocol === "udp")
+    .map(({ hostAddress, hostPort }) => {
+      const host = parseAddress(hostAddress);
+      const address = host.value === 0n ? "local" : toBytes(host);
+      return { family: host.family, address, port: hostPort } as const;
+    });
+  if (destinations.length > 0) deleteFlowsTo("udp", destinations);
 }

@@ -152,6 +152,7 @@ function unmanaged({ id, networks }: ContainerRecord): ContainerSandbox {
     endpoints: networks,
     ports: {},
     files: {},
+    environment: [],
     [Symbol.asyncDispose]: async () => {},
   };
 }

@@ -38,6 +38,7 @@ export interface ExecProcessInput {
   readonly container: ContainerRecord;
   /** As the host sees it. */
   readonly rootfs: string;
+  readonly sandbox: ContainerSandbox;
   readonly exec: ExecConfig;
   readonly size: TerminalSize | undefined;
 }

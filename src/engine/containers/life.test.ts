@@ -185,13 +185,17 @@ function compose(host: FakeHost): ContainerDeps {
         endpoints: { bridge: { IPAddress: "172.17.0.2" } },
         ports: {},
         files: { hosts: "127.0.0.1 localhost\n" },
+        environment: [],
         ...host.resource("network"),
       }),
       recover: async (running) =>
         new Map(
           running.map(({ id }) => [
             id,
-            { id, namespacePath: "/netns", endpoints: {}, ports: {}, files: {}, ...host.resource("network") },
+            {
+              ...{ id, namespacePath: "/netns", endpoints: {}, ports: {}, files: {}, environment: [] },
+              ...host.resource("network"),
+            },
           ]),
         ),
     },

@@ -93,10 +93,11 @@ async function serve(deps: ContainerDeps, work: Work, client: StdioClient): Prom
 
 async function processOf(
   deps: ContainerDeps,
-  { exec, container, size }: Pick<Work, "exec" | "container" | "size">,
+  { exec, container, running, size }: Work,
 ): Promise<RuntimeProcess> {
   await using root = await deps.snapshots.mount(container.id);
-  return await deps.toExecProcess({ container, rootfs: root.path, exec: exec.config, size });
+  const { sandbox } = running;
+  return await deps.toExecProcess({ container, rootfs: root.path, sandbox, exec: exec.config, size });
 }
 
 interface Started {
@@ -113,7 +114,7 @@ async function run(
   const { config, id } = exec;
   publish(deps.events, container, `exec_start: ${config.cmd.join(" ")}`, { execID: id });
   try {
-    const process = await processOf(deps, { exec, container, size });
+    const process = await processOf(deps, { exec, container, running, size });
     deps.execs.persist(exec);
     const task = await running.task.exec(id, process, {
       tty: config.tty,

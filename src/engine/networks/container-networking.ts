@@ -38,6 +38,7 @@ import {
   toPlainResolvConf,
   toUpstreamServers,
 } from "./files.ts";
+import { type LiveLink, parseLink, toLinkEnvironment, toLinkHosts } from "./links.ts";
 import { toNameScope } from "./name-scope.ts";
 import { checkPorts } from "./ports.ts";
 import { Sandbox } from "./sandbox.ts";
@@ -102,6 +103,7 @@ export class ContainerNetworks implements ContainerNetworking {
   ): Record<string, EndpointSettings> {
     checkPorts(hostConfig);
     const mode = parseNetworkMode(hostConfig.NetworkMode);
+    if (mode.kind === "networks" && mode.first === "bridge") this.#checkLinkTargets(hostConfig);
     if (mode.kind !== "networks") return this.#planWithoutNetworks(mode, requested);
     const wanted = this.#inOrder(mode.first, requested);
     return Object.fromEntries(wanted.map(([reference, settings]) => this.planEndpoint(reference, settings)));
@@ -129,8 +131,10 @@ export class ContainerNetworks implements ContainerNetworking {
     let sandbox: Sandbox | undefined;
     try {
       const wanted = this.#wantedEndpoints(container, mode);
+      if (wanted.some(({ network }) => isDefaultBridge(network))) this.#checkLinks(container);
       sandbox = this.#newSandbox(container, mode, "create");
       await sandbox.open(wanted);
+      await this.#tellLinked(container);
       return sandbox;
     } catch (error) {
       await sandbox?.[Symbol.asyncDispose]();
@@ -258,6 +262,7 @@ export class ContainerNetworks implements ContainerNetworking {
       index: this.index,
       defaultAddress: config.publishAddress,
       files: (of) => this.#files(of, mode),
+      environment: (of) => this.#environmentOf(of.container),
       nameScope: (of) => this.#nameScope(of),
       onDispose: () => {
         if (this.#live.get(container.id) === sandbox) this.#live.delete(container.id);
@@ -309,34 +314,91 @@ export class ContainerNetworks implements ContainerNetworking {
         return address ? [{ address, names: ownNames(container) }] : [];
       }),
     );
+    const links = this.#defaultBridgeAddress(container.id) ? this.#linksOf(container) : [];
     const embedded = endpoints.some(({ network, driver }) => hasEmbeddedDns(network, driver));
     const settings = this.#resolverOf(container);
     return {
-      hosts: toHostsFile([...extra, ...this.#linkedHosts(sandbox), ...own]),
+      hosts: toHostsFile([...extra, ...links.map(toLinkHosts), ...own]),
       resolvConf: embedded ? toEmbeddedResolvConf(settings) : toPlainResolvConf(settings),
     };
   }
 
-  /** `--link` on the default bridge: names in the hosts file. Elsewhere embedded DNS does it. */
-  #linkedHosts(sandbox: Sandbox): HostsEntry[] {
-    const onBridge = [...sandbox.live].find(({ network }) => isDefaultBridge(network));
-    if (!onBridge) return [];
-    return (sandbox.container.hostConfig.Links ?? []).flatMap((link) => {
-      const [target = "", alias = target] = link.split(":");
-      const linked = this.containers.get(target.replace(/^\//, ""));
-      const endpoint = this.#live.get(linked.id)?.endpointOn(onBridge.network);
-      const address = endpoint && addressOf(endpoint, 4);
-      if (!address)
-        throw new InvalidParameterError(
-          `Cannot link to a non running container: ${linked.name} AS ${alias.replace(/^.*\//, "")}`,
-        );
-      const names = new Set([
-        alias.replace(/^.*\//, ""),
-        linked.config.Hostname || linked.id.slice(0, 12),
-        linked.name,
-      ]);
-      return [{ address, names: [...names].join(" ") }];
+  /** `--link` on the default bridge, those whose neighbour runs there. Elsewhere embedded DNS does it. */
+  #linksOf(container: ContainerRecord): LiveLink[] {
+    return (container.hostConfig.Links ?? []).flatMap((link) => {
+      const { target, alias } = parseLink(link);
+      const neighbour = this.#findContainer(target);
+      const address = neighbour && this.#defaultBridgeAddress(neighbour.id);
+      return address ? [{ alias, neighbour, address }] : [];
     });
+  }
+
+  #environmentOf(container: ContainerRecord): string[] {
+    if (!this.#defaultBridgeAddress(container.id)) return [];
+    return this.#linksOf(container).flatMap((link) => toLinkEnvironment(container.name, link));
+  }
+
+  #findContainer(reference: string): ContainerRecord | undefined {
+    try {
+      return this.containers.get(reference);
+    } catch (error) {
+      if (error instanceof NotFoundError) return undefined;
+      throw error;
+    }
+  }
+
+  #defaultBridgeAddress(containerId: string): string | undefined {
+    const endpoint = [...(this.#live.get(containerId)?.live ?? [])].find(({ network }) =>
+      isDefaultBridge(network),
+    );
+    return endpoint && addressOf(endpoint, 4);
+  }
+
+  /** At create, all of them must be there. @throws InvalidParameterError with Docker's wording */
+  #checkLinkTargets({ Links }: ContainerRecord["hostConfig"]): void {
+    for (const link of Links ?? []) {
+      const { target } = parseLink(link);
+      if (!this.#findContainer(target))
+        throw new InvalidParameterError(
+          `could not get container for ${target}: No such container: ${target}`,
+          {
+            subject: target,
+          },
+        );
+    }
+  }
+
+  /** At start, every neighbour that is still there must run on the bridge. @throws InvalidParameterError */
+  #checkLinks(container: ContainerRecord): void {
+    for (const link of container.hostConfig.Links ?? []) {
+      const { target, alias } = parseLink(link);
+      const neighbour = this.#findContainer(target);
+      if (!neighbour || this.#defaultBridgeAddress(neighbour.id)) continue;
+      throw new InvalidParameterError(
+        this.#live.has(neighbour.id)
+          ? `Cannot link to /${neighbour.name}, as it does not belong to the default network`
+          : `Cannot link to a non running container: /${neighbour.name} AS /${container.name}/${alias}`,
+        { subject: neighbour.id },
+      );
+    }
+  }
+
+  /** Containers that are linked to this one find it at its new address. */
+  async #tellLinked(container: ContainerRecord): Promise<void> {
+    for (const other of this.#live.values()) {
+      const isLinked =
+        other.id !== container.id &&
+        this.#defaultBridgeAddress(other.id) !== undefined &&
+        this.#linksOf(other.container).some(({ neighbour }) => neighbour.id === container.id);
+      if (!isLinked) continue;
+      try {
+        await this.containers.filesChanged(other.id, other.files);
+      } catch (error) {
+        log("warn", "a linked container was not told of its neighbour's address", {
+          ...{ container: other.id, neighbour: container.id, error },
+        });
+      }
+    }
   }
 
   /** What `host-gateway` means: the default bridge's own address, else the host's. */
@@ -376,6 +438,7 @@ function joinedSandbox(
     endpoints: {},
     ports: {},
     files: {},
+    environment: [],
     async [Symbol.asyncDispose]() {},
   };
 }

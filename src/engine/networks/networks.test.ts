@@ -87,6 +87,23 @@ describe("creating and removing networks", () => {
     await stack.networks.remove(id.slice(0, 12));
   });
 
+  test("a network that could not be made leaves no link, no rule and no name", async () => {
+    const { firewall } = stack.driver;
+    const before = ground.links();
+    // The last step of all: everything else is there by then.
+    firewall.addNetwork = () => {
+      throw new Error("no room for rules");
+    };
+    try {
+      expect(network("unmade")).rejects.toThrow("no room for rules");
+    } finally {
+      Reflect.deleteProperty(firewall, "addNetwork");
+    }
+    expect(() => stack.networks.inspect("unmade")).toThrow("not found");
+    await stack.driver.heal();
+    expect(ground.links()).toEqual(before);
+  });
+
   test("a driver that is not here is an error that names it", async () => {
     expect(network("m", { Driver: "macvlan" })).rejects.toThrow("network driver macvlan is not supported");
     expect(network("x", { Driver: "nope" })).rejects.toThrow('plugin "nope" not found');
@@ -157,6 +174,8 @@ describe("addresses", () => {
     const { GlobalIPv6Address = "", IPv6Gateway } = six.endpoints.six ?? {};
     expect(GlobalIPv6Address).toStartWith("fd");
     expect(await inside(six, "ip -6 route show default")).toContain(`via ${IPv6Gateway}`);
+    const conf = "/proc/sys/net/ipv6/conf/eth0";
+    expect(await inside(six, `cat ${conf}/disable_ipv6 ${conf}/accept_ra`)).toBe("0\n0");
     using _server = greetTcp(six, 80, "::");
     expect(await callTcp(two, GlobalIPv6Address, 80)).toStartWith("hello ");
     expect(await inside(four, "ip -6 addr show dev eth0")).toBe("");
@@ -354,6 +373,46 @@ describe("names", () => {
   });
 });
 
+describe("links on the default bridge", () => {
+  test("name a neighbour in the hosts file and the environment, also after it got another address", async () => {
+    const db = stack.container("db", {}, {}, { ExposedPorts: { "5432/tcp": {} }, Env: ["USER=me"] });
+    const web = stack.container("web", { Links: ["db:store"] });
+    expect(stack.start(web)).rejects.toThrow("Cannot link to a non running container: /db AS /web/store");
+    const first = await stack.start(db);
+    const address = first.endpoints.bridge?.IPAddress ?? "";
+    await using linked = await stack.start(web);
+    expect(stack.files.get(web.id)?.hosts).toContain(`${address}\tstore ${db.id.slice(0, 12)} db\n`);
+    expect(linked.environment).toEqual(
+      expect.arrayContaining([
+        "STORE_NAME=/web/store",
+        `STORE_PORT_5432_TCP_ADDR=${address}`,
+        "STORE_ENV_USER=me",
+      ]),
+    );
+
+    await first[Symbol.asyncDispose]();
+    expect(linked.environment).toEqual([]);
+    await using _taken = await start("taken", "bridge");
+    await using again = await stack.start(db);
+    const other = again.endpoints.bridge?.IPAddress ?? "";
+    expect(other).not.toBe(address);
+    expect(stack.files.get(web.id)?.hosts).toContain(`${other}\tstore`);
+  });
+
+  test("lead to containers that are there, and on the bridge", async () => {
+    expect(() => stack.container("lonely", { Links: ["nobody:x"] })).toThrow(
+      "could not get container for nobody: No such container: nobody",
+    );
+    await network("away");
+    await using far = await start("far", "away");
+    expect(stack.start(stack.container("near", { Links: ["far"] }))).rejects.toThrow(
+      "Cannot link to /far, as it does not belong to the default network",
+    );
+    await far[Symbol.asyncDispose]();
+    await stack.networks.remove("away");
+  });
+});
+
 describe("connecting running containers", () => {
   test("a container gets a second network with its names, keeps its way out, and gives it back", async () => {
     await network("extra");
@@ -418,6 +477,43 @@ describe("healing", () => {
     await outside(`ip link delete ${ground.bridge}`);
     await stack.driver.heal();
     expect(await callTcp(undefined, "127.0.0.1", HOST_PORT)).toStartWith("hello ");
+  });
+
+  test("a port is free and a network gone at once although the rules are not there, and nothing of them comes back", async () => {
+    const PortBindings = { "80/tcp": [{ HostPort: String(HOST_PORT) }], "53/udp": [{ HostPort: "" }] };
+    await network("doomed");
+    const doomed = stack.networks.inspect("doomed").Options?.["com.docker.network.bridge.name"] ?? "";
+    const table = `inet gantry-${ground.instance}`;
+    {
+      await using _web = await start("web", "doomed", {}, { PortBindings });
+      await outside(`nft delete table ${table}`);
+    }
+    await stack.networks.remove("doomed");
+    {
+      await using next = await start("next", "bridge", {}, { PortBindings });
+      using _server = greetTcp(next, 80);
+      await stack.driver.heal();
+      expect(await callTcp(undefined, "127.0.0.1", HOST_PORT)).toStartWith("hello ");
+    }
+    const rules = await outside(`nft list table ${table}`);
+    expect(rules).not.toContain(doomed);
+    expect(rules).not.toContain(String(HOST_PORT));
+  });
+
+  test("a network that cannot be had back keeps no other from it", async () => {
+    for (const name of ["lost", "found"]) await network(name);
+    const [lost = "", found = ""] = ["lost", "found"].map(
+      (name) => stack.networks.inspect(name).Options?.["com.docker.network.bridge.name"] ?? "",
+    );
+    await outside(
+      `ip link delete ${lost}; ip link delete ${found}; ip link add ${lost} type veth peer name gtmpeer`,
+    );
+    await stack.driver.heal();
+    expect(await outside(`ip link show ${found}`)).toContain("UP");
+    await outside(`ip link delete ${lost}`);
+    await stack.driver.heal();
+    expect(await outside(`ip link show ${lost}`)).toContain("UP");
+    for (const name of ["lost", "found"]) await stack.networks.remove(name);
   });
 
   test("rules of the user stay, and come first", async () => {

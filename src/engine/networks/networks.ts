@@ -86,11 +86,24 @@ export class Networks {
     try {
       await driver.ensure(record);
     } catch (error) {
-      this.#store.delete(record.id);
+      await this.#undoCreate(record, driver);
       throw error;
     }
     this.#announce("create", record);
     return { id: record.id, warning: "" };
+  }
+
+  /** Never rejects: the failure that made it necessary is the one to tell of. */
+  async #undoCreate(record: NetworkRecord, driver: NetworkDriver): Promise<void> {
+    try {
+      await driver.remove(record);
+    } catch (error) {
+      log("error", "what was made of a network is left until the next start", {
+        network: record.name,
+        error,
+      });
+    }
+    this.#store.delete(record.id);
   }
 
   /** @throws NotFoundError; ForbiddenError while it is predefined or in use */

@@ -12,7 +12,14 @@ import {
   toPlainResolvConf,
   toUpstreamServers,
 } from "./files.ts";
-import { checkPorts, toPortMap, toPortRequests } from "./ports.ts";
+import { parseLink, toLinkEnvironment } from "./links.ts";
+import {
+  bindingsWithoutTarget,
+  checkPorts,
+  type PublishOptions,
+  toPortMap,
+  toPortRequests,
+} from "./ports.ts";
 import { DEFAULT_POOLS, localIPv6Pool, planSubnets } from "./subnets.ts";
 
 function container(
@@ -110,6 +117,21 @@ describe("ports", () => {
     ]);
   });
 
+  test("at addresses that cannot be led to the container are not published, and are told apart", () => {
+    const PortBindings = {
+      "80/tcp": [{ HostIp: "::", HostPort: "8080" }, { HostPort: "8081" }],
+      "81/tcp": [{ HostIp: "::1", HostPort: "8082" }],
+    };
+    const web = container({ PortBindings });
+    const hostAddresses = (options: PublishOptions) =>
+      toPortRequests(web, options).flatMap(({ targets }) => targets.map(({ hostAddress }) => hostAddress));
+    expect(hostAddresses(publish)).toEqual(["0.0.0.0"]);
+    expect(bindingsWithoutTarget(web, publish)).toEqual(["[::]:8080->80/tcp", "[::1]:8082->81/tcp"]);
+    const dual = { ...publish, ipv6: "fd00::2" };
+    expect(hostAddresses(dual)).toEqual(["::", "0.0.0.0", "::"]);
+    expect(bindingsWithoutTarget(web, dual)).toEqual(["[::1]:8082->81/tcp"]);
+  });
+
   test("that are exposed are published on any with -P, else shown as null", () => {
     const config = { ExposedPorts: { "80/tcp": {} } };
     expect(toPortRequests(container({ PublishAllPorts: true }, config), publish)).toHaveLength(1);
@@ -165,6 +187,35 @@ describe("files", () => {
     expect(toHostsFile(entries, "")).toBe(
       "10.0.0.9\tdb\n172.17.0.1\thost.docker.internal\nfd00::1\tsix\nfd00::7\tseven\n",
     );
+  });
+});
+
+describe("links", () => {
+  test("are read as people and as Docker's inspect write them", () => {
+    expect(parseLink("db")).toEqual({ target: "db", alias: "db" });
+    expect(parseLink("db:store")).toEqual({ target: "db", alias: "store" });
+    expect(parseLink("/db:/web/store")).toEqual({ target: "db", alias: "store" });
+  });
+
+  test("tell the environment of name, ports, ranges and variables", () => {
+    const ExposedPorts = { "53/udp": {}, "81/tcp": {}, "80/tcp": {}, "443/tcp": {} };
+    const neighbour = container({}, { ExposedPorts, Env: ["PATH=/bin", "HOME=/", "VERSION=1=2", "BARE"] });
+    const told = toLinkEnvironment("web", { alias: "my-db", neighbour, address: "10.0.0.2" });
+    const ofPort = (port: number, protocol: string) => {
+      const name = `MY_DB_PORT_${port}_${protocol.toUpperCase()}`;
+      return [
+        ...[`${name}=${protocol}://10.0.0.2:${port}`, `${name}_ADDR=10.0.0.2`],
+        ...[`${name}_PORT=${port}`, `${name}_PROTO=${protocol}`],
+      ];
+    };
+    expect(told).toEqual([
+      "MY_DB_PORT=tcp://10.0.0.2:80",
+      ...[80, 81, 443].flatMap((port) => ofPort(port, "tcp")),
+      ...ofPort(53, "udp"),
+      ...["MY_DB_PORT_80_TCP_START=tcp://10.0.0.2:80", "MY_DB_PORT_80_TCP_PORT_START=80"],
+      ...["MY_DB_PORT_80_TCP_END=tcp://10.0.0.2:81", "MY_DB_PORT_80_TCP_PORT_END=81"],
+      ...["MY_DB_NAME=/web/my-db", "MY_DB_ENV_VERSION=1=2"],
+    ]);
   });
 });
 

@@ -83,13 +83,31 @@ function portNames({ config, hostConfig }: ContainerRecord): string[] {
     .map(([name]) => name);
 }
 
-/** No address of the host means all of them, of the families that the endpoint has. */
+/** The bindings that nothing can be led to, as people write them: `[::1]:8080->80/tcp`. */
+export function bindingsWithoutTarget(container: ContainerRecord, options: PublishOptions): string[] {
+  return Object.entries(container.hostConfig.PortBindings ?? {}).flatMap(([name, bindings]) =>
+    (bindings ?? [])
+      .filter(({ HostIp = "" }) => targetsOf(HostIp, options).length === 0)
+      .map(({ HostIp = "", HostPort = "" }) => {
+        const host = HostIp.includes(":") ? `[${HostIp}]` : HostIp;
+        return `${host}:${HostPort}->${name}`;
+      }),
+  );
+}
+
+const IPV6_LOOPBACK = 1n;
+
+/**
+ * No address of the host means all of them, of the families that the endpoint has. From the host's ::1 there is no way
+ * to a container: the kernel routes it over loopback alone (IPv4 has `route_localnet` for that).
+ */
 function targetsOf(hostIp: string, { ipv4, ipv6, defaultAddress }: PublishOptions): PortRequest["targets"] {
   const unnamed = hostIp === "";
   const address = unnamed ? defaultAddress : hostIp;
+  const { family, value } = findAddress(address) ?? {};
   const targets: { hostAddress: string; address: string }[] = [];
-  if (findAddress(address)?.family === 4 && ipv4) targets.push({ hostAddress: address, address: ipv4 });
-  if (findAddress(address)?.family === 6 && ipv6) targets.push({ hostAddress: address, address: ipv6 });
+  if (family === 4 && ipv4) targets.push({ hostAddress: address, address: ipv4 });
+  if (family === 6 && ipv6 && value !== IPV6_LOOPBACK) targets.push({ hostAddress: address, address: ipv6 });
   if (unnamed && address === "0.0.0.0" && ipv6) targets.push({ hostAddress: "::", address: ipv6 });
   return targets;
 }

@@ -5,6 +5,7 @@
  * Everything but the name service happens synchronously: two containers cannot be given the same address or port.
  */
 import type { EndpointSettings, PortMap } from "../../api/types.ts";
+import { log } from "../../base/log.ts";
 import type { ContainerRecord } from "../../core/container.ts";
 import { InvalidParameterError, messageOf, SystemError } from "../../core/errors.ts";
 import type { EventSink } from "../../core/events.ts";
@@ -33,7 +34,7 @@ import {
   type LiveEndpoint,
   toEndpointSettings,
 } from "./endpoints.ts";
-import { toPortMap, toPortRequests } from "./ports.ts";
+import { bindingsWithoutTarget, toPortMap, toPortRequests } from "./ports.ts";
 
 export interface SandboxOptions {
   readonly container: ContainerRecord;
@@ -47,6 +48,7 @@ export interface SandboxOptions {
   readonly defaultAddress: string;
   /** The files as they are for the sandbox's present state. */
   readonly files: (sandbox: Sandbox) => ContainerSandbox["files"];
+  readonly environment: (sandbox: Sandbox) => ContainerSandbox["environment"];
   readonly nameScope: (sandbox: Sandbox) => Parameters<NameServer["serve"]>[1];
   readonly onDispose: () => void;
 }
@@ -101,6 +103,10 @@ export class Sandbox implements ContainerSandbox {
 
   get files(): ContainerSandbox["files"] {
     return this.#options.files(this);
+  }
+
+  get environment(): ContainerSandbox["environment"] {
+    return this.#options.environment(this);
   }
 
   endpointOn(network: NetworkRecord): LiveEndpoint | undefined {
@@ -295,11 +301,18 @@ export class Sandbox implements ContainerSandbox {
     const ipv6 = this.#endpointOf(this.#gateways[6]);
     const exposed = ipv4 ?? ipv6;
     if (!exposed) return;
-    const requests = toPortRequests(this.#container, {
+    const options = {
       ipv4: ipv4 && addressOf(ipv4, 4),
       ipv6: ipv6 && addressOf(ipv6, 6),
       defaultAddress: exposed.driver.bindAddress(exposed.network) ?? this.#options.defaultAddress,
-    });
+    };
+    const lost = bindingsWithoutTarget(this.#container, options);
+    if (lost.length > 0)
+      log("warn", "ports are not published: their host addresses cannot be led to the container", {
+        container: this.id,
+        bindings: lost.join(", "),
+      });
+    const requests = toPortRequests(this.#container, options);
     if (requests.length === 0) return;
     try {
       this.#lease = this.#options.publisher.publish(requests);

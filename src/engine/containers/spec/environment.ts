@@ -4,6 +4,8 @@ export const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/
 export interface EnvironmentRequest {
   readonly hostname: string;
   readonly tty: boolean;
+  /** Of linked neighbours. */
+  readonly linked: readonly string[];
   /** `config.Env`: `NAME=value`; a name alone takes the variable away. */
   readonly env: readonly string[];
   /** Of the user who runs the process. */
@@ -11,8 +13,8 @@ export interface EnvironmentRequest {
 }
 
 /** What the engine sets, then what was asked for in its place or behind; HOME unless somebody set it. */
-export function toEnvironment({ hostname, tty, env, home }: EnvironmentRequest): string[] {
-  const base = [`PATH=${DEFAULT_PATH}`, `HOSTNAME=${hostname}`, ...(tty ? ["TERM=xterm"] : [])];
+export function toEnvironment({ hostname, tty, linked, env, home }: EnvironmentRequest): string[] {
+  const base = [`PATH=${DEFAULT_PATH}`, `HOSTNAME=${hostname}`, ...(tty ? ["TERM=xterm"] : []), ...linked];
   const merged = mergeEnvironment(base, env);
   return merged.some((entry) => entry.startsWith("HOME=")) ? merged : [...merged, `HOME=${home}`];
 }

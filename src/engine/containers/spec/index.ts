@@ -43,6 +43,7 @@ export class SpecBuilder {
       host,
       rootfs,
       networkPath: sandbox.namespacePath,
+      linkEnvironment: sandbox.environment,
       mounts: prepared.mounts,
       rootfsPropagation: prepared.rootfsPropagation,
       files: input.files,
@@ -72,12 +73,17 @@ export class SpecBuilder {
   readonly toExecProcess = async ({
     container,
     rootfs,
+    sandbox,
     exec,
     size,
   }: ExecProcessInput): Promise<RuntimeProcess> => {
     const { host, files, defaults } = this.#options;
     const user = await resolveUser(files, rootfs, userOf(exec.user, container), groupsOf(container));
-    return toExecProcess({ container, host, exec, user, size, defaultUlimits: defaults.ulimits });
+    const linkEnvironment = sandbox.environment;
+    return toExecProcess({
+      ...{ container, host, exec, user, size, linkEnvironment },
+      defaultUlimits: defaults.ulimits,
+    });
   };
 }
 

@@ -57,6 +57,7 @@ function sourcesOf({ config, hostConfig, sources }: Change): SpecSources {
     host,
     rootfs: "/run/gantry/rootfs/c0ffee",
     networkPath: "/run/gantry/netns/c0ffee",
+    linkEnvironment: [],
     mounts: [],
     rootfsPropagation: undefined,
     files: { hostname: "/c/hostname", hosts: "/c/hosts", resolvConf: "/c/resolv.conf" },
@@ -290,6 +291,17 @@ describe("options", () => {
       "A=b=c",
       "HOME=/here",
     ]);
+  });
+
+  test("what links say is there for the container and its execs, and gives way to the request", () => {
+    const sources = { linkEnvironment: ["DB_NAME=/web/db", "DB_PORT=tcp://10.0.0.2:5432"] };
+    const change = { sources, config: { Env: ["DB_PORT=mine"] } };
+    const exec = { cmd: ["true"], env: [], workingDir: "", privileged: false, tty: false };
+    const inExec = toExecProcess({ ...sourcesOf(change), exec, size: undefined });
+    for (const { env } of [specOf(change).process, inExec]) {
+      expect(env).toEqual(expect.arrayContaining(["DB_NAME=/web/db", "DB_PORT=mine"]));
+      expect(env).not.toContain("DB_PORT=tcp://10.0.0.2:5432");
+    }
   });
 
   test("a cgroup parent of one's own", () => {

@@ -24,6 +24,7 @@ export interface SpecSources {
   /** The mounted root. */
   readonly rootfs: string;
   readonly networkPath: string;
+  readonly linkEnvironment: readonly string[];
   /** The user's mounts, ready. */
   readonly mounts: readonly RuntimeMount[];
   readonly rootfsPropagation: string | undefined;
@@ -58,6 +59,7 @@ export function toRuntimeSpec(sources: SpecSources): RuntimeSpec {
       env: toEnvironment({
         hostname: config.Hostname ?? "",
         tty: config.Tty ?? false,
+        linked: sources.linkEnvironment,
         env: config.Env ?? [],
         home: user.home,
       }),
@@ -109,6 +111,7 @@ export interface ExecSources {
   };
   readonly user: ResolvedUser;
   readonly size: { readonly height: number; readonly width: number } | undefined;
+  readonly linkEnvironment: readonly string[];
   readonly defaultUlimits: SpecSources["defaultUlimits"];
 }
 
@@ -119,6 +122,7 @@ export function toExecProcess({
   exec,
   user,
   size,
+  linkEnvironment,
   defaultUlimits,
 }: ExecSources): RuntimeProcess {
   const { config, hostConfig } = container;
@@ -135,6 +139,7 @@ export function toExecProcess({
     env: toEnvironment({
       hostname: config.Hostname ?? "",
       tty: exec.tty,
+      linked: linkEnvironment,
       env: [...(config.Env ?? []), ...exec.env],
       home: user.home,
     }),
