@@ -11,6 +11,7 @@
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path/posix";
 import { log } from "../../base/log.ts";
+import { msToRfc3339 } from "../../base/times.ts";
 import { type ContainerRecord, ZERO_TIME } from "../../core/container.ts";
 import { messageOf } from "../../core/errors.ts";
 import type { Digest } from "../../core/ids.ts";
@@ -37,7 +38,7 @@ export async function bootContainers(deps: ContainerDeps, { imageLayers }: BootO
   superviseContainers(deps);
   const records = deps.store.list();
   const tasks = await deps.runtime.recover(new Set(records.filter(mayHaveTask).map(({ id }) => id)));
-  const exits = await exitsOf(tasks);
+  const exits = await missedExits(deps, records, tasks);
   const survivors = records.filter(
     ({ id, starting, state }) =>
       tasks.has(id) &&
@@ -85,6 +86,35 @@ export async function bootContainers(deps: ContainerDeps, { imageLayers }: BootO
 
 function mayHaveTask({ starting, state }: ContainerRecord): boolean {
   return starting || state.status === "running" || state.status === "paused";
+}
+
+/**
+ * Exits that nobody saw. The code is in the task's traces, which go with the task: it is in the record before that,
+ * for this boot may be killed as well. A `running` container without a pid is one whose exit was noted so.
+ */
+async function missedExits(
+  deps: ContainerDeps,
+  records: readonly ContainerRecord[],
+  tasks: ReadonlyMap<string, Task>,
+): Promise<Map<string, TaskExit>> {
+  const exits = await exitsOf(tasks);
+  for (const { id, starting, state } of records) {
+    if (starting || (state.status !== "running" && state.status !== "paused")) continue;
+    const exit = exits.get(id);
+    if (exit) noteExit(deps, id, exit);
+    else if (state.pid === 0) exits.set(id, notedExit(state));
+  }
+  return exits;
+}
+
+function noteExit(deps: ContainerDeps, id: string, { exitCode, exitedAt, oomKilled }: TaskExit): void {
+  deps.store.update(id, ({ state }) => ({
+    state: { ...state, pid: 0, pidStartTime: 0, exitCode, oomKilled, finishedAt: msToRfc3339(exitedAt) },
+  }));
+}
+
+function notedExit({ exitCode, finishedAt, oomKilled }: ContainerRecord["state"]): TaskExit {
+  return { exitCode, exitedAt: Date.parse(finishedAt), oomKilled };
 }
 
 /** Tasks that ended already have settled by the next turn of the event loop. */

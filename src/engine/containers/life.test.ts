@@ -494,6 +494,18 @@ describe("a daemon that was killed", () => {
     await stopContainer(deps, restarted, {});
   });
 
+  test("keeps an exit that it missed when its next start is killed after the task's traces went", async () => {
+    const id = await create();
+    deps.running.supervise(() => {});
+    await startContainer(deps, id, { signal });
+    taskOf(id).end(9);
+    const stuck = { ...deps.networking, recover: () => new Promise<never>(() => {}) };
+    void bootContainers({ ...compose(host), networking: stuck }, { imageLayers: new Set() });
+    await until(() => host.tasks.size === 0);
+    await reboot();
+    expect(deps.store.byId(id)?.state).toMatchObject({ status: "exited", exitCode: 9 });
+  });
+
   test("undoes a start that nobody was told of", async () => {
     const id = await create();
     deps.store.update(id, () => ({ starting: true }));
