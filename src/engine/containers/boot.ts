@@ -128,16 +128,26 @@ async function exitsOf(tasks: ReadonlyMap<string, Task>): Promise<Map<string, Ta
 /** Runs on as before: it is supervised, and released at its end like one that this daemon started. */
 async function adopt(
   deps: ContainerDeps,
-  { id }: ContainerRecord,
+  { id, networks }: ContainerRecord,
   task: Task,
   sandbox: ContainerSandbox,
 ): Promise<void> {
+  // A connect or disconnect that was cut short: the kernel has it, the record does not.
+  if (endpointsOf(networks) !== endpointsOf(sandbox.endpoints))
+    deps.store.update(id, () => ({ networks: sandbox.endpoints }));
   const resources = new AsyncDisposableStack();
   resources.use(await deps.snapshots.mount(id));
   resources.use(sandbox);
   resources.defer(() => deps.volumes.unmount(id));
   resources.use(task);
   deps.running.adopt(id, { task, sandbox, resources });
+}
+
+function endpointsOf(networks: ContainerRecord["networks"]): string {
+  return Object.entries(networks)
+    .map(([name, { EndpointID }]) => `${name} ${EndpointID}`)
+    .sort()
+    .join();
 }
 
 async function settle(

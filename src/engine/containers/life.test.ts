@@ -7,6 +7,7 @@ import { KeyedLock } from "../../base/keyed-lock.ts";
 import { NotFoundError } from "../../core/errors.ts";
 import type { EngineEvent } from "../../core/events.ts";
 import type { Digest } from "../../core/ids.ts";
+import type { ContainerSandbox } from "../../core/networking.ts";
 import type { Task, TaskExit } from "../../core/runtime.ts";
 import type { RuntimeProcess, RuntimeSpec } from "../../core/runtime-spec.ts";
 import type { StateStore, Table } from "../../core/state.ts";
@@ -33,6 +34,8 @@ class FakeHost {
   readonly prepared = new Set<string>();
   readonly tables = new Map<string, Map<string, string>>();
   failAt: string | undefined;
+  /** What a recovered sandbox has. */
+  endpoints: ContainerSandbox["endpoints"] = {};
   /** Signals that end a process. */
   deadly = new Set([9, 15]);
   readonly dataRoot = mkdtempSync(join(tmpdir(), "t-containers-"));
@@ -176,7 +179,14 @@ function compose(host: FakeHost): ContainerDeps {
         new Map(
           running.map(({ id }) => [
             id,
-            { id, namespacePath: "/netns", endpoints: {}, ports: {}, files: {}, ...host.resource("network") },
+            {
+              id,
+              namespacePath: "/netns",
+              endpoints: host.endpoints,
+              ports: {},
+              files: {},
+              ...host.resource("network"),
+            },
           ]),
         ),
     },
@@ -475,6 +485,16 @@ describe("a daemon that was killed", () => {
     await end(id, 4);
     expect(deps.store.byId(id)?.state).toMatchObject({ status: "exited", exitCode: 4 });
     expect(host.actions()).toEqual(["die"]);
+  });
+
+  test("tells of the networks that a running container is on, whatever was noted of it last", async () => {
+    const id = await create();
+    deps.running.supervise(() => {});
+    await startContainer(deps, id, { signal });
+    deps.store.update(id, () => ({ networks: { gone: { EndpointID: "e1" } } }));
+    host.endpoints = { bridge: { EndpointID: "e2" } };
+    await reboot();
+    expect(deps.store.byId(id)?.networks).toEqual({ bridge: { EndpointID: "e2" } });
   });
 
   test("learns of exits that it missed, and what was due then", async () => {
