@@ -12,7 +12,7 @@ export interface Suite {
   cli(client: Client): Cli;
 }
 
-/** What a daemon opens with its first container, and keeps: a sealed copy for each runtime, a watch for exits, an event loop. */
+/** What a daemon opens with its first pull and container, and keeps: a sealed copy for each runtime, a watch for exits, an event loop. */
 const OPENED_FOR_GOOD: Readonly<Record<string, number>> = {
   "/memfd:crun (deleted)": 3,
   "anon_inode:inotify": 1,
@@ -35,16 +35,17 @@ export function useEngine(options: EngineOptions & { readonly images?: readonly 
   beforeAll(async () => {
     registry = await startRegistry({ storage: await ensureImageStorage() });
     engine = await startEngine(options);
-    await engine.provide(registry.host, ...(options.images ?? ["busybox"]));
     files = openFiles(engine.pid);
+    await engine.provide(registry.host, ...(options.images ?? ["busybox"]));
   }, 300_000);
   afterEach(async () => {
     if (engine && (await engine.answers())) await engine.clear();
   }, 60_000);
   afterAll(async () => {
+    // Connections to it that the engine keeps for its next pull end with it.
+    await registry?.[Symbol.asyncDispose]();
     const compared = engine && files && !oracle && (await engine.answers());
     const opened = compared ? await openedSince(files ?? new Map(), engine?.pid ?? 0, OPENED_FOR_GOOD) : [];
-    await registry?.[Symbol.asyncDispose]();
     await engine?.[Symbol.asyncDispose]();
     if (opened.length > 0) throw new Error(`the daemon left files open:\n${opened.join("\n")}`);
   }, 120_000);
