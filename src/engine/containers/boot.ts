@@ -107,10 +107,19 @@ async function missedExits(
   return exits;
 }
 
+/** A full disk does not keep the daemon from serving: this boot knows the exit all the same. */
 function noteExit(deps: ContainerDeps, id: string, { exitCode, exitedAt, oomKilled }: TaskExit): void {
-  deps.store.update(id, ({ state }) => ({
-    state: { ...state, pid: 0, pidStartTime: 0, exitCode, oomKilled, finishedAt: msToRfc3339(exitedAt) },
-  }));
+  try {
+    deps.store.update(id, ({ state }) => ({
+      state: { ...state, pid: 0, pidStartTime: 0, exitCode, oomKilled, finishedAt: msToRfc3339(exitedAt) },
+    }));
+  } catch (error) {
+    log("error", "a missed exit could not be written down", {
+      container: id,
+      exitCode,
+      error: messageOf(error),
+    });
+  }
 }
 
 function notedExit({ exitCode, finishedAt, oomKilled }: ContainerRecord["state"]): TaskExit {
