@@ -12,10 +12,17 @@ export function setLogLevel(level: LogLevel): void {
 /** `fields` are facts about the record; secrets never go in. An `error` field is shown by its message. */
 export function log(level: LogLevel, message: string, fields: Readonly<Record<string, unknown>> = {}): void {
   if (order[level] < order[threshold]) return;
-  const parts = [`time=${new Date().toISOString()}`, `level=${level}`, `msg=${JSON.stringify(message)}`];
+  const parts = [`time=${new Date().toISOString()}`, `level=${level}`, `msg=${escaped(message)}`];
   for (const [key, value] of Object.entries(fields)) {
-    if (value !== undefined)
-      parts.push(`${key}=${JSON.stringify(value instanceof Error ? value.message : value)}`);
+    if (value !== undefined) parts.push(`${key}=${escaped(value instanceof Error ? value.message : value)}`);
   }
   process.stderr.write(`${parts.join(" ")}\n`);
+}
+
+/** JSON leaves alone what is a control character or the end of a line to many a terminal all the same. */
+function escaped(value: unknown): string {
+  return JSON.stringify(value).replace(
+    /[\u007f-\u009f\u2028\u2029]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }

@@ -476,6 +476,20 @@ export function runtimeContract(make: () => Promise<RuntimeUnderTest>): void {
       expect(subject.remains()).toEqual([]);
     });
 
+    test("one that ran out of memory meanwhile is known for that", async () => {
+      const task = await shell("sleep 0.1; head -c 100m /dev/zero | tail", {
+        id: "hungry",
+        resources: { memory: { limit: 16 * 1024 * 1024, swap: 16 * 1024 * 1024 } },
+      });
+      await task.start();
+      const runtime = await subject.restart();
+      while (existsSync(`/proc/${task.pid}/root`)) await Bun.sleep(20);
+      const found = (await runtime.recover(new Set(["hungry"]))).get("hungry");
+      expect((await found?.exited)?.oomKilled).toBe(true);
+      await found?.[Symbol.asyncDispose]();
+      expect(subject.remains()).toEqual([]);
+    });
+
     test("one that was never started is told from others", async () => {
       await create(["true"], { id: "created" });
       const runtime = await subject.restart();

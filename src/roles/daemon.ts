@@ -74,7 +74,7 @@ async function serve(wanted: EngineConfig, configure: () => EngineConfig): Promi
   claimResources();
   const told = untilToldToStop();
 
-  using ground = takeGround(wanted.paths);
+  using ground = await takeGround(wanted.paths);
   using _pidFile = wanted.pidfile === undefined ? undefined : writePidFile(wanted.pidfile);
   const config = { ...wanted, paths: ground.paths };
   const endpoints = await toEndpoints(config);

@@ -1,17 +1,27 @@
 /**
- * A compiled engine to be killed: its own data root, exec root, socket and bridge, images from a Go registry on
- * loopback. `kill` is SIGKILL and waits until the process is gone; `start` waits until it answers.
+ * A compiled engine to be killed: its own data root, exec root, socket, bridge and addresses, images from a Go
+ * registry on loopback. `kill` is SIGKILL and waits until the process is gone; `start` waits until it answers.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pushBusybox } from "../../bench/busybox.ts";
 import { pushImage } from "../../bench/image.ts";
-import { removeKept } from "../support/leaks.ts";
+import { freeSecondOctet } from "../support/engine.ts";
+import { instanceOf, remainsOf, removeKept } from "../support/leaks.ts";
 import { startRegistry } from "../support/registry.ts";
 import { type Api, apiOf } from "./api.ts";
-import { type EngineOnHost, monitors, mountsBeneath } from "./residue.ts";
+import { type EngineOnHost, mountsBeneath } from "./residue.ts";
 
 export interface CrashEngine extends EngineOnHost {
   readonly api: Api;
@@ -19,6 +29,8 @@ export interface CrashEngine extends EngineOnHost {
   readonly pulledImage: string;
   kill(): Promise<void>;
   start(): Promise<void>;
+  /** Starts it and kills it again after so many milliseconds, wherever its start is then. */
+  killWhileStarting(delay: number): Promise<void>;
   /** Standard output and error of a container, without frames. */
   logs(name: string): Promise<string>;
   logTail(): string;
@@ -34,13 +46,25 @@ export async function startCrashEngine(): Promise<CrashEngine> {
   const execRoot = join(root, "exec");
   const socket = join(root, "engine.sock");
   const logFile = join(root, "engine.log");
-  const bridge = `gtx${process.pid.toString(36)}`;
+  const octet = freeSecondOctet();
+  const bridge = `gtx${octet}`;
   mkdirSync(join(root, "registry"));
   const registry = await startRegistry({ storage: join(root, "registry"), writable: true });
   await pushBusybox(registry.host, "crash/busybox", join(root, "busybox"));
   await pushImage(registry.host, "crash/app", layersOf(join(root, "app")), { Cmd: ["true"] });
   const api = apiOf(socket);
   let daemon: ChildProcess | undefined;
+
+  const spawnDaemon = (): ChildProcess => {
+    const log = openSync(logFile, "a");
+    const roots = ["--data-root", dataRoot, "--exec-root", execRoot, "--host", `unix://${socket}`];
+    const network = ["--bridge", bridge, "--bip", `10.${octet}.0.1/24`];
+    const pool = ["--default-address-pool", `base=10.${octet}.128.0/17,size=24`];
+    const flags = [...roots, ...network, ...pool, "--pidfile", join(root, "engine.pid")];
+    const child = spawn(BINARY, ["daemon", ...flags], { stdio: ["ignore", log, log] });
+    closeSync(log);
+    return child;
+  };
 
   const engine: CrashEngine = {
     dataRoot,
@@ -50,21 +74,12 @@ export async function startCrashEngine(): Promise<CrashEngine> {
     image: `${registry.host}/crash/busybox:latest`,
     pulledImage: `${registry.host}/crash/app:latest`,
 
+    get pid() {
+      return daemon?.pid ?? 0;
+    },
+
     async start() {
-      const log = openSync(logFile, "a");
-      const flags = [
-        "--data-root",
-        dataRoot,
-        "--exec-root",
-        execRoot,
-        "--host",
-        `unix://${socket}`,
-        "--bridge",
-        bridge,
-      ];
-      daemon = spawn(BINARY, ["daemon", ...flags, "--pidfile", join(root, "engine.pid")], {
-        stdio: ["ignore", log, log],
-      });
+      daemon = spawnDaemon();
       for (let attempt = 0; attempt < 600; attempt++) {
         if (daemon.exitCode !== null)
           throw new Error(`the engine ended with ${daemon.exitCode}:\n${engine.logTail()}`);
@@ -78,6 +93,14 @@ export async function startCrashEngine(): Promise<CrashEngine> {
       throw new Error(`the engine does not answer:\n${engine.logTail()}`);
     },
 
+    async killWhileStarting(delay) {
+      daemon = spawnDaemon();
+      await Bun.sleep(delay);
+      if (daemon.exitCode !== null)
+        throw new Error(`the engine ended with ${daemon.exitCode}:\n${engine.logTail()}`);
+      await engine.kill();
+    },
+
     async kill() {
       const dying = daemon;
       if (!dying) return;
@@ -87,10 +110,10 @@ export async function startCrashEngine(): Promise<CrashEngine> {
     },
 
     async logs(name) {
-      const reply = await fetch(`http://engine/v1.51/containers/${name}/logs?stdout=1&stderr=1`, {
-        unix: socket,
-      });
-      return unframe(new Uint8Array(await reply.arrayBuffer()));
+      let text = "";
+      for await (const piece of api.stream("GET", `/containers/${name}/logs?stdout=1&stderr=1`))
+        text += piece;
+      return text;
     },
 
     logTail: () =>
@@ -103,13 +126,9 @@ export async function startCrashEngine(): Promise<CrashEngine> {
       daemon?.kill("SIGTERM");
       await stopped;
       await registry[Symbol.asyncDispose]();
-      const left = [
-        ...monitors(execRoot).map(({ pid, id }) => `conmon ${pid} of ${id}`),
-        // A mount that an engine of this exec root makes again at its next start is its own, not a leak.
-        ...mountsBeneath(engine)
-          .filter((target) => /[0-9a-f]{64}/.test(target))
-          .map((target) => `mount ${target}`),
-      ];
+      const left = await settled(() =>
+        remainsOf([root, bridge, instanceOf(dataRoot)]).filter((line) => !line.startsWith("directory: ")),
+      );
       for (const target of mountsBeneath(engine).reverse()) Bun.spawnSync(["umount", "-l", target]);
       removeKept(engine);
       rmSync(root, { recursive: true, force: true });
@@ -133,6 +152,16 @@ export async function startCrashEngine(): Promise<CrashEngine> {
   return engine;
 }
 
+/** The kernel takes some things back a moment after their last user. */
+async function settled(look: () => string[]): Promise<string[]> {
+  let left = look();
+  for (let attempt = 0; attempt < 25 && left.length > 0; attempt++) {
+    await Bun.sleep(200);
+    left = look();
+  }
+  return left;
+}
+
 /** Three layers that take long enough to be interrupted. */
 function layersOf(directory: string): Uint8Array[] {
   return [0, 1, 2].map((number) => {
@@ -142,16 +171,4 @@ function layersOf(directory: string): Uint8Array[] {
       writeFileSync(join(root, `part${number}`, `file${index}`), `${number} ${index}\n`.repeat(3000));
     return Bun.spawnSync(["tar", "-C", root, "-c", "."], { maxBuffer: 1 << 28 }).stdout;
   });
-}
-
-/** @see wire contract: eight bytes of header, stream type first, length last */
-function unframe(bytes: Uint8Array): string {
-  const parts: Uint8Array[] = [];
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  for (let at = 0; at + 8 <= bytes.length; ) {
-    const length = view.getUint32(at + 4);
-    parts.push(bytes.subarray(at + 8, at + 8 + length));
-    at += 8 + length;
-  }
-  return Buffer.concat(parts).toString();
 }

@@ -1,6 +1,15 @@
 /** The daemon as a process: its flags have their effect, its sockets and files are its own, its end hurts nobody. */
 import { describe, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { $ } from "bun";
@@ -82,6 +91,24 @@ describe.skipIf(oracle)("flags have their effect", () => {
 
   test("--add-runtime can be asked for", async () => {
     expect(await shell("echo ran", "--runtime", "second")).toBe("ran");
+  });
+
+  test("nothing listens where any process of the host's network could reach it: no abstract sockets", async () => {
+    await docker("run", "-d", "-t", "--name", "box", "busybox", "sleep", "600");
+    await docker("exec", "-d", "box", "sleep", "600");
+    const abstract = readFileSync("/proc/net/unix", "utf8")
+      .split("\n")
+      .map((line) => /^(?:\S+ +){6}(\d+) @(.*)$/.exec(line))
+      .flatMap((match) => (match ? [match[1]] : []));
+    const monitors = (await Bun.$`pgrep -f ${`conmon .*${engine().execRoot}`}`.text()).trim().split("\n");
+    expect(monitors).toHaveLength(2);
+    for (const pid of [engine().pid, ...monitors]) {
+      const sockets = readdirSync(`/proc/${pid}/fd`)
+        .map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`))
+        .flatMap((target) => /^socket:\[(\d+)\]$/.exec(target)?.[1] ?? []);
+      expect(sockets.length).toBeGreaterThan(0);
+      expect(sockets.filter((inode) => abstract.includes(inode))).toEqual([]);
+    }
   });
 
   test("directories are closed to others, whatever the umask", () => {

@@ -1,6 +1,10 @@
 /** A container's life: create, start, stop, kill, restart, wait, rename, remove, list, and restart policies. */
 import { describe, expect, test } from "bun:test";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { eventually } from "../support/cli.ts";
+import { oracle } from "../support/engine.ts";
+import { freePort } from "../support/registry.ts";
 import { notInOracle, useEngine, withEachClient } from "../support/suite.ts";
 
 const suite = useEngine({ images: ["busybox", "configured"] });
@@ -430,6 +434,29 @@ withEachClient(suite, "life", (cli) => {
       expect(found.NetworkSettings.Networks.bridge.IPAddress).toMatch(/^10\./);
       expect(found.Config.Env).toContain("A=1");
     });
+  });
+});
+
+describe.skipIf(oracle)("a monitor that is killed", () => {
+  test("leaves a container that ended, soon, and whose port is free", async () => {
+    const port = await freePort();
+    const { Id } = await suite.engine.call("POST", "/containers/create", {
+      Image: "busybox",
+      Cmd: ["sleep", "600"],
+      ExposedPorts: { "80/tcp": {} },
+      HostConfig: { PortBindings: { "80/tcp": [{ HostIp: "127.0.0.1", HostPort: String(port) }] } },
+    });
+    await suite.engine.call("POST", `/containers/${Id}/start`);
+    const inspect = async () => (await suite.engine.call("GET", `/containers/${Id}/json`)).State;
+    const { Pid } = await inspect();
+    const directory = join(suite.engine.execRoot, "tasks", Id);
+    process.kill(Number(readFileSync(join(directory, "conmon.pid"), "utf8")), "SIGKILL");
+    await eventually(async () => (await inspect()).Status === "exited", { timeout: 5_000 });
+    expect(await inspect()).toMatchObject({ ExitCode: 137, Pid: 0, Running: false });
+    expect(existsSync(`/proc/${Pid}/root`)).toBe(false);
+    Bun.listen({ hostname: "127.0.0.1", port, socket: { data() {} } }).stop(true);
+    await suite.engine.call("POST", `/containers/${Id}/start`);
+    expect(await inspect()).toMatchObject({ Running: true });
   });
 });
 

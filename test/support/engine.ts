@@ -305,7 +305,7 @@ export function hostAddress(): string {
 }
 
 /** A number 100–199 for which the host has no address 10.n.…: bridges and pools of engines side by side. */
-function freeSecondOctet(): number {
+export function freeSecondOctet(): number {
   const used = Object.values(networkInterfaces()).flatMap((list) =>
     (list ?? []).map(({ address }) => address),
   );
@@ -313,7 +313,8 @@ function freeSecondOctet(): number {
     const octet = 100 + Math.floor(Math.random() * 100);
     if (
       !used.some((address) => address.startsWith(`10.${octet}.`)) &&
-      !existsSync(`/sys/class/net/gth${octet}`)
+      !existsSync(`/sys/class/net/gth${octet}`) &&
+      !existsSync(`/sys/class/net/gtx${octet}`)
     ) {
       return octet;
     }

@@ -3,9 +3,11 @@
  *
  *     bun test/support/leaks.ts snapshot > before.json
  *     bun test/support/leaks.ts compare before.json        prints what is new, exit 1 if there is anything
+ *
+ * Open files are compared by those who have a daemon: `openFiles` and `openedSince`.
  */
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, readlinkSync, realpathSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync, realpathSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 
 const cgroupRoot = "/sys/fs/cgroup";
@@ -17,6 +19,7 @@ export function snapshot(): Snapshot {
   return {
     mount: mounts(),
     "named namespace": ["/run/netns", "/var/run/docker/netns"].flatMap(listing),
+    "network namespace": networkNamespaces(),
     link: listing("/sys/class/net"),
     "nft table": nftTables(),
     cgroup: cgroups(),
@@ -54,16 +57,40 @@ export function remainsOf(words: readonly string[]): string[] {
   return newSince({}, snapshot()).filter((line) => words.some((word) => line.includes(word)));
 }
 
-/** Open files of a process by what they are, numbers taken out: `socket` → 3, `/var/lib/…/gantry.db` → 1. */
+/**
+ * Open files of a process by what they are, numbers and ids taken out: `socket` → 3, `/var/lib/…/gantry.db` → 1. A
+ * network namespace is `net`, whether it was opened by its mount or in `/proc`.
+ */
 export function openFiles(pid: number): Map<string, number> {
   const counts = new Map<string, number>();
   for (const fd of listing(`/proc/${pid}/fd`)) {
     const target = quietly(() => readlinkSync(fd));
     if (target === undefined) continue;
-    const kind = target.replace(/:\[\d+\]$/, "");
+    const kind = target
+      .replace(/:\[\d+\]$/, "")
+      .replace(/^.*\/netns\/[^/]+$/, "net")
+      .replace(/[0-9a-f]{64}/g, "…");
     counts.set(kind, (counts.get(kind) ?? 0) + 1);
   }
   return counts;
+}
+
+/**
+ * What a process has open now and had not, a line for each kind. Sockets of requests that just ended go within a
+ * moment: up to 5 s are given.
+ * @param kept kinds that a first use opens for good, and how many more of each are no leak
+ */
+export async function openedSince(
+  before: ReadonlyMap<string, number>,
+  pid: number,
+  kept: Readonly<Record<string, number>> = {},
+): Promise<string[]> {
+  return await settled(() =>
+    [...openFiles(pid)].flatMap(([kind, count]) => {
+      const had = before.get(kind) ?? 0;
+      return count > had + (kept[kind] ?? 0) ? [`${count} × ${kind}, was ${had}`] : [];
+    }),
+  );
 }
 
 /**
@@ -102,11 +129,60 @@ function nftTables(): string[] {
   return listed.success ? listed.stdout.toString().trim().split("\n").filter(Boolean).sort() : [];
 }
 
+/** The roots of the host's control group trees: one, or one for each controller. */
+export function cgroupTrees(): string[] {
+  return existsSync(join(cgroupRoot, "cgroup.controllers")) ? [cgroupRoot] : listing(cgroupRoot);
+}
+
 function cgroups(root = cgroupRoot): string[] {
   return (quietly(() => readdirSync(root, { withFileTypes: true })) ?? [])
     .filter((entry) => entry.isDirectory())
     .flatMap((entry) => [join(root, entry.name), ...cgroups(join(root, entry.name))])
     .sort();
+}
+
+/**
+ * Namespaces besides the host's, named or not, by who holds them: a mount, a descriptor or a process. What services of
+ * the host have for themselves is not looked at.
+ */
+function networkNamespaces(): string[] {
+  const host = statSync("/proc/self/ns/net");
+  const own = serviceOf("self");
+  const found = new Map<number, string>();
+  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+    const service = serviceOf(pid);
+    if (service !== undefined && service !== own) continue;
+    for (const path of [`/proc/${pid}/ns/net`, ...listing(`/proc/${pid}/fd`)]) {
+      const { dev, ino } = quietly(() => statSync(path)) ?? {};
+      if (dev !== host.dev || ino === undefined || ino === host.ino) continue;
+      // All kinds of namespaces are files of one device; where it is mounted, the kind is not in the name.
+      const kind = quietly(() => readlinkSync(path))?.split(":")[0] ?? "";
+      if (!OTHER_NAMESPACES.has(kind)) found.set(ino, `${pid} ${commandOf(pid)}`);
+    }
+  }
+  for (const line of readFileSync("/proc/self/mountinfo", "utf8").split("\n")) {
+    const [, , , root = "", target = ""] = line.split(" ");
+    const inode = Number(/^net:\[(\d+)\]$/.exec(root)?.[1]);
+    if (inode > 0 && inode !== host.ino) found.set(inode, target);
+  }
+  return [...found].map(([inode, holder]) => `${inode} held by ${holder}`).sort();
+}
+
+const OTHER_NAMESPACES: ReadonlySet<string> = new Set([
+  ...["cgroup", "ipc", "mnt", "pid", "pid_for_children", "time", "time_for_children", "user", "uts"],
+]);
+
+function serviceOf(pid: string): string | undefined {
+  const cgroup = quietly(() => readFileSync(`/proc/${pid}/cgroup`, "utf8")) ?? "";
+  return /[^/\n]+\.service/.exec(cgroup)?.[0];
+}
+
+function commandOf(pid: string): string {
+  return (
+    quietly(() => readFileSync(`/proc/${pid}/cmdline`, "utf8"))
+      ?.replaceAll("\0", " ")
+      .trim() ?? ""
+  );
 }
 
 const STARTED_BY_TESTS =
@@ -162,7 +238,9 @@ if (import.meta.main) {
   } else if (command === "compare" && file !== undefined) {
     const before = JSON.parse(readFileSync(file, "utf8")) as Snapshot;
     const left = await settled(() => newSince(before, snapshot()));
-    for (const line of left) console.log(line);
+    const kinds = Object.entries(before).map(([kind, items]) => `${items.length} × ${kind}`);
+    console.log(`compared with what was there before: ${kinds.join(", ")}`);
+    console.log(left.length === 0 ? "nothing was left behind" : left.join("\n"));
     process.exit(left.length === 0 ? 0 : 1);
   } else {
     console.error("usage: leaks.ts snapshot | leaks.ts compare FILE");

@@ -1,10 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import {
+  appendFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   writeFileSync,
 } from "node:fs";
@@ -236,4 +238,33 @@ test("programs get no descriptor, directory or variable of the daemon's", async 
   expect(readdirSync(`/proc/${task.pid}/fd`)).toEqual(["0", "1", "2"]);
   await task[Symbol.asyncDispose]();
   expect(existsSync(`/proc/${task.pid}`)).toBe(false);
+});
+
+test("the runtime is a sealed copy, which nothing in a container can write to", async () => {
+  await using subject = await make("crun");
+  const task = await subject.runtime.create({
+    id: "sealed",
+    spec: subject.spec("sealed", ["sleep", "1000"]),
+    tty: false,
+    stdin: false,
+    stdinOnce: false,
+    logPath: join(subject.logs, "sealed"),
+    runtime: undefined,
+    signal: new AbortController().signal,
+  });
+  await task.start();
+  // From then on nobody executes the copy: a write is refused by the seal alone.
+  while (!readFileSync(`/proc/${task.pid}/cmdline`, "utf8").startsWith("sleep")) await Bun.sleep(5);
+  const monitor = readFileSync(`/proc/${task.pid}/stat`, "utf8").split(") ")[1]?.split(" ")[1];
+  const args = readFileSync(`/proc/${monitor}/cmdline`, "utf8").split("\0");
+  const copy = args
+    .map((arg) => arg.replace(/^--runtime-arg=/, ""))
+    .find((arg) => /^\/proc\/\d+\/fd\/\d+$/.test(arg));
+  expect(readlinkSync(copy ?? "")).toBe("/memfd:crun (deleted)");
+  const before = readFileSync(copy ?? "");
+  expect(before.equals(readFileSync(findProgram("crun") ?? ""))).toBe(true);
+  expect(() => writeFileSync(copy ?? "", "other")).toThrow("EPERM");
+  expect(() => appendFileSync(copy ?? "", "more")).toThrow("EPERM");
+  expect(readFileSync(copy ?? "").equals(before)).toBe(true);
+  await task[Symbol.asyncDispose]();
 });

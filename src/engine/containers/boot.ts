@@ -13,6 +13,7 @@ import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path/posix";
 import { setTimeout as sleep } from "node:timers/promises";
 import { log } from "../../base/log.ts";
+import { msToRfc3339 } from "../../base/times.ts";
 import { type ContainerRecord, ZERO_TIME } from "../../core/container.ts";
 import { messageOf } from "../../core/errors.ts";
 import type { Digest } from "../../core/ids.ts";
@@ -38,7 +39,7 @@ export async function bootContainers(deps: ContainerDeps, { imageLayers }: BootO
   superviseContainers(deps);
   const records = deps.store.list();
   const tasks = await deps.runtime.recover(new Set(records.filter(mayHaveTask).map(({ id }) => id)));
-  const exits = await exitsOf(tasks);
+  const exits = await missedExits(deps, records, tasks);
   const survivors = records.filter(
     ({ id, starting, state }) =>
       tasks.has(id) &&
@@ -114,6 +115,44 @@ function mayHaveTask({ starting, state }: ContainerRecord): boolean {
   return starting || state.status === "running" || state.status === "paused";
 }
 
+/**
+ * Exits that nobody saw. The code is in the task's traces, which go with the task: it is in the record before that,
+ * for this boot may be killed as well. A `running` container without a pid is one whose exit was noted so.
+ */
+async function missedExits(
+  deps: ContainerDeps,
+  records: readonly ContainerRecord[],
+  tasks: ReadonlyMap<string, Task>,
+): Promise<Map<string, TaskExit>> {
+  const exits = await exitsOf(tasks);
+  for (const { id, starting, state } of records) {
+    if (starting || (state.status !== "running" && state.status !== "paused")) continue;
+    const exit = exits.get(id);
+    if (exit) noteExit(deps, id, exit);
+    else if (state.pid === 0) exits.set(id, notedExit(state));
+  }
+  return exits;
+}
+
+/** A full disk does not keep the daemon from serving: this boot knows the exit all the same. */
+function noteExit(deps: ContainerDeps, id: string, { exitCode, exitedAt, oomKilled }: TaskExit): void {
+  try {
+    deps.store.update(id, ({ state }) => ({
+      state: { ...state, pid: 0, pidStartTime: 0, exitCode, oomKilled, finishedAt: msToRfc3339(exitedAt) },
+    }));
+  } catch (error) {
+    log("error", "a missed exit could not be written down", {
+      container: id,
+      exitCode,
+      error: messageOf(error),
+    });
+  }
+}
+
+function notedExit({ exitCode, finishedAt, oomKilled }: ContainerRecord["state"]): TaskExit {
+  return { exitCode, exitedAt: Date.parse(finishedAt), oomKilled };
+}
+
 /** Tasks that ended already have settled by the next turn of the event loop. */
 async function exitsOf(tasks: ReadonlyMap<string, Task>): Promise<Map<string, TaskExit>> {
   const exits = new Map<string, TaskExit>();
@@ -134,6 +173,12 @@ async function adopt(
 ): Promise<void> {
   const { id } = container;
   const sandbox = known ?? unmanaged(container);
+  // A connect or disconnect that was cut short: the kernel has it, the record does not.
+  if (endpointsOf(container.networks) !== endpointsOf(sandbox.endpoints)) {
+    await attempt("noting what networks it has", { container: id }, async () => {
+      deps.store.update(id, () => ({ networks: sandbox.endpoints }));
+    });
+  }
   const resources = new AsyncDisposableStack();
   const root = await attempt("taking over a root", { container: id }, () => deps.snapshots.mount(id));
   if (root) resources.use(root);
@@ -155,6 +200,13 @@ function unmanaged({ id, networks }: ContainerRecord): ContainerSandbox {
     environment: [],
     [Symbol.asyncDispose]: async () => {},
   };
+}
+
+function endpointsOf(networks: ContainerRecord["networks"]): string {
+  return Object.entries(networks)
+    .map(([name, { EndpointID }]) => `${name} ${EndpointID}`)
+    .sort()
+    .join();
 }
 
 async function settle(

@@ -7,6 +7,7 @@ import { KeyedLock } from "../../base/keyed-lock.ts";
 import { NoSpaceError, NotFoundError } from "../../core/errors.ts";
 import type { EngineEvent } from "../../core/events.ts";
 import type { Digest } from "../../core/ids.ts";
+import type { ContainerSandbox } from "../../core/networking.ts";
 import type { Task, TaskExit } from "../../core/runtime.ts";
 import type { RuntimeProcess, RuntimeSpec } from "../../core/runtime-spec.ts";
 import type { StateStore, Table } from "../../core/state.ts";
@@ -38,6 +39,8 @@ class FakeHost {
   full = false;
   /** Making a task does not come to an end. */
   hangs = false;
+  /** What a recovered sandbox has. */
+  endpoints: ContainerSandbox["endpoints"] = {};
   /** Signals that end a process. */
   deadly = new Set([9, 15]);
   readonly dataRoot = mkdtempSync(join(tmpdir(), "t-containers-"));
@@ -193,7 +196,8 @@ function compose(host: FakeHost): ContainerDeps {
           running.map(({ id }) => [
             id,
             {
-              ...{ id, namespacePath: "/netns", endpoints: {}, ports: {}, files: {}, environment: [] },
+              ...{ id, namespacePath: "/netns", ports: {}, files: {}, environment: [] },
+              endpoints: host.endpoints,
               ...host.resource("network"),
             },
           ]),
@@ -654,6 +658,16 @@ describe("a daemon that was killed", () => {
     expect(host.actions()).toEqual(["die"]);
   });
 
+  test("tells of the networks that a running container is on, whatever was noted of it last", async () => {
+    const id = await create();
+    deps.running.supervise(() => {});
+    await startContainer(deps, id, { signal });
+    deps.store.update(id, () => ({ networks: { gone: { EndpointID: "e1" } } }));
+    host.endpoints = { bridge: { EndpointID: "e2" } };
+    await reboot();
+    expect(deps.store.byId(id)?.networks).toEqual({ bridge: { EndpointID: "e2" } });
+  });
+
   test("learns of exits that it missed, and what was due then", async () => {
     const [plain, removed, restarted] = [
       await create({}, "plain"),
@@ -669,6 +683,18 @@ describe("a daemon that was killed", () => {
     expect(deps.store.byId(restarted)?.state.status).toBe("restarting");
     await until(() => deps.store.byId(restarted)?.state.status === "running");
     await stopContainer(deps, restarted, {});
+  });
+
+  test("keeps an exit that it missed when its next start is killed after the task's traces went", async () => {
+    const id = await create();
+    deps.running.supervise(() => {});
+    await startContainer(deps, id, { signal });
+    taskOf(id).end(9);
+    const stuck = { ...deps.networking, recover: () => new Promise<never>(() => {}) };
+    void bootContainers({ ...compose(host), networking: stuck }, { imageLayers: new Set() });
+    await until(() => host.tasks.size === 0);
+    await reboot();
+    expect(deps.store.byId(id)?.state).toMatchObject({ status: "exited", exitCode: 9 });
   });
 
   test("undoes a start that nobody was told of", async () => {

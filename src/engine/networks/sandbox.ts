@@ -175,9 +175,13 @@ export class Sandbox implements ContainerSandbox {
 
   disconnect(endpoint: LiveEndpoint): void {
     this.#unregister(endpoint);
-    endpoint.driver.detach(endpoint.network, endpoint.id);
-    this.#moveGateways();
-    this.#save();
+    try {
+      this.#moveGateways();
+    } finally {
+      // Noted before its link goes: boot removes a link that nobody notes, but makes none that is missing.
+      this.#save();
+      endpoint.driver.detach(endpoint.network, endpoint.id);
+    }
     this.#announce("disconnect", endpoint);
   }
 

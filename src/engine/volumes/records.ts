@@ -10,6 +10,8 @@ export interface VolumeRecord {
   readonly options: Readonly<Record<string, string>>;
   /** Made without a name: goes with its last container on `rm -v`, and with `volume prune`. */
   readonly anonymous: boolean;
+  /** The container whose create made it, while that one is there. Boot removes it if the create was cut short. */
+  readonly madeFor?: string;
   /** An image's data was copied into it: never again. */
   readonly populated: boolean;
 }

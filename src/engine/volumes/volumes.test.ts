@@ -242,6 +242,19 @@ describe("volumes", () => {
     await volumes.unmount("c1");
   });
 
+  test("an anonymous volume of a create that was cut short is gone after the next start; one that was kept stays", async () => {
+    const cut = await volumes.acquire("c1", {});
+    const kept = await volumes.acquire("c2", {});
+    const other = await volumes.acquire("c2", {});
+    await volumes.release("c2", { removeAnonymous: false });
+    const used = await volumes.acquire("c2", {});
+    await volumes.acquire("c1", { name: "named" });
+    await restart([{ id: "c2", running: false, volumes: [used.name] }]);
+    expect(names({})).toEqual([kept.name, other.name, used.name, "named"].sort());
+    expect(existsSync(cut.mountpoint)).toBe(false);
+    expect(existsSync(kept.mountpoint)).toBe(true);
+  });
+
   test("64 clients that create and remove one name leave no trace and no error but conflicts", async () => {
     const outcomes = await Promise.allSettled(
       Array.from({ length: 64 }, (_, i) =>

@@ -6,7 +6,7 @@
  * never removed; one operation at a time works on a volume.
  *
  * Order on disk: data before the record at create, the record before the data at remove; what a crash leaves without
- * a record is removed at boot (`recover`).
+ * a record is removed at boot (`recover`), and so are anonymous volumes whose container never came to be.
  */
 import { KeyedLock } from "../../base/keyed-lock.ts";
 import { ConflictError, InvalidParameterError, NotFoundError } from "../../core/errors.ts";
@@ -126,7 +126,7 @@ export class Volumes implements ContainerVolumes {
   async acquire(containerId: string, volume: Parameters<ContainerVolumes["acquire"]>[1]): Promise<VolumeUse> {
     const name = volume.name || randomId<string>();
     return await this.#locks.run(name, async () => {
-      const record = await this.#create(name, { ...volume, name: volume.name });
+      const record = await this.#create(name, volume, containerId);
       add(this.#references, name, containerId);
       return {
         name,
@@ -205,6 +205,7 @@ export class Volumes implements ContainerVolumes {
         drop(this.#references, name, containerId);
         const record = this.#records.get(name);
         if (removeAnonymous && record?.anonymous && !this.#isUsed(name)) await this.#remove(record);
+        else if (record?.madeFor === containerId) this.#save(omitMaker(record));
       });
     }
   }
@@ -216,6 +217,7 @@ export class Volumes implements ContainerVolumes {
         if (running) add(this.#mounted, name, id);
       }
     }
+    this.#forgetUnused(new Set(containers.map(({ id }) => id)));
     for (const driver of this.#drivers.values()) {
       const names = [...this.#records.values()].filter((record) => record.driver === driver.name);
       await driver.reconcile({
@@ -226,7 +228,16 @@ export class Volumes implements ContainerVolumes {
     }
   }
 
-  async #create(name: string, request: CreateVolumeRequest): Promise<VolumeRecord> {
+  /** Of creates that a crash cut short before the container was there; their data has no owner then. */
+  #forgetUnused(containers: ReadonlySet<string>): void {
+    for (const { name, madeFor } of [...this.#records.values()]) {
+      if (madeFor === undefined || containers.has(madeFor) || this.#isUsed(name)) continue;
+      this.#table.delete(name);
+      this.#records.delete(name);
+    }
+  }
+
+  async #create(name: string, request: CreateVolumeRequest, containerId?: string): Promise<VolumeRecord> {
     checkVolumeName(name);
     const existing = this.#records.get(name);
     if (existing) {
@@ -253,6 +264,7 @@ export class Volumes implements ContainerVolumes {
       labels: anonymous ? { ...request.labels, [ANONYMOUS_LABEL]: "" } : (request.labels ?? {}),
       options,
       anonymous,
+      ...(anonymous && containerId !== undefined ? { madeFor: containerId } : {}),
       populated: false,
     };
     this.#save(record);
@@ -308,6 +320,10 @@ export class Volumes implements ContainerVolumes {
       { subject: name },
     );
   }
+}
+
+function omitMaker({ madeFor: _, ...record }: VolumeRecord): VolumeRecord {
+  return record;
 }
 
 function add(sets: Map<string, Set<string>>, key: string, value: string): void {

@@ -104,8 +104,21 @@ describe("a container that asks for nothing", () => {
 
   test("has the 14 capabilities and the masked paths of the rules", () => {
     expect(DEFAULT_CAPABILITIES).toHaveLength(14);
-    expect(spec.linux.maskedPaths).toHaveLength(13);
-    expect(spec.linux.maskedPaths).toContain("/sys/devices/virtual/powercap");
+    expect(spec.linux.maskedPaths).toEqual([
+      "/proc/asound",
+      "/proc/acpi",
+      "/proc/interrupts",
+      "/proc/kcore",
+      "/proc/keys",
+      "/proc/latency_stats",
+      "/proc/timer_list",
+      "/proc/timer_stats",
+      "/proc/sched_debug",
+      "/proc/scsi",
+      "/sys/firmware",
+      "/sys/devices/virtual/powercap",
+      "/sys/devices/system/cpu/cpu0/thermal_throttle",
+    ]);
     expect(spec.linux.readonlyPaths).toEqual([
       "/proc/bus",
       "/proc/fs",
@@ -113,6 +126,15 @@ describe("a container that asks for nothing", () => {
       "/proc/sys",
       "/proc/sysrq-trigger",
     ]);
+  });
+
+  test("labels give no authority: an image's are among them, and runtimes take annotations for orders", () => {
+    const labels = {
+      "run.oci.hooks.stdout": "/etc/passwd",
+      "run.oci.seccomp.plugins": "/plugin",
+      "com.docker.network.bridge.name": "eth0",
+    };
+    expect(toRuntimeSpec(sourcesOf({ config: { Hostname: "box", Labels: labels } }))).toEqual(spec);
   });
 
   test("has Docker's mounts in Docker's order", () => {
