@@ -28,6 +28,26 @@ export interface ContainerState {
   /** RFC 3339 with nanoseconds; Go's zero time before the first start. */
   readonly startedAt: string;
   readonly finishedAt: string;
+  /** Undefined without a health check, and before the first start. */
+  readonly health?: ContainerHealth;
+}
+
+export interface ContainerHealth {
+  readonly status: "starting" | "healthy" | "unhealthy";
+  /** Failures in a row. */
+  readonly failingStreak: number;
+  /** The last ones, oldest first. */
+  readonly results: readonly HealthResult[];
+}
+
+/** One run of a health check. Times are RFC 3339. */
+export interface HealthResult {
+  readonly start: string;
+  readonly end: string;
+  /** 0 is healthy; −1 when it could not be run or took too long. */
+  readonly exitCode: number;
+  /** Both streams, at most 4096 bytes. */
+  readonly output: string;
 }
 
 /** A mount as it was resolved at create: inspect's `Mounts`, and what start mounts. */

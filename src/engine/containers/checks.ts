@@ -46,13 +46,6 @@ function checkHealthcheck(healthcheck: ContainerConfig["Healthcheck"]): void {
   }
 }
 
-/** What is asked for and has no effect yet must not go unsaid. */
-export function warnOfConfig({ Healthcheck }: ContainerConfig): string[] {
-  const [kind = "NONE"] = Healthcheck?.Test ?? [];
-  if (kind === "NONE" || kind === "") return [];
-  return ["Health checks are not run by this engine yet. The container will have no health status."];
-}
-
 /** The settings of one container for this host. @returns warnings @throws InvalidParameterError */
 export function checkHostConfig(
   hostConfig: HostConfig,

@@ -12,7 +12,7 @@ import { InvalidParameterError } from "../../core/errors.ts";
 import { type ContainerId, randomId, shortId } from "../../core/ids.ts";
 import type { ResolvedImage } from "../../core/image.ts";
 import { BUILT_IN_RUNTIMES } from "../../core/runtime.ts";
-import { checkConfig, checkConflicts, checkHostConfig, warnOfConfig } from "./checks.ts";
+import { checkConfig, checkConflicts, checkHostConfig } from "./checks.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { publish } from "./events.ts";
 import { withHostDefaults } from "./host-defaults.ts";
@@ -50,7 +50,6 @@ export async function createContainer(deps: ContainerDeps, request: CreateReques
     runtimes: new Set([...BUILT_IN_RUNTIMES, ...Object.keys(deps.defaults.runtimes)]),
     defaultRuntime: deps.defaults.runtime,
   });
-  warnings.push(...warnOfConfig(request.config));
   const image = resolveImage(deps, request, warnings);
   using _image = image && deps.images.hold(image.id);
   deps.runtime.expectStart();

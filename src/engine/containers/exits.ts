@@ -12,6 +12,8 @@ import type { TaskExit } from "../../core/runtime.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { discardContainer } from "./discard.ts";
 import { publish } from "./events.ts";
+import { watchHealth } from "./health/monitor.ts";
+import { unwatchedHealth } from "./health/state.ts";
 import { restartDelay } from "./restart-policy.ts";
 import type { RunningContainer, UnsettledEnd } from "./running.ts";
 import { bringUp } from "./start.ts";
@@ -19,7 +21,10 @@ import { exitCodeOfFailure, toStartFailure } from "./start-failure.ts";
 
 /** Looks after every container that runs from now on. Called once, before the first start. */
 export function superviseContainers(deps: ContainerDeps): void {
-  deps.running.supervise((id, running) => void seeOut(deps, id, running));
+  deps.running.supervise((id, running) => {
+    void seeOut(deps, id, running);
+    void watchHealth(deps, id, running);
+  });
 }
 
 /** The exit code of a process whose end nobody could see. As moby's. */
@@ -188,6 +193,7 @@ function recordExit(
         exitCode: exit.exitCode,
         oomKilled: exit.oomKilled,
         finishedAt: msToRfc3339(exit.exitedAt),
+        health: unwatchedHealth(state.health),
       },
     };
   });

@@ -83,7 +83,7 @@ function toTests(deps: ContainerDeps, filters: Filters): Test[] {
   });
   any("health", (value) => {
     if (!HEALTHS.has(value)) throw invalidFilter("health", value);
-    return () => value === "none";
+    return ({ state }) => (state.health?.status ?? "none") === value;
   });
   any("exited", (value) => {
     if (!/^-?\d+$/.test(value)) throw invalidFilter("exited", value);

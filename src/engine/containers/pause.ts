@@ -3,6 +3,7 @@ import { type ContainerRecord, isRunning } from "../../core/container.ts";
 import { ConflictError } from "../../core/errors.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { publish } from "./events.ts";
+import { unwatchedHealth } from "./health/state.ts";
 import { ownContainer } from "./owner.ts";
 import type { RunningContainer } from "./running.ts";
 
@@ -16,7 +17,9 @@ export async function pauseContainer(deps: ContainerDeps, reference: string): Pr
   }
   const { task } = getRunning(deps, container);
   await task.pause();
-  const paused = deps.store.update(id, ({ state }) => ({ state: { ...state, status: "paused" } }));
+  const paused = deps.store.update(id, ({ state }) => ({
+    state: { ...state, status: "paused", health: unwatchedHealth(state.health) },
+  }));
   publish(deps.events, paused, "pause");
 }
 

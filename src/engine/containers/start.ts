@@ -17,6 +17,7 @@ import type { MountedRoot } from "../../core/snapshots.ts";
 import type { ContainerDeps, SpecInput } from "./deps.ts";
 import { discardContainer } from "./discard.ts";
 import { publish } from "./events.ts";
+import { startingHealth } from "./health/state.ts";
 import { checkDonors, joinedContainers } from "./joined.ts";
 import { prepareMounts } from "./mounts.ts";
 import { containerDirectory, identityFiles } from "./paths.ts";
@@ -117,6 +118,7 @@ export async function bringUp(
         error: "",
         oomKilled: false,
         startedAt: toRfc3339(nowNano()),
+        health: startingHealth(container.config, state.health),
       },
     }));
     publish(deps.events, started, "start");

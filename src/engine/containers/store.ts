@@ -99,6 +99,12 @@ export class ContainerStore {
     return next;
   }
 
+  /** Replaces what is given in the record in memory alone: written with the next `update`. For what may be lost. */
+  note(id: string, change: Partial<Pick<ContainerRecord, "state">>): void {
+    const current = this.#byId.get(id);
+    if (current) this.#publish({ ...current, ...change });
+  }
+
   delete(id: string): void {
     const current = this.#byId.get(id);
     if (!current) return;

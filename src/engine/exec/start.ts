@@ -25,6 +25,8 @@ export interface ExecSession {
   readonly exec: Exec;
   /** Runs it for a client. Errors of the start are told to the client in-band, as Docker does. Never rejects. */
   serve(client: StdioClient): Promise<void>;
+  /** The same, but @throws EngineError when it cannot be run */
+  attach(client: StdioClient): Promise<void>;
   /** Runs it alone; settles when it runs. @throws EngineError when it cannot be run */
   detach(): Promise<void>;
 }
@@ -47,11 +49,13 @@ export function openExec(
   deps.runtime.expectStart();
   deps.execs.put({ ...exec, state: "running" });
   const size = consoleSize ?? exec.config.consoleSize;
+  const work = { exec, container, running, size };
   return {
     exec,
-    serve: (client) => serve(deps, { exec, container, running, size }, client),
+    serve: (client) => serve(deps, work, client),
+    attach: (client) => attach(deps, work, client),
     async detach() {
-      await run(deps, { exec, container, running, size }, undefined);
+      await run(deps, work, undefined);
     },
   };
 }
@@ -68,15 +72,17 @@ interface Work {
 }
 
 async function serve(deps: ContainerDeps, work: Work, client: StdioClient): Promise<void> {
-  const { config } = work.exec;
-  const { promise: connected, resolve: connect } = Promise.withResolvers<StdioConnection>();
-  let ended: Promise<void>;
   try {
-    ({ ended } = await run(deps, work, connect));
+    await attach(deps, work, client);
   } catch (error) {
     await client.write({ stream: "stdout", bytes: new TextEncoder().encode(`${messageOf(error)}\r\n`) });
-    return;
   }
+}
+
+async function attach(deps: ContainerDeps, work: Work, client: StdioClient): Promise<void> {
+  const { config } = work.exec;
+  const { promise: connected, resolve: connect } = Promise.withResolvers<StdioConnection>();
+  const { ended } = await run(deps, work, connect);
   using stdio = await connected;
   const served = serveStdio(stdio, client, {
     wants: (stream) => (stream === "stdout" ? config.attachStdout || config.tty : config.attachStderr),

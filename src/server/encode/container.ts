@@ -9,7 +9,12 @@ import type {
   HostConfig,
   PortMap,
 } from "../../api/types.ts";
-import { type ContainerMount, type ContainerRecord, isRunning } from "../../core/container.ts";
+import {
+  type ContainerHealth,
+  type ContainerMount,
+  type ContainerRecord,
+  isRunning,
+} from "../../core/container.ts";
 import type { ContainerDetails, ContainerView } from "../../engine/containers/inspect.ts";
 import { MASKED_PATHS, READONLY_PATHS } from "../../engine/containers/spec/filesystems.ts";
 import { toStatusText } from "./status-text.ts";
@@ -87,6 +92,20 @@ function toState(record: ContainerRecord): object {
     Error: state.error,
     StartedAt: state.startedAt,
     FinishedAt: state.finishedAt,
+    ...(state.health && { Health: toHealth(state.health) }),
+  };
+}
+
+function toHealth({ status, failingStreak, results }: ContainerHealth): object {
+  return {
+    Status: status,
+    FailingStreak: failingStreak,
+    Log: results.map(({ start, end, exitCode, output }) => ({
+      Start: start,
+      End: end,
+      ExitCode: exitCode,
+      Output: output,
+    })),
   };
 }
 

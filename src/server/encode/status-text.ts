@@ -11,7 +11,7 @@ export function toStatusText(state: ContainerState, now: number): string {
     case "restarting":
       return `Restarting (${state.exitCode}) ${since(state.finishedAt)} ago`;
     case "running":
-      return `Up ${since(state.startedAt)}`;
+      return `Up ${since(state.startedAt)}${healthText(state.health)}`;
     case "removing":
       return "Removal In Progress";
     case "dead":
@@ -23,6 +23,11 @@ export function toStatusText(state: ContainerState, now: number): string {
         ? "Created"
         : `Exited (${state.exitCode}) ${since(state.finishedAt)} ago`;
   }
+}
+
+function healthText(health: ContainerState["health"]): string {
+  if (!health) return "";
+  return health.status === "starting" ? " (health: starting)" : ` (${health.status})`;
 }
 
 /** Coarse on purpose, as docker/go-units has it. */
