@@ -7,6 +7,8 @@
  * since all fields of Docker's types are optional and an absent pointer (`Init`) means something else than false.
  */
 
+import { describeJsonError } from "./go-json.ts";
+
 /** Bytes that are not JSON, or JSON of the wrong shape (400). */
 export class DecodeError extends Error {
   override readonly name = "DecodeError";
@@ -32,8 +34,7 @@ export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text) as unknown;
   } catch (error) {
-    const reason = error instanceof Error ? error.message.replace(/^JSON Parse error: /, "") : String(error);
-    throw new DecodeError(`malformed: ${reason}`, { cause: error });
+    throw new DecodeError(describeJsonError(text), { cause: error });
   }
 }
 

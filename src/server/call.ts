@@ -23,6 +23,8 @@ export interface Call {
   readonly signal: AbortSignal;
   /** The request body as a stream, for `bytes` routes. */
   readonly body: AsyncIterable<Uint8Array>;
+  /** Bytes, as the head announces them: 0 without a body, infinite for one in chunks. */
+  readonly bodyLength: number;
   /** The JSON body; an absent one decodes as `{}`. @throws InvalidParameterError on malformed or oversized input */
   decode<T>(decoder: Decoder<T>): Promise<T>;
 

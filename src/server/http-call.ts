@@ -1,5 +1,6 @@
 /** One call over HTTP: `Call` for handlers, on top of an exchange. Owns the reply's headers and the JSON body's limits. */
 import { DecodeError, type Decoder, parseJson } from "../api/decode.ts";
+import { MORE_CONTENT } from "../api/go-json.ts";
 import { type ApiVersion, compareVersions, type Route } from "../api/route.ts";
 import { InvalidParameterError } from "../core/errors.ts";
 import type { Call, HijackedConnection, Query, ReplyStream, StreamOptions } from "./call.ts";
@@ -103,6 +104,12 @@ export class HttpCall implements Call {
     return error === this.#aborted || (error instanceof Error && error.name === "AbortError");
   }
 
+  get bodyLength(): number {
+    const { framing } = this.#exchange.head;
+    if (framing.kind === "none") return 0;
+    return framing.kind === "length" ? framing.length : Number.POSITIVE_INFINITY;
+  }
+
   get body(): AsyncIterable<Uint8Array> {
     return this.#exchange.body;
   }
@@ -113,7 +120,9 @@ export class HttpCall implements Call {
       return decoder(text === undefined ? {} : parseJson(text));
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
-      throw new InvalidParameterError(`invalid JSON: ${error.message}`, { cause: error });
+      const { message } = error;
+      const words = message === MORE_CONTENT ? message : `invalid JSON: ${message}`;
+      throw new InvalidParameterError(words, { cause: error });
     }
   }
 

@@ -1,6 +1,5 @@
 /** Decoders of a container's configuration, every field of Docker's types. What the values may be is the engine's. */
 import {
-  anything,
   array,
   bool,
   type Decoder,
@@ -286,6 +285,3 @@ export const execStartBody: Decoder<ExecStartConfig> = struct<ExecStartConfig>("
   Tty: bool,
   ConsoleSize: tuple(uint, 2),
 });
-
-/** Sent by old clients with `POST /containers/{id}/start`, and refused there if it says anything. */
-export const emptyBody: Decoder<unknown> = anything;

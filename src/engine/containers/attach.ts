@@ -5,7 +5,7 @@
  */
 import { log } from "../../base/log.ts";
 import type { ContainerRecord } from "../../core/container.ts";
-import { ConflictError, InvalidParameterError, messageOf } from "../../core/errors.ts";
+import { ConflictError, messageOf } from "../../core/errors.ts";
 import type { StdioChunk, StdioConnection, Task } from "../../core/runtime.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { publish } from "./events.ts";
@@ -29,7 +29,8 @@ export interface Attachment {
 
 /**
  * Takes the place at once: a start that begins after this call waits for the connection.
- * @throws NotFoundError; ConflictError when paused or restarting; InvalidParameterError when it asks for nothing
+ * Whoever asks for neither log nor stream is let in and out again, as dockerd does it.
+ * @throws NotFoundError; ConflictError when paused or restarting
  */
 export function attachToContainer(
   deps: ContainerDeps,
@@ -38,9 +39,6 @@ export function attachToContainer(
 ): Attachment {
   const container = deps.store.get(reference);
   checkAttachable(container);
-  if (!request.stream && !request.logs) {
-    throw new InvalidParameterError("Bad parameters: you must choose at least one of stream and logs");
-  }
   const place = request.stream ? takePlace(deps, container, request) : undefined;
   publish(deps.events, container, "attach");
   return {

@@ -5,6 +5,7 @@
  */
 import { mkdirSync, rmSync } from "node:fs";
 import { hostname } from "node:os";
+import { posix } from "node:path";
 import type { ContainerConfig, EndpointSettings, HostConfig } from "../../api/types.ts";
 import { nowNano, toRfc3339 } from "../../base/times.ts";
 import { type ContainerMount, type ContainerRecord, ZERO_TIME } from "../../core/container.ts";
@@ -68,6 +69,7 @@ export async function createContainer(deps: ContainerDeps, request: CreateReques
     id,
   );
   checkLogDriver(deps, hostConfig);
+  checkJoined(deps, hostConfig);
   const endpoints = deps.networking.plan(hostConfig, requestedEndpoints(request, hostConfig));
 
   const name = request.name
@@ -169,6 +171,7 @@ function completeConfig(
   });
   return {
     ...config,
+    WorkingDir: config.WorkingDir && cleanPath(config.WorkingDir),
     Hostname: config.Hostname || hostnameOf(deps, hostConfig) || shortId(id),
     ExposedPorts: exposed.length > 0 ? Object.fromEntries(exposed) : undefined,
   };
@@ -208,6 +211,16 @@ function requestedEndpoints(
   return endpoints;
 }
 
+/** @throws InvalidParameterError: a 404 would tell the client that its image is missing */
+function checkJoined(deps: ContainerDeps, { PidMode, IpcMode }: HostConfig): void {
+  for (const mode of [PidMode ?? "", IpcMode ?? ""]) {
+    if (!mode.startsWith("container:")) continue;
+    const reference = mode.slice("container:".length);
+    if (!deps.store.find(reference))
+      throw new InvalidParameterError(`No such container: ${reference}`, { subject: reference });
+  }
+}
+
 function checkLogDriver(deps: ContainerDeps, hostConfig: HostConfig): void {
   const name = hostConfig.LogConfig?.Type ?? "";
   const driver = deps.logDrivers.get(name);
@@ -215,4 +228,10 @@ function checkLogDriver(deps: ContainerDeps, hostConfig: HostConfig): void {
     throw new InvalidParameterError(`logger: no log driver named '${name}' is registered`, { subject: name });
   }
   driver.checkOptions(hostConfig.LogConfig?.Config ?? {});
+}
+
+/** Go's path.Clean: without a slash at the end, unlike Node's. */
+function cleanPath(path: string): string {
+  const normal = posix.normalize(path);
+  return normal.length > 1 && normal.endsWith("/") ? normal.slice(0, -1) : normal;
 }

@@ -16,7 +16,7 @@ export function publish(
       attributes: {
         ...container.config.Labels,
         ...attributes,
-        image: container.image,
+        ...(container.image !== "" && { image: container.image }),
         name: container.name,
       },
     },

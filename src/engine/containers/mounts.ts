@@ -9,7 +9,7 @@
 import { mkdir, readFile, realpath } from "node:fs/promises";
 import type { ContainerConfig, HostConfig } from "../../api/types.ts";
 import type { ContainerMount, ContainerRecord } from "../../core/container.ts";
-import { InvalidParameterError, messageOf, SystemError } from "../../core/errors.ts";
+import { InvalidParameterError, messageOf, NotFoundError, SystemError } from "../../core/errors.ts";
 import type { RuntimeMount } from "../../core/runtime-spec.ts";
 import type { ContainerVolumes } from "../../core/storage.ts";
 import {
@@ -191,8 +191,7 @@ async function acquireAnonymous(
 /** What another container has mounted; never copied up, since it was that container's image that decided. */
 function inheritMounts(spec: string, sources: MountSources): ContainerMount[] {
   const { container, rw, mode } = parseVolumesFrom(spec);
-  return sources
-    .getContainer(container)
+  return donorOf(container, sources)
     .mounts.filter((mount) => mount.type !== "tmpfs")
     .map((mount) => ({
       ...mount,
@@ -200,6 +199,16 @@ function inheritMounts(spec: string, sources: MountSources): ContainerMount[] {
       mode: mount.mode || (mode === "rw" ? "" : mode),
       noCopy: true,
     }));
+}
+
+/** Not being there is the request's fault: a 404 would tell the client that its image is missing. */
+function donorOf(reference: string, sources: MountSources): Pick<ContainerRecord, "mounts"> {
+  try {
+    return sources.getContainer(reference);
+  } catch (error) {
+    if (!(error instanceof NotFoundError)) throw error;
+    throw new InvalidParameterError(error.message, { subject: reference, cause: error });
+  }
 }
 
 function checkTmpfs(tmpfs: Readonly<Record<string, string>>): Record<string, string> {

@@ -1,4 +1,5 @@
 /** `docker rename`. */
+import type { ContainerRecord } from "../../core/container.ts";
 import { ConflictError, InvalidParameterError } from "../../core/errors.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { publish } from "./events.ts";
@@ -22,7 +23,20 @@ export async function renameContainer(
   if (deps.store.get(id).state.status === "removing") {
     throw new ConflictError(`container ${id} is marked for removal and cannot be renamed`, { subject: id });
   }
-  const renamed = deps.store.update(id, () => ({ name }));
+  const renamed = takeName(deps, id, name);
   deps.networking.renamed?.(renamed);
   publish(deps.events, renamed, "rename", { oldName: `/${oldName}` });
+}
+
+/** @throws ConflictError in dockerd's words */
+function takeName(deps: ContainerDeps, id: string, name: string): ContainerRecord {
+  try {
+    return deps.store.update(id, () => ({ name }));
+  } catch (error) {
+    if (!(error instanceof ConflictError)) throw error;
+    throw new ConflictError(`Error when allocating new name: ${error.message}`, {
+      subject: name,
+      cause: error,
+    });
+  }
 }

@@ -184,5 +184,6 @@ async function abandonStart(deps: ContainerDeps, id: string, error: unknown): Pr
     state: { ...state, exitCode, error: message },
   }));
   log("info", "container did not start", { container: id, error: message });
+  deps.running.notifyExit(id, { exitCode, error: message });
   if (failed.hostConfig.AutoRemove) await discardContainer(deps, failed, { removeVolumes: true });
 }

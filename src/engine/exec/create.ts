@@ -6,14 +6,23 @@ import type { ContainerDeps } from "../containers/deps.ts";
 import { publish } from "../containers/events.ts";
 import { getRunning } from "../containers/pause.ts";
 import type { RunningContainer } from "../containers/running.ts";
+import { execProcess } from "./process.ts";
 import type { ExecConfig } from "./store.ts";
 
-/** @throws NotFoundError; ConflictError unless the container runs and is not paused; InvalidParameterError */
-export function createExec(deps: ContainerDeps, reference: string, config: ExecConfig): ExecId {
+/**
+ * @throws NotFoundError; ConflictError unless the container runs and is not paused; InvalidParameterError, also for a
+ *   user that the container does not know
+ */
+export async function createExec(
+  deps: ContainerDeps,
+  reference: string,
+  config: ExecConfig,
+): Promise<ExecId> {
   const container = deps.store.get(reference);
-  getExecutable(deps, container);
+  const running = getExecutable(deps, container);
   if (config.cmd.length === 0) throw new InvalidParameterError("No exec command specified");
   deps.runtime.expectStart();
+  if (config.user !== "") await execProcess(deps, config, { container, running });
   const id = randomId<ExecId>();
   deps.execs.put({
     id,
@@ -26,8 +35,13 @@ export function createExec(deps: ContainerDeps, reference: string, config: ExecC
     endedAt: undefined,
     createdAt: performance.now(),
   });
-  publish(deps.events, container, `exec_create: ${config.cmd.join(" ")}`, { execID: id });
+  publish(deps.events, container, `exec_create: ${commandText(config)}`, { execID: id });
   return id;
+}
+
+/** As moby writes it in events: a program without arguments is followed by a space. */
+export function commandText({ cmd: [program = "", ...args] }: ExecConfig): string {
+  return `${program} ${args.join(" ")}`;
 }
 
 /** @throws ConflictError in Docker's words */

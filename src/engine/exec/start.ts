@@ -5,14 +5,14 @@
 import type { ContainerRecord } from "../../core/container.ts";
 import { ConflictError, messageOf, NotFoundError } from "../../core/errors.ts";
 import type { StdioConnection, TerminalSize } from "../../core/runtime.ts";
-import type { RuntimeProcess } from "../../core/runtime-spec.ts";
 import type { ContainerDeps } from "../containers/deps.ts";
 import { publish } from "../containers/events.ts";
 import type { RunningContainer } from "../containers/running.ts";
 import { toStartFailure } from "../containers/start-failure.ts";
 import { type StdioClient, serveStdio } from "../containers/stdio.ts";
-import { getExecutable } from "./create.ts";
+import { commandText, getExecutable } from "./create.ts";
 import { recordEnd, seeExecOut } from "./ends.ts";
+import { execProcess } from "./process.ts";
 import type { Exec } from "./store.ts";
 
 /** A child that holds the output open must not hold the client: so long it is read on after the exit. Milliseconds. */
@@ -97,15 +97,6 @@ async function attach(deps: ContainerDeps, work: Work, client: StdioClient): Pro
   }
 }
 
-async function processOf(
-  deps: ContainerDeps,
-  { exec, container, running, size }: Work,
-): Promise<RuntimeProcess> {
-  await using root = await deps.snapshots.mount(container.id);
-  const { sandbox } = running;
-  return await deps.toExecProcess({ container, rootfs: root.path, sandbox, exec: exec.config, size });
-}
-
 interface Started {
   /** Settles when the exit code was written down. */
   readonly ended: Promise<void>;
@@ -118,9 +109,9 @@ async function run(
   onAttach: ((stdio: StdioConnection) => void) | undefined,
 ): Promise<Started> {
   const { config, id } = exec;
-  publish(deps.events, container, `exec_start: ${config.cmd.join(" ")}`, { execID: id });
+  publish(deps.events, container, `exec_start: ${commandText(config)}`, { execID: id });
   try {
-    const process = await processOf(deps, { exec, container, running, size });
+    const process = await execProcess(deps, config, { container, running, size });
     deps.execs.persist(exec);
     const task = await running.task.exec(id, process, {
       tty: config.tty,

@@ -297,8 +297,9 @@ function toHostConfig(hostConfig: HostConfig): object {
   const open = hostConfig.Privileged ?? false;
   return {
     ...defaults,
-    MaskedPaths: open ? null : MASKED_PATHS,
-    ReadonlyPaths: open ? null : READONLY_PATHS,
     ...Object.fromEntries(given),
+    // An empty list says that nothing is masked, its absence that the usual is.
+    MaskedPaths: hostConfig.MaskedPaths ?? (open ? null : MASKED_PATHS),
+    ReadonlyPaths: hostConfig.ReadonlyPaths ?? (open ? null : READONLY_PATHS),
   };
 }

@@ -1,5 +1,5 @@
 /** `/containers`: decode, one engine call, encode. */
-import { containerCreateBody, containerUpdateBody, emptyBody } from "../../api/bodies/container.ts";
+import { containerCreateBody, containerUpdateBody } from "../../api/bodies/container.ts";
 import { parseDetachKeys } from "../../api/detach-keys.ts";
 import { encodeFrame, MULTIPLEXED_STREAM, RAW_STREAM } from "../../api/frames.ts";
 import { InvalidParameterError } from "../../core/errors.ts";
@@ -50,7 +50,7 @@ export function containerHandlers(deps: ContainerDeps): Handlers {
       call.empty(200);
     },
     async ContainerStart(call) {
-      await refuseBody(call);
+      refuseBody(call);
       await startContainer(deps, call.param("id"), { signal: call.signal });
       call.empty();
     },
@@ -128,14 +128,19 @@ async function list(deps: ContainerDeps, call: Call): Promise<void> {
   call.json(views.map((view) => toSummary(view, now)));
 }
 
-/** Old clients sent a host configuration with start: it belongs to create, and must not be dropped silently. */
-async function refuseBody(call: Call): Promise<void> {
-  const body = await call.decode(emptyBody);
-  if (typeof body !== "object" || body === null || Object.keys(body).length === 0) return;
+/**
+ * Old clients sent a host configuration with start: it belongs to create, and must not be dropped silently. What is
+ * too short to be one (`{}`, `null`) is let pass, whatever it is, as moby does.
+ */
+function refuseBody({ bodyLength }: Call): void {
+  if (bodyLength <= SHORTEST_CONFIGURATION) return;
   throw new InvalidParameterError(
     "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24",
   );
 }
+
+/** Bytes. */
+const SHORTEST_CONFIGURATION = 7;
 
 function decodeStop(call: Call): StopOptions {
   return {
@@ -145,17 +150,23 @@ function decodeStop(call: Call): StopOptions {
   };
 }
 
-/** @throws InvalidParameterError */
+/** @throws InvalidParameterError in moby's words */
 export function decodeSize({ query }: Call): { height: number; width: number } {
-  const [height, width] = [query.integer("h"), query.integer("w")];
-  if (height === undefined || width === undefined || !isDimension(height) || !isDimension(width)) {
-    throw new InvalidParameterError("invalid terminal size: h and w must be between 0 and 65535");
-  }
-  return { height, width };
+  const side = (name: string, what: string): number => {
+    const text = query.get(name) ?? "";
+    const reason = whyNotUint32(text);
+    if (reason !== undefined)
+      throw new InvalidParameterError(`invalid resize ${what} ${JSON.stringify(text)}: ${reason}`);
+    // The kernel has 16 bits for it.
+    return Math.min(Number(text), 65_535);
+  };
+  return { height: side("h", "height"), width: side("w", "width") };
 }
 
-function isDimension(value: number): boolean {
-  return value >= 0 && value <= 65535;
+/** @see moby api/server/httputils/form.go Uint32Value: a negative number is one out of range */
+function whyNotUint32(text: string): string | undefined {
+  if (!/^-?\d+$/.test(text)) return "invalid syntax";
+  return text.startsWith("-") || Number(text) > 2 ** 32 - 1 ? "value out of range" : undefined;
 }
 
 const CONDITIONS: readonly WaitCondition[] = ["not-running", "next-exit", "removed"];

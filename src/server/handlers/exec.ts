@@ -16,7 +16,7 @@ export function execHandlers(deps: ContainerDeps): Handlers {
     async ContainerExec(call) {
       const body = await call.decode(execCreateBody);
       parseDetachKeys(body.DetachKeys);
-      const id = createExec(deps, call.param("id"), {
+      const id = await createExec(deps, call.param("id"), {
         cmd: body.Cmd ?? [],
         env: body.Env ?? [],
         user: body.User ?? "",

@@ -31,7 +31,7 @@ export async function runProbe(
     output,
   });
   try {
-    const session = openExec(deps, createProbe(deps, container, rules));
+    const session = openExec(deps, await createProbe(deps, container, rules));
     const output = new KeptOutput();
     const inTime = await endsWithin(rules.timeout, session.attach(output.client));
     if (!inTime) {
@@ -44,7 +44,11 @@ export async function runProbe(
   }
 }
 
-function createProbe(deps: ContainerDeps, { id }: ContainerRecord, { command }: HealthRules): string {
+function createProbe(
+  deps: ContainerDeps,
+  { id }: ContainerRecord,
+  { command }: HealthRules,
+): Promise<string> {
   return createExec(deps, id, {
     cmd: command,
     env: [],

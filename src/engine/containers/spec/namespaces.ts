@@ -38,7 +38,7 @@ function namespaceOf(
 }
 
 /**
- * As asked for, and Docker's own: any user may ping and bind low ports in a network of the container's.
+ * As asked for, and Docker's own: any user may ping and bind low ports in a network of the container's own.
  * @throws InvalidParameterError for a sysctl of a namespace that is the host's
  */
 export function toSysctls(
@@ -56,11 +56,16 @@ export function toSysctls(
     }
   }
   const own: Record<string, string> = {};
-  if (hostConfig.NetworkMode !== "host") {
+  if (!isSharedNetwork(hostConfig.NetworkMode ?? "")) {
     if (host.hasSysctl("net.ipv4.ip_unprivileged_port_start"))
       own["net.ipv4.ip_unprivileged_port_start"] = "0";
     if (host.hasSysctl("net.ipv4.ping_group_range")) own["net.ipv4.ping_group_range"] = "0 2147483647";
   }
   if (domainname !== "" && hostConfig.UTSMode !== "host") own["kernel.domainname"] = domainname;
   return { ...own, ...asked };
+}
+
+/** The host's or another container's: their sysctls are not this container's to set. */
+function isSharedNetwork(mode: string): boolean {
+  return mode === "host" || mode.startsWith("container:");
 }

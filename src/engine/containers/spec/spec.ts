@@ -93,8 +93,8 @@ export function toRuntimeSpec(sources: SpecSources): RuntimeSpec {
       devices: devices.nodes,
       seccomp: seccompOf(security, hostConfig.Privileged ?? false, { capabilities, host }),
       rootfsPropagation: sources.rootfsPropagation,
-      maskedPaths: open ? [] : [...MASKED_PATHS, ...host.thermalThrottlePaths],
-      readonlyPaths: open ? [] : READONLY_PATHS,
+      maskedPaths: hostConfig.MaskedPaths ?? (open ? [] : [...MASKED_PATHS, ...host.thermalThrottlePaths]),
+      readonlyPaths: hostConfig.ReadonlyPaths ?? (open ? [] : READONLY_PATHS),
     },
   };
 }
