@@ -321,6 +321,46 @@ withEachClient(suite, "network", (cli) => {
       expect(await fromContainer(address, 7000)).toBe("");
     });
 
+    test("a container that was disconnected from its network stays so over a restart", async () => {
+      await cli.ok("network", "create", "netn");
+      const id = await cli.ok("run", "-d", "--network", "netn", "busybox", "sleep", "60");
+      const networks = async () =>
+        await cli.ok(
+          "inspect",
+          "-f",
+          "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}",
+          id,
+        );
+      await suite.engine.call("POST", "/networks/netn/disconnect", { Container: id });
+      await suite.engine.call("POST", "/networks/bridge/connect", { Container: id });
+      await cli.ok("restart", "-t", "0", id);
+      expect((await networks()).trim()).toBe("bridge");
+      expect(await cli.ok("exec", id, "ls", "/sys/class/net")).not.toContain("eth1");
+    });
+
+    test("only the networks that a request names are connected, whatever the mode is", async () => {
+      await cli.ok("network", "create", "netn");
+      const { Id } = (await suite.engine.call("POST", "/containers/create", {
+        ...{ Image: "busybox", Cmd: ["sleep", "60"] },
+        NetworkingConfig: { EndpointsConfig: { netn: {} } },
+      })) as { Id: string };
+      await cli.ok("start", Id);
+      const shown = await cli.ok("inspect", "-f", "{{json .NetworkSettings.Networks}}", Id);
+      expect(Object.keys(JSON.parse(shown))).toEqual(["netn"]);
+    });
+
+    test("a connection that comes while the container starts is there, in the record and in the container", async () => {
+      await cli.ok("network", "create", "netn");
+      const id = await cli.ok("create", "busybox", "sleep", "60");
+      await Promise.all([
+        suite.engine.call("POST", `/containers/${id}/start`),
+        suite.engine.call("POST", "/networks/netn/connect", { Container: id }),
+      ]);
+      const shown = JSON.parse(await cli.ok("inspect", "-f", "{{json .NetworkSettings.Networks}}", id));
+      expect(shown.netn.IPAddress).not.toBe("");
+      expect(await cli.ok("exec", id, "ip", "-4", "addr")).toContain(`inet ${shown.netn.IPAddress}/`);
+    });
+
     test("connect and disconnect a running container", async () => {
       await cli.ok("network", "create", "netn");
       const id = await answering("hello", 7000, "--name", "server");

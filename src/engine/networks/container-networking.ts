@@ -103,7 +103,8 @@ export class ContainerNetworks implements ContainerNetworking {
     checkPorts(hostConfig);
     const mode = parseNetworkMode(hostConfig.NetworkMode);
     if (mode.kind !== "networks") return this.#planWithoutNetworks(mode, requested);
-    const wanted = this.#inOrder(mode.first, requested);
+    const asked = Object.keys(requested).length > 0 ? requested : { [mode.first]: {} };
+    const wanted = this.#inOrder(mode.first, asked);
     return Object.fromEntries(wanted.map(([reference, settings]) => this.planEndpoint(reference, settings)));
   }
 
@@ -203,7 +204,10 @@ export class ContainerNetworks implements ContainerNetworking {
     };
   }
 
-  /** The mode's own network first, whatever it was called in the request; the others by name. */
+  /**
+   * The mode's own network first, if it is among them, whatever it was called in the request; the others by name.
+   * It is not always: who asks for other networks alone gets those, and whoever was disconnected from it stays so.
+   */
   #inOrder(
     first: string,
     requested: Readonly<Record<string, EndpointSettings>>,
@@ -215,7 +219,8 @@ export class ContainerNetworks implements ContainerNetworking {
       (firstNetwork !== undefined && this.#findNetwork(reference, {})?.id === firstNetwork.id);
     const own = Object.entries(requested).find(([reference]) => isFirst(reference));
     const others = Object.entries(requested).filter(([reference]) => !isFirst(reference));
-    return [[first, own?.[1] ?? {}], ...others.sort(([a], [b]) => (a < b ? -1 : 1))];
+    others.sort(([a], [b]) => (a < b ? -1 : 1));
+    return own ? [[first, own[1]], ...others] : others;
   }
 
   /** The network of a settings object: by its id while that lives, else by name (it may have been made anew). */
@@ -232,11 +237,8 @@ export class ContainerNetworks implements ContainerNetworking {
 
   #wantedEndpoints(container: ContainerRecord, mode: Mode): WantedEndpoint[] {
     const { store } = this.#options;
-    const requested =
-      mode.kind === "networks"
-        ? this.#inOrder(mode.first, container.requestedNetworks)
-        : ([[mode.kind, container.requestedNetworks[mode.kind] ?? {}]] as const);
-    return requested.map(([reference, settings]) => {
+    const first = mode.kind === "networks" ? mode.first : mode.kind;
+    return this.#inOrder(first, container.requestedNetworks).map(([reference, settings]) => {
       const network = this.#findNetwork(reference, settings);
       if (!network) throw new NotFoundError(`network ${reference} not found`, { subject: reference });
       return { network, driver: store.driver(network.driver), settings };

@@ -425,6 +425,95 @@ describe("connecting running containers", () => {
   });
 });
 
+describe("which networks a container starts with", () => {
+  const networksOf = async (id: string) => {
+    const record = stack.records.get(id);
+    if (!record) throw new Error("no such record");
+    await using sandbox = await stack.start(record);
+    return Object.keys(sandbox.endpoints);
+  };
+
+  test("with those that were asked for, its mode's own only if there were none", async () => {
+    await network("asked");
+    expect(await networksOf(stack.container("c", {}, { asked: {} }).id)).toEqual(["asked"]);
+    expect(await networksOf(stack.container("c").id)).toEqual(["bridge"]);
+    expect(await networksOf(stack.container("c", { NetworkMode: "asked" }, { bridge: {} }).id)).toEqual([
+      "bridge",
+    ]);
+    await stack.networks.remove("asked");
+  });
+
+  test("not with one that it was disconnected from, be it its mode's", async () => {
+    await network("other");
+    const { id } = stack.container("left", {}, { bridge: {}, other: {} });
+    await stack.networks.disconnect("bridge", id, false);
+    expect(await networksOf(id)).toEqual(["other"]);
+    await stack.networks.disconnect("other", id, false);
+    expect(await networksOf(id)).toEqual([]);
+    await stack.networks.remove("other");
+  });
+
+  test("a container of none that changed over to another network is on that", async () => {
+    await network("over");
+    const { id } = stack.container("lonely", { NetworkMode: "none" });
+    expect(stack.networks.connect("over", id, {})).rejects.toThrow(
+      "cannot be connected to multiple networks with one of the networks in private (none) mode",
+    );
+    await stack.networks.disconnect("none", id, false);
+    await stack.networks.connect("over", id, {});
+    expect(await networksOf(id)).toEqual(["over"]);
+    await stack.networks.remove("over");
+  });
+
+  test("connecting and disconnecting wait for a start that is under way", async () => {
+    await network("busy");
+    const { id } = stack.container("starting");
+    const held = await stack.locks.acquire(id);
+    const connected = stack.networks.connect("busy", id, {});
+    const disconnected = connected.then(() => stack.networks.disconnect("bridge", id, false));
+    const record = stack.records.get(id);
+    if (!record) throw new Error("no such record");
+    await using sandbox = await stack.start(record);
+    held[Symbol.dispose]();
+    await disconnected;
+    expect(Object.keys(sandbox.endpoints)).toEqual(["busy"]);
+    expect(Object.keys(stack.records.get(id)?.networks ?? {})).toEqual(["busy"]);
+    await sandbox[Symbol.asyncDispose]();
+    await stack.networks.remove("busy");
+  });
+});
+
+describe("what cannot be connected or disconnected", () => {
+  test("the host's network, except where the container has it from its beginning", async () => {
+    await network("some");
+    const plain = stack.container("plain");
+    expect(stack.networks.connect("host", plain.id, {})).rejects.toThrow(
+      "cannot connect container to host network - container must be created in host network mode",
+    );
+    const host = stack.container("hosted", { NetworkMode: "host" });
+    expect(stack.networks.connect("some", host.id, {})).rejects.toThrow(
+      "container sharing network namespace with another container or host cannot be connected",
+    );
+    await using sandbox = await stack.start(host);
+    expect(stack.networks.disconnect("host", host.id, false)).rejects.toThrow(
+      "cannot disconnect container from host network - container was created in host network mode",
+    );
+    await sandbox[Symbol.asyncDispose]();
+    await stack.networks.remove("some");
+  });
+
+  test("a container that is being removed; to have the network already is fine while it does not run", async () => {
+    const { id } = stack.container("twice");
+    await stack.networks.connect("bridge", id, {});
+    const record = stack.records.get(id);
+    if (!record) throw new Error("no such record");
+    stack.records.set(id, { ...record, state: { ...record.state, status: "removing" } });
+    const words = `Container ${id} is marked for removal and cannot be connected or disconnected to the network`;
+    expect(stack.networks.connect("bridge", id, {})).rejects.toThrow(words);
+    expect(stack.networks.disconnect("bridge", id, false)).rejects.toThrow(words);
+  });
+});
+
 describe("healing", () => {
   test("a flushed rule set and a deleted bridge are back, with the ports of running containers", async () => {
     const PortBindings = { "80/tcp": [{ HostPort: String(HOST_PORT) }] };

@@ -3,11 +3,10 @@
  * A record is written before its bridge is made, and deleted after the bridge is gone: boot makes what is missing.
  */
 import type { EndpointSettings, Network, NetworkCreateRequest, NetworkInspect } from "../../api/types.ts";
-import { KeyedLock } from "../../base/keyed-lock.ts";
 import { log } from "../../base/log.ts";
 import type { EngineConfig } from "../../core/config.ts";
 import type { ContainerRecord } from "../../core/container.ts";
-import { ForbiddenError, InvalidParameterError, NotFoundError } from "../../core/errors.ts";
+import { ForbiddenError, InvalidParameterError, NotFoundError, SystemError } from "../../core/errors.ts";
 import type { EventSink } from "../../core/events.ts";
 import { type NetworkId, randomId } from "../../core/ids.ts";
 import { formatAddress, formatPrefix, networkOf, parsePrefix } from "../../core/ipam.ts";
@@ -55,7 +54,6 @@ export class Networks {
   readonly containers: ContainerNetworks;
   readonly #store: NetworkStore;
   readonly #options: NetworksOptions;
-  readonly #locks = new KeyedLock();
 
   constructor(store: NetworkStore, options: NetworksOptions) {
     this.#store = store;
@@ -148,9 +146,9 @@ export class Networks {
     const network = this.#store.get(reference);
     const { containers } = this.containers;
     const { id } = containers.get(containerReference);
-    await this.#locks.run(id, async () => {
+    await containers.exclusively(id, async () => {
       const container = containers.get(id);
-      this.#checkConnectable(network, container);
+      if (this.#checkConnectable(network, container) === "connected") return;
       const [, planned] = this.containers.planEndpoint(network.name, settings);
       const sandbox = this.containers.sandboxOf(id);
       if (!sandbox) {
@@ -169,16 +167,21 @@ export class Networks {
     const network = this.#store.get(reference);
     const container = this.#findContainer(network, containerReference, force);
     if (!container) return;
-    await this.#locks.run(container.id, async () => {
+    await this.containers.containers.exclusively(container.id, async () => {
       const sandbox = this.containers.sandboxOf(container.id);
       const endpoint = sandbox?.endpointOn(network);
       const planned = Object.hasOwn(this.#networksOf(container.id), network.name);
-      if (network.driver === "host" && sandbox)
-        throw new ForbiddenError(
-          "container cannot be disconnected from host network or connected to host network",
+      checkNotRemoved(this.containers.containers.get(container.id));
+      if (
+        network.driver === "host" &&
+        sandbox &&
+        parseNetworkMode(container.hostConfig.NetworkMode).kind === "host"
+      )
+        throw new InvalidParameterError(
+          "cannot disconnect container from host network - container was created in host network mode",
         );
       if (!endpoint && !planned)
-        throw new ForbiddenError(`container ${container.id} is not connected to network ${network.name}`, {
+        throw new SystemError(`container ${container.id} is not connected to network ${network.name}`, {
           subject: container.id,
         });
       if (sandbox && endpoint) sandbox.disconnect(endpoint);
@@ -289,28 +292,33 @@ export class Networks {
     };
   }
 
-  #checkConnectable(network: NetworkRecord, container: ContainerRecord): void {
+  /**
+   * Says `connected` for a container that does not run and has the network already: nothing is to be done then.
+   * @see moby daemon/container_operations.go updateNetworkSettings
+   */
+  #checkConnectable(network: NetworkRecord, container: ContainerRecord): "free" | "connected" {
+    checkNotRemoved(container);
     const mode = parseNetworkMode(container.hostConfig.NetworkMode);
-    if (network.driver === "host")
-      throw new ForbiddenError(
-        "container cannot be disconnected from host network or connected to host network",
+    if (mode.kind === "container") throw new InvalidParameterError(SHARED_NAMESPACE);
+    if (network.driver === "host" && mode.kind !== "host")
+      throw new InvalidParameterError(
+        "cannot connect container to host network - container must be created in host network mode",
       );
-    if (mode.kind === "container" || mode.kind === "host")
-      throw new ForbiddenError(
-        "container sharing network namespace with another container or host cannot be connected to any other network",
-      );
-    const connected = Object.keys(container.requestedNetworks).filter((name) => name !== network.name);
-    const alone = network.driver === "null" || connected.includes("none");
-    if (alone && connected.length > 0)
-      throw new ForbiddenError(
-        "container cannot be connected to multiple networks with one of the networks in private (none) mode",
-      );
-    const live = this.containers.sandboxOf(container.id)?.endpointOn(network);
-    if (live || Object.hasOwn(container.requestedNetworks, network.name))
+    const sandbox = this.containers.sandboxOf(container.id);
+    if (Object.hasOwn(container.requestedNetworks, network.name)) {
+      if (!sandbox) return "connected";
       throw new ForbiddenError(
         `endpoint with name ${container.name} already exists in network ${network.name}`,
         { subject: container.id },
       );
+    }
+    if (mode.kind === "host" && network.driver !== "host") throw new InvalidParameterError(SHARED_NAMESPACE);
+    const connected = Object.keys(container.requestedNetworks);
+    if (connected.length > 0 && (network.driver === "null" || connected.includes("none")))
+      throw new InvalidParameterError(
+        "container cannot be connected to multiple networks with one of the networks in private (none) mode",
+      );
+    return "free";
   }
 
   #findContainer(network: NetworkRecord, reference: string, force: boolean): ContainerRecord | undefined {
@@ -344,6 +352,17 @@ export class Networks {
     const actor = { id, attributes: { name, type: driver } };
     this.#options.events.publish({ type: "network", action, actor });
   }
+}
+
+const SHARED_NAMESPACE =
+  "container sharing network namespace with another container or host cannot be connected to any other network";
+
+function checkNotRemoved({ id, state }: ContainerRecord): void {
+  if (state.status === "removing" || state.status === "dead")
+    throw new SystemError(
+      `Container ${id} is marked for removal and cannot be connected or disconnected to the network`,
+      { subject: id },
+    );
 }
 
 function predefined(name: string, driver: string): NetworkRecord {
