@@ -25,7 +25,8 @@ import type {
   PortPublisher,
 } from "../../core/network-driver.ts";
 import type { ContainerNetworking, ContainerSandbox, NetworkedContainers } from "../../core/networking.ts";
-import { Addresses, checkWantedAddresses } from "./addresses.ts";
+import { Addresses } from "./addresses.ts";
+import { checkEndpointConfig, checkEndpointSettings } from "./endpoint-settings.ts";
 import { addressOf, EndpointIndex, hasEmbeddedDns, isDefaultBridge } from "./endpoints.ts";
 import {
   effectiveResolver,
@@ -105,17 +106,22 @@ export class ContainerNetworks implements ContainerNetworking {
     if (mode.kind !== "networks") return this.#planWithoutNetworks(mode, requested);
     const asked = Object.keys(requested).length > 0 ? requested : { [mode.first]: {} };
     const wanted = this.#inOrder(mode.first, asked);
-    return Object.fromEntries(wanted.map(([reference, settings]) => this.planEndpoint(reference, settings)));
+    for (const [reference, settings] of wanted)
+      checkEndpointConfig(reference, this.#findNetwork(reference, settings), settings);
+    return Object.fromEntries(wanted.map(([reference, settings]) => this.#toPlanned(reference, settings)));
   }
 
-  /** One endpoint of a plan, also for `connect`. A network that is not there keeps the name it was given. */
-  planEndpoint(reference: string, settings: EndpointSettings): [name: string, settings: EndpointSettings] {
+  /** What `plan` does, for one endpoint more. @throws InvalidParameterError */
+  planConnection(network: NetworkRecord, settings: EndpointSettings): EndpointSettings {
+    checkEndpointSettings(network.name, network, settings);
+    const [, planned] = this.#toPlanned(network.name, { ...settings, NetworkID: network.id });
+    return planned;
+  }
+
+  /** A network that is not there keeps the name it was given. */
+  #toPlanned(reference: string, settings: EndpointSettings): [name: string, settings: EndpointSettings] {
     const network = this.#findNetwork(reference, settings);
-    if (settings.MacAddress && !/^[0-9a-f]{2}([:-][0-9a-f]{2}){5}$/i.test(settings.MacAddress))
-      throw new InvalidParameterError(`invalid MAC address: ${settings.MacAddress}`);
     if (!network) return [reference, settings];
-    const { IPv4Address: ipv4, IPv6Address: ipv6 } = settings.IPAMConfig ?? {};
-    checkWantedAddresses(network, { ipv4, ipv6 }, { defaultBridge: isDefaultBridge(network) });
     const mac = settings.MacAddress?.replaceAll("-", ":").toLowerCase();
     return [network.name, { ...settings, ...(mac ? { MacAddress: mac } : {}), NetworkID: network.id }];
   }
@@ -199,8 +205,10 @@ export class ContainerNetworks implements ContainerNetworking {
           ? "container sharing network namespace with another container or host cannot be connected to any other network"
           : "container cannot be connected to multiple networks with one of the networks in private (none) mode",
       );
+    const settings = requested[mode.kind];
+    if (settings) checkEndpointConfig(mode.kind, undefined, settings);
     return {
-      [mode.kind]: { ...requested[mode.kind], NetworkID: this.#options.store.findByName(mode.kind)?.id },
+      [mode.kind]: { ...settings, NetworkID: this.#options.store.findByName(mode.kind)?.id },
     };
   }
 

@@ -17,8 +17,8 @@ export function matchesFilters(
   return (
     isOneOf(network.driver, filters.get("driver")) &&
     isOneOf("local", filters.get("scope")) &&
-    someOf(filters.get("id"), (part) => network.id.startsWith(part)) &&
-    someOf(filters.get("name"), (part) => network.name.includes(part)) &&
+    someOf(filters.get("id"), (pattern) => matches(network.id, pattern)) &&
+    someOf(filters.get("name"), (pattern) => matches(network.name, pattern)) &&
     someOf(filters.get("type"), (type) => isOfType(network, type)) &&
     someOf(filters.get("dangling"), (value) => isDangling(network, used) === parseFlag("dangling", value)) &&
     hasLabels(network.labels, filters.get("label"))
@@ -51,6 +51,17 @@ function isOneOf(value: string, wanted: ReadonlySet<string> | undefined): boolea
 
 function someOf(wanted: ReadonlySet<string> | undefined, matches: (value: string) => boolean): boolean {
   return !wanted?.size || [...wanted].some(matches);
+}
+
+/** Equal, or matching as a regular expression, as Docker has it. */
+function matches(text: string, pattern: string): boolean {
+  if (text === pattern) return true;
+  try {
+    return new RegExp(pattern).test(text);
+  } catch {
+    // Not a pattern: then only the very text matches.
+    return false;
+  }
 }
 
 function hasLabels(

@@ -11,6 +11,7 @@ import {
   readAnswer,
   toQuery,
 } from "../../../test/support/network-stack.ts";
+import { NotFoundError } from "../../core/errors.ts";
 import { withNamespace } from "../../linux/namespaces.ts";
 
 const ground = new NetworkGround();
@@ -106,7 +107,8 @@ describe("creating and removing networks", () => {
 
   test("a driver that is not here is an error that names it", async () => {
     expect(network("m", { Driver: "macvlan" })).rejects.toThrow("network driver macvlan is not supported");
-    expect(network("x", { Driver: "nope" })).rejects.toThrow('plugin "nope" not found');
+    for (const unknown of [{ Driver: "nope" }, { IPAM: { Driver: "nope" } }])
+      expect(network("x", unknown)).rejects.toThrow(new NotFoundError('plugin "nope" not found'));
   });
 
   test("lists are filtered by name, driver, label and type", async () => {
@@ -115,12 +117,83 @@ describe("creating and removing networks", () => {
       stack.networks.list(new Map([[key, new Set([value])]])).map(({ Name }) => Name);
     expect(names("label", "tier=back")).toEqual(["labelled"]);
     expect(names("name", "label")).toEqual(["labelled"]);
+    expect(names("name", "^labelled$")).toEqual(["labelled"]);
+    expect(names("name", "^label$")).toEqual([]);
+    expect(names("name", "(")).toEqual([]);
+    expect(names("id", "^[0-9a-f]{64}$")).toHaveLength(4);
     expect(names("driver", "null")).toEqual(["none"]);
     expect(names("type", "custom")).toEqual(["labelled"]);
     expect(names("dangling", "true")).toEqual(["labelled"]);
     expect(await stack.networks.prune(new Map([["label", new Set(["tier=front"])]]))).toEqual([]);
     expect(await stack.networks.prune(new Map())).toEqual(["labelled"]);
   });
+});
+
+describe("the settings of an endpoint", () => {
+  const planned = (networkName: string, settings: object) => () =>
+    stack.container("c", { NetworkMode: networkName }, { [networkName]: settings });
+
+  test("are checked where the container is created, all of them at once", () => {
+    expect(planned("bridge", { Aliases: ["www"] })).toThrow(
+      "invalid config for network bridge: invalid endpoint settings:\nnetwork-scoped alias is supported only for containers in user defined networks",
+    );
+    expect(planned("absent", { IPAMConfig: { IPv4Address: "fd00::1", LinkLocalIPs: ["0.0.0.0"] } })).toThrow(
+      "invalid endpoint settings:\n* invalid IPv4 address: fd00::1\n* invalid link-local IP address: 0.0.0.0",
+    );
+    expect(planned("absent", { MacAddress: "02:00" })).toThrow("invalid MAC address 02:00");
+  });
+
+  test("and where it is connected", () => {
+    const { id } = stack.container("lonely", { NetworkMode: "absent" });
+    expect(stack.networks.connect("bridge", id, { Aliases: ["www"] })).rejects.toThrow(
+      "invalid endpoint settings:\nnetwork-scoped alias is supported only",
+    );
+  });
+
+  test("set sysctls of its interface, whatever the case of the placeholder", async () => {
+    const sysctls = (list: string) => ({ DriverOpts: { "com.docker.network.endpoint.sysctls": list } });
+    const list = "net.ipv4.conf.ifname.log_martians=1,net.ipv4.conf.IFNAME.forwarding=0";
+    await using sandbox = await start("tuned", "bridge", sysctls(list));
+    expect(await inside(sandbox, "cd /proc/sys/net/ipv4/conf/eth0; cat log_martians forwarding")).toBe(
+      "1\n0",
+    );
+    expect(planned("bridge", sysctls("net.ipv4.conf.eth0.forwarding=0"))).toThrow(
+      "unrecognised network interface sysctl 'net.ipv4.conf.eth0.forwarding=0'; represent 'net.X.Y.ethN.Z=V' as",
+    );
+    expect(planned("bridge", sysctls("net.core.conf.IFNAME.forwarding=0"))).toThrow("unrecognised network");
+  });
+
+  test("give it link-local addresses besides its own", async () => {
+    const LinkLocalIPs = ["169.254.8.9", "fe80::8:9"];
+    await using sandbox = await start("linked", "bridge", { IPAMConfig: { LinkLocalIPs } });
+    const shown = await inside(sandbox, "ip -o addr show dev eth0");
+    expect(shown).toContain("inet 169.254.8.9/16");
+    expect(shown).toContain("inet6 fe80::8:9/64");
+    expect(shown).toContain(`inet ${sandbox.endpoints.bridge?.IPAddress}/`);
+  });
+});
+
+test("a network may be called anything but nothing, and its name is data", async () => {
+  for (const name of ["-x", "ä/ö", '"; drop', "__proto__", "a\nb", "n".repeat(300)]) {
+    const id = await network(name);
+    {
+      await using web = await start("web", name);
+      await using peer = await start("peer", name);
+      expect(Object.keys(peer.endpoints)).toEqual([name]);
+      const address = web.endpoints[name]?.IPAddress ?? "";
+      expect((await ask(peer, "web"))?.addresses).toEqual([address]);
+      const reverse = `${address.split(".").reverse().join(".")}.in-addr.arpa`;
+      expect((await ask(peer, reverse, "PTR"))?.rcode).toBe(name.length > 253 ? 3 : 0);
+    }
+    expect(stack.networks.inspect(name).Id).toBe(id);
+    await stack.networks.remove(name);
+  }
+  expect(network(" ")).rejects.toThrow("invalid name: name is empty");
+});
+
+test("no network is found in a scope that is not here", () => {
+  expect(stack.networks.inspect("bridge", { scope: "local" }).Name).toBe("bridge");
+  expect(() => stack.networks.inspect("bridge", { scope: "swarm" })).toThrow("network bridge not found");
 });
 
 describe("addresses", () => {
@@ -135,7 +208,7 @@ describe("addresses", () => {
     }
     const outsideOfIt = { IPAMConfig: { IPv4Address: "10.57.0.9" } };
     expect(() => stack.container("c", {}, { static: outsideOfIt })).toThrow(
-      "no configured subnet contains IP address 10.57.0.9",
+      "invalid config for network static: invalid endpoint settings:\nno configured subnet or ip-range contain the IP address 10.57.0.9",
     );
     expect(() => stack.container("c", {}, { bridge: settings })).toThrow(
       "user specified IP address is supported on user defined networks only",

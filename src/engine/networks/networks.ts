@@ -68,9 +68,11 @@ export class Networks {
       .map(toNetwork);
   }
 
-  /** @throws NotFoundError, InvalidParameterError */
-  inspect(reference: string): NetworkInspect {
+  /** @param scope all networks are local: with another one none is found @throws NotFoundError, InvalidParameterError */
+  inspect(reference: string, { scope = "" }: { scope?: string } = {}): NetworkInspect {
     const network = this.#store.get(reference);
+    if (scope !== "" && scope !== "local")
+      throw new NotFoundError(`network ${reference} not found`, { subject: reference });
     return toNetworkInspect(network, this.#endpoints(network));
   }
 
@@ -149,7 +151,7 @@ export class Networks {
     await containers.exclusively(id, async () => {
       const container = containers.get(id);
       if (this.#checkConnectable(network, container) === "connected") return;
-      const [, planned] = this.containers.planEndpoint(network.name, settings);
+      const planned = this.containers.planConnection(network, settings);
       const sandbox = this.containers.sandboxOf(id);
       if (!sandbox) {
         await containers.setEndpoint(id, network.name, { requested: planned, current: planned });
@@ -242,9 +244,7 @@ export class Networks {
       throw new InvalidParameterError(`network scope ${request.Scope} is not supported by driver`);
     const ipamDriver = request.IPAM?.Driver || "default";
     if (ipamDriver !== "default")
-      throw new InvalidParameterError(
-        `could not find IPAM driver: plugin ${JSON.stringify(ipamDriver)} not found`,
-      );
+      throw new NotFoundError(`plugin ${JSON.stringify(ipamDriver)} not found`, { subject: ipamDriver });
     const name = request.Driver || "bridge";
     const driver = this.#store.driver(name);
     if (!driver.addressed)
