@@ -74,9 +74,16 @@ function hasLabels(
   });
 }
 
-function parseFlag(name: string, value: string): boolean {
+/** As strconv.ParseBool. */
+export function findFlag(value: string): boolean | undefined {
   if (["1", "true", "True", "TRUE", "t", "T"].includes(value)) return true;
   if (["0", "false", "False", "FALSE", "f", "F"].includes(value)) return false;
+  return undefined;
+}
+
+function parseFlag(name: string, value: string): boolean {
+  const flag = findFlag(value);
+  if (flag !== undefined) return flag;
   throw new InvalidParameterError(`invalid filter '${name}=[${value}]'`);
 }
 

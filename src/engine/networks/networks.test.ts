@@ -191,6 +191,23 @@ test("a network may be called anything but nothing, and its name is data", async
   expect(network(" ")).rejects.toThrow("invalid name: name is empty");
 });
 
+test("the families of a network are those of its options where the request says nothing", async () => {
+  const Options = { "com.docker.network.enable_ipv4": "false", "com.docker.network.enable_ipv6": "1" };
+  const families = async (more: object) => {
+    const { id } = await stack.networks.create({ Name: "families", ...more });
+    const { EnableIPv4, EnableIPv6, Options: kept } = stack.networks.inspect(id);
+    await stack.networks.remove(id);
+    return { EnableIPv4, EnableIPv6, kept };
+  };
+  expect(await families({ Options })).toEqual({ EnableIPv4: false, EnableIPv6: true, kept: Options });
+  expect(await families({ Options, EnableIPv4: true, EnableIPv6: false })).toEqual({
+    ...{ EnableIPv4: true, EnableIPv6: false, kept: {} },
+  });
+  expect(families({ Options: { "com.docker.network.enable_ipv6": "x" } })).rejects.toThrow(
+    'driver-opt "com.docker.network.enable_ipv6" is not a valid bool',
+  );
+});
+
 test("no network is found in a scope that is not here", () => {
   expect(stack.networks.inspect("bridge", { scope: "local" }).Name).toBe("bridge");
   expect(() => stack.networks.inspect("bridge", { scope: "swarm" })).toThrow("network bridge not found");

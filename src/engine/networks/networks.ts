@@ -22,7 +22,7 @@ import type { StateStore } from "../../core/state.ts";
 import { ContainerNetworks, parseNetworkMode } from "./container-networking.ts";
 import { toNetwork, toNetworkInspect } from "./describe.ts";
 import type { LiveEndpoint } from "./endpoints.ts";
-import { type Filters, matchesFilters, matchesPruneFilters } from "./filters.ts";
+import { type Filters, findFlag, matchesFilters, matchesPruneFilters } from "./filters.ts";
 import { checkNameFree, checkNewName, isPredefined } from "./names.ts";
 import { NetworkStore } from "./store.ts";
 import { type AddressPool, DEFAULT_POOLS, localIPv6Pool, planSubnets, unusedSubnets } from "./subnets.ts";
@@ -249,8 +249,7 @@ export class Networks {
     const driver = this.#store.driver(name);
     if (!driver.addressed)
       throw new ForbiddenError(`only one instance of ${JSON.stringify(name)} network is allowed`);
-    const enableIPv4 = request.EnableIPv4 ?? true;
-    const enableIPv6 = request.EnableIPv6 ?? false;
+    const { enableIPv4, enableIPv6, options } = familiesOf(request);
     if (!enableIPv4 && !enableIPv6)
       throw new InvalidParameterError("IPv4 or IPv6 must be enabled", { subject: request.Name });
     const id = randomId<NetworkId>();
@@ -270,7 +269,7 @@ export class Networks {
         subnets: planSubnets(request.IPAM, this.#subnetOptions({ enableIPv4, enableIPv6 }, id)),
         unusedSubnets: unusedSubnets(request.IPAM, { enableIPv4, enableIPv6 }),
       },
-      options: request.Options ?? {},
+      options,
       labels: request.Labels ?? {},
     };
     return { record, driver };
@@ -352,6 +351,33 @@ export class Networks {
     const actor = { id, attributes: { name, type: driver } };
     this.#options.events.publish({ type: "network", action, actor });
   }
+}
+
+/**
+ * The families that a network has: those of the request, else of its driver options. An option that was overruled
+ * is not kept.
+ * @see moby daemon/network.go createNetwork
+ */
+function familiesOf({ EnableIPv4, EnableIPv6, Options }: NetworkCreateRequest) {
+  const options = { ...Options };
+  const decide = (option: string, asked: boolean | null | undefined, absent: boolean) => {
+    const value = options[option];
+    if (typeof asked === "boolean") delete options[option];
+    else if (value !== undefined) return parseFlagOption(option, value);
+    return asked ?? absent;
+  };
+  const enableIPv4 = decide("com.docker.network.enable_ipv4", EnableIPv4, true);
+  const enableIPv6 = decide("com.docker.network.enable_ipv6", EnableIPv6, false);
+  return { enableIPv4, enableIPv6, options };
+}
+
+function parseFlagOption(option: string, value: string): boolean {
+  const flag = findFlag(value);
+  if (flag === undefined)
+    throw new InvalidParameterError(`driver-opt ${JSON.stringify(option)} is not a valid bool`, {
+      subject: option,
+    });
+  return flag;
 }
 
 const SHARED_NAMESPACE =
