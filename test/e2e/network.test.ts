@@ -338,6 +338,26 @@ withEachClient(suite, "network", (cli) => {
       expect(await cli.ok("exec", id, "ls", "/sys/class/net")).not.toContain("eth1");
     });
 
+    test("a MAC address that was asked for is in the configuration, one that was given is not", async () => {
+      const mac = "02:00:00:00:00:09";
+      const macOf = async (...args: string[]) =>
+        JSON.parse(await cli.ok("inspect", await cli.ok("create", ...args, "busybox")))[0].Config.MacAddress;
+      expect(await macOf("--mac-address", mac)).toBe(mac);
+      expect(await macOf()).toBeFalsy();
+      const { Warnings } = await suite.engine.call("POST", "/containers/create", {
+        ...{ Image: "busybox", MacAddress: mac, HostConfig: { NetworkMode: "host" } },
+      });
+      expect(Warnings).toEqual([
+        expect.stringContaining("container-wide MacAddress field is now deprecated"),
+      ]);
+    });
+
+    test("a container with IPv6 switched off has no hosts of it", async () => {
+      const hosts = await shell("cat /etc/hosts", "--sysctl", "net.ipv6.conf.all.disable_ipv6=1");
+      expect(hosts).toStartWith("127.0.0.1\tlocalhost");
+      expect(hosts).not.toContain("::");
+    });
+
     test("only the networks that a request names are connected, whatever the mode is", async () => {
       await cli.ok("network", "create", "netn");
       const { Id } = (await suite.engine.call("POST", "/containers/create", {

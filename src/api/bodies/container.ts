@@ -23,12 +23,12 @@ import {
 import type {
   ContainerConfig,
   ContainerUpdateRequest,
+  EndpointSettings,
   ExecConfig,
   ExecStartConfig,
   HealthConfig,
   HostConfig,
   Mount,
-  NetworkingConfig,
   PortBinding,
   Resources,
   RestartPolicy,
@@ -229,8 +229,13 @@ export const hostConfig: Decoder<HostConfig> = struct<HostConfig>("container.Hos
   ReadonlyPaths: array(string),
 });
 
+/** Null endpoints are kept: the engine refuses them in Docker's words. */
+export interface NetworkingConfig {
+  EndpointsConfig?: Record<string, EndpointSettings | null>;
+}
+
 const networkingConfig: Decoder<NetworkingConfig> = struct<NetworkingConfig>("network.NetworkingConfig", {
-  EndpointsConfig: map(endpointSettings),
+  EndpointsConfig: map(nullable(endpointSettings)),
 });
 
 /** The body of `POST /containers/create`, taken apart. */

@@ -31,11 +31,13 @@ import { addressOf, EndpointIndex, hasEmbeddedDns, isDefaultBridge } from "./end
 import {
   effectiveResolver,
   type HostsEntry,
+  isIPv6Off,
   ownNames,
   parseResolvConf,
   toEmbeddedResolvConf,
   toExtraHosts,
   toHostsFile,
+  toHostsFileWithoutIPv6,
   toPlainResolvConf,
   toUpstreamServers,
 } from "./files.ts";
@@ -321,8 +323,9 @@ export class ContainerNetworks implements ContainerNetworking {
     );
     const embedded = endpoints.some(({ network, driver }) => hasEmbeddedDns(network, driver));
     const settings = this.#resolverOf(container);
+    const entries = [...extra, ...this.#linkedHosts(sandbox), ...own];
     return {
-      hosts: toHostsFile([...extra, ...this.#linkedHosts(sandbox), ...own]),
+      hosts: isIPv6Off(container) ? toHostsFileWithoutIPv6(entries) : toHostsFile(entries),
       resolvConf: embedded ? toEmbeddedResolvConf(settings) : toPlainResolvConf(settings),
     };
   }

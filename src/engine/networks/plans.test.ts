@@ -5,10 +5,12 @@ import { parsePrefix } from "../../core/ipam.ts";
 import { parseNetworkMode } from "./container-networking.ts";
 import {
   effectiveResolver,
+  isIPv6Off,
   parseResolvConf,
   toEmbeddedResolvConf,
   toExtraHosts,
   toHostsFile,
+  toHostsFileWithoutIPv6,
   toPlainResolvConf,
   toUpstreamServers,
 } from "./files.ts";
@@ -166,6 +168,17 @@ describe("files", () => {
       "10.0.0.9\tdb\n172.17.0.1\thost.docker.internal\nfd00::1\tsix\nfd00::7\tseven\n",
     );
   });
+});
+
+test("the hosts file of a container without IPv6 has no line of it", () => {
+  const Sysctls = { "net.ipv6.conf.all.disable_ipv6": "1" };
+  expect([container({ Sysctls }), container({})].map(isIPv6Off)).toEqual([true, false]);
+  const entries = [
+    { address: "fd00::2", names: "c" },
+    { address: "10.0.0.2", names: "c" },
+  ];
+  expect(toHostsFileWithoutIPv6(entries)).toBe("127.0.0.1\tlocalhost\n10.0.0.2\tc\n");
+  expect(toHostsFile(entries)).toContain("::1\tlocalhost ip6-localhost ip6-loopback\n");
 });
 
 test("modes are what Docker calls them", () => {
