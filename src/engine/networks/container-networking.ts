@@ -26,6 +26,7 @@ import type {
 } from "../../core/network-driver.ts";
 import type { ContainerNetworking, ContainerSandbox, NetworkedContainers } from "../../core/networking.ts";
 import { Addresses } from "./addresses.ts";
+import { checkCarriesEndpoints } from "./config-networks.ts";
 import { checkEndpointConfig, checkEndpointSettings } from "./endpoint-settings.ts";
 import { addressOf, EndpointIndex, hasEmbeddedDns, isDefaultBridge } from "./endpoints.ts";
 import {
@@ -251,6 +252,7 @@ export class ContainerNetworks implements ContainerNetworking {
     return this.#inOrder(first, container.requestedNetworks).map(([reference, settings]) => {
       const network = this.#findNetwork(reference, settings);
       if (!network) throw new NotFoundError(`network ${reference} not found`, { subject: reference });
+      checkCarriesEndpoints(network);
       return { network, driver: store.driver(network.driver), settings };
     });
   }

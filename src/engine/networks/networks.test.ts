@@ -208,6 +208,69 @@ test("the families of a network are those of its options where the request says 
   );
 });
 
+describe("configuration-only networks", () => {
+  const configuration = {
+    ConfigOnly: true,
+    Labels: { tier: "back" },
+    IPAM: { Config: [{ Subnet: "10.59.8.0/24", IPRange: "10.59.8.128/25" }] },
+  };
+
+  test("are what others are made of, and stay as long as those are there", async () => {
+    await stack.networks.create({ Name: "settings", ...configuration });
+    expect(stack.networks.inspect("settings")).toMatchObject({
+      ...{ Driver: "null", ConfigOnly: true, ConfigFrom: { Network: "" }, Labels: { tier: "back" } },
+      IPAM: { Config: [{ Subnet: "10.59.8.0/24", IPRange: "10.59.8.128/25" }] },
+    });
+    await stack.networks.create({ Name: "made", ConfigFrom: { Network: "settings" } });
+    expect(stack.networks.inspect("made")).toMatchObject({
+      ...{
+        Driver: "bridge",
+        ConfigOnly: false,
+        ConfigFrom: { Network: "settings" },
+        Labels: { tier: "back" },
+      },
+      IPAM: { Config: [{ Subnet: "10.59.8.0/24", IPRange: "10.59.8.128/25" }] },
+    });
+    {
+      await using web = await start("web", "made");
+      expect(web.endpoints.made?.IPAddress).toStartWith("10.59.8.1");
+    }
+    expect(stack.networks.remove("settings")).rejects.toThrow('configuration network "settings" is in use');
+    await stack.networks.remove("made");
+    expect(await stack.networks.prune(new Map())).toEqual([]);
+    await stack.networks.remove("settings");
+  });
+
+  test("take no containers", async () => {
+    await stack.networks.create({ Name: "settings", ...configuration });
+    const words = "cannot create endpoint on configuration-only network";
+    expect(start("web", "settings")).rejects.toThrow(words);
+    await using web = await start("web", "bridge");
+    expect(stack.networks.connect("settings", web.id, {})).rejects.toThrow(words);
+    await web[Symbol.asyncDispose]();
+    await stack.networks.remove("settings");
+  });
+
+  test("must be there, and be all the settings that there are", () => {
+    const from = { Name: "made", ConfigFrom: { Network: "absent" } };
+    expect(stack.networks.create(from)).rejects.toThrow(
+      new NotFoundError('configuration network "absent" does not exist'),
+    );
+    expect(stack.networks.create({ ...from, Labels: { a: "b" } })).rejects.toThrow(
+      "user specified configurations are not supported if the network depends on a configuration network",
+    );
+    expect(stack.networks.create({ ...from, Options: { a: "b" } })).rejects.toThrow(
+      "network driver options are not supported",
+    );
+    expect(stack.networks.create({ ...from, ConfigOnly: true })).rejects.toThrow(
+      "a configuration network cannot depend on another configuration network",
+    );
+    expect(stack.networks.create({ Name: "settings", ...configuration, Internal: true })).rejects.toThrow(
+      "configuration network can only contain network specific fields",
+    );
+  });
+});
+
 test("no network is found in a scope that is not here", () => {
   expect(stack.networks.inspect("bridge", { scope: "local" }).Name).toBe("bridge");
   expect(() => stack.networks.inspect("bridge", { scope: "swarm" })).toThrow("network bridge not found");

@@ -19,13 +19,27 @@ import type {
   PortPublisher,
 } from "../../core/network-driver.ts";
 import type { StateStore } from "../../core/state.ts";
+import {
+  checkCarriesEndpoints,
+  checkConfiguration,
+  checkConfigurationUnused,
+  toConfiguredSubnets,
+  withConfiguration,
+} from "./config-networks.ts";
 import { ContainerNetworks, parseNetworkMode } from "./container-networking.ts";
 import { toNetwork, toNetworkInspect } from "./describe.ts";
 import type { LiveEndpoint } from "./endpoints.ts";
 import { type Filters, findFlag, matchesFilters, matchesPruneFilters } from "./filters.ts";
 import { checkNameFree, checkNewName, isPredefined } from "./names.ts";
 import { NetworkStore } from "./store.ts";
-import { type AddressPool, DEFAULT_POOLS, localIPv6Pool, planSubnets, unusedSubnets } from "./subnets.ts";
+import {
+  type AddressPool,
+  checkSubnets,
+  DEFAULT_POOLS,
+  localIPv6Pool,
+  planSubnets,
+  unusedSubnets,
+} from "./subnets.ts";
 
 export interface NetworksOptions {
   readonly config: Pick<EngineConfig, "network" | "paths">;
@@ -80,6 +94,8 @@ export class Networks {
   async create(request: NetworkCreateRequest): Promise<{ id: NetworkId; warning: string }> {
     checkNewName(request.Name);
     checkNameFree(this.#store.all(), request.Name);
+    checkConfiguration(request);
+    if (request.ConfigOnly) return this.#createConfiguration(request);
     const { record, driver } = this.#toRecord(request);
     driver.check(record);
     this.#store.put(record);
@@ -89,6 +105,26 @@ export class Networks {
       await this.#undoCreate(record, driver);
       throw error;
     }
+    this.#announce("create", record);
+    return { id: record.id, warning: "" };
+  }
+
+  /** Nothing of it is in the kernel: the driver is `null`, as Docker shows it too. */
+  #createConfiguration(request: NetworkCreateRequest): { id: NetworkId; warning: string } {
+    const { enableIPv4, enableIPv6, options } = familiesOf(request);
+    checkSubnets(request.IPAM);
+    const record: NetworkRecord = {
+      ...predefined(request.Name, "null"),
+      ...{ enableIPv4, enableIPv6, options, configOnly: true },
+      ipam: {
+        driver: request.IPAM?.Driver || "default",
+        options: request.IPAM?.Options ?? null,
+        subnets: [],
+        unusedSubnets: toConfiguredSubnets(request),
+      },
+      labels: request.Labels ?? {},
+    };
+    this.#store.put(record);
     this.#announce("create", record);
     return { id: record.id, warning: "" };
   }
@@ -119,6 +155,7 @@ export class Networks {
         `error while removing network: network ${network.name} has active endpoints (name:"${endpoint.containerName}" id:"${endpoint.id.slice(0, 12)}")`,
         { subject: network.id },
       );
+    checkConfigurationUnused(network, this.#store.all());
     await this.#destroy(network);
   }
 
@@ -127,7 +164,8 @@ export class Networks {
     const now = Date.now();
     const unused = this.#store
       .all()
-      .filter((network) => !isPredefined(network.name) && this.#endpoints(network).length === 0)
+      .filter(({ name, configOnly }) => !isPredefined(name) && !configOnly)
+      .filter((network) => this.#endpoints(network).length === 0)
       .filter((network) => matchesPruneFilters(network, filters, now));
     const removed: string[] = [];
     for (const network of unused) {
@@ -157,6 +195,7 @@ export class Networks {
         await containers.setEndpoint(id, network.name, { requested: planned, current: planned });
         return;
       }
+      checkCarriesEndpoints(network);
       await sandbox.connect(network, this.#store.driver(network.driver), planned);
       const current = sandbox.endpoints[network.name] ?? planned;
       await containers.setEndpoint(id, network.name, { requested: planned, current });
@@ -236,17 +275,16 @@ export class Networks {
     return { ...record, ipam: { ...record.ipam, subnets } };
   }
 
-  #toRecord(request: NetworkCreateRequest): { record: NetworkRecord; driver: NetworkDriver } {
-    if (request.ConfigOnly || request.ConfigFrom?.Network)
-      throw new InvalidParameterError("configuration-only networks are not supported by this engine");
+  #toRecord(asked: NetworkCreateRequest): { record: NetworkRecord; driver: NetworkDriver } {
+    const name = asked.Driver || "bridge";
+    const driver = this.#store.driver(name);
+    const request = withConfiguration(asked, this.#store.all());
     if (request.Ingress) throw new ForbiddenError("Ingress network is only supported in swarm mode");
     if (request.Scope && request.Scope !== "local")
       throw new InvalidParameterError(`network scope ${request.Scope} is not supported by driver`);
     const ipamDriver = request.IPAM?.Driver || "default";
     if (ipamDriver !== "default")
       throw new NotFoundError(`plugin ${JSON.stringify(ipamDriver)} not found`, { subject: ipamDriver });
-    const name = request.Driver || "bridge";
-    const driver = this.#store.driver(name);
     if (!driver.addressed)
       throw new ForbiddenError(`only one instance of ${JSON.stringify(name)} network is allowed`);
     const { enableIPv4, enableIPv6, options } = familiesOf(request);
@@ -263,6 +301,7 @@ export class Networks {
       internal: request.Internal ?? false,
       attachable: request.Attachable ?? false,
       ingress: false,
+      ...(request.ConfigFrom?.Network && { configFrom: request.ConfigFrom.Network }),
       ipam: {
         driver: ipamDriver,
         options: request.IPAM?.Options ?? null,
@@ -313,7 +352,7 @@ export class Networks {
     }
     if (mode.kind === "host" && network.driver !== "host") throw new InvalidParameterError(SHARED_NAMESPACE);
     const connected = Object.keys(container.requestedNetworks);
-    if (connected.length > 0 && (network.driver === "null" || connected.includes("none")))
+    if (connected.length > 0 && (network.name === "none" || connected.includes("none")))
       throw new InvalidParameterError(
         "container cannot be connected to multiple networks with one of the networks in private (none) mode",
       );
@@ -344,7 +383,7 @@ export class Networks {
     await this.#store.driver(network.driver).remove(network);
     this.#store.delete(network.id);
     this.containers.addresses.forget(network.id);
-    this.#announce("destroy", network);
+    if (!network.configOnly) this.#announce("destroy", network);
   }
 
   #announce(action: "create" | "destroy", { id, name, driver }: NetworkRecord): void {
