@@ -358,6 +358,24 @@ withEachClient(suite, "network", (cli) => {
       expect(hosts).not.toContain("::");
     });
 
+    test("sysctls of an endpoint's interface", async () => {
+      const sysctls = "com.docker.network.endpoint.sysctls=net.ipv4.conf.IFNAME.log_martians=1";
+      const network = `name=bridge,driver-opt=${sysctls}`;
+      expect(await shell("cat /proc/sys/net/ipv4/conf/eth0/log_martians", "--network", network)).toBe("1");
+    });
+
+    test("--config-only, --config-from, and a pattern to list by", async () => {
+      await cli.ok("network", "create", "--config-only", "--label", "a=1", "netconf");
+      await cli.ok("network", "create", "--config-from", "netconf", "netn");
+      expect(await cli.ok("network", "inspect", "-f", "{{.ConfigFrom.Network}} {{.Labels.a}}", "netn")).toBe(
+        "netconf 1",
+      );
+      expect(await cli.ok("network", "ls", "-f", "name=^netn$", "--format", "{{.Name}}")).toBe("netn");
+      expect((await cli("network", "rm", "netconf")).stderr).toContain("is in use");
+      await cli.ok("network", "rm", "netn");
+      await cli.ok("network", "rm", "netconf");
+    });
+
     test("only the networks that a request names are connected, whatever the mode is", async () => {
       await cli.ok("network", "create", "netn");
       const { Id } = (await suite.engine.call("POST", "/containers/create", {
