@@ -606,6 +606,20 @@ describe("which networks a container starts with", () => {
     await stack.networks.remove("other");
   });
 
+  test("not with one that is gone, once it was disconnected from it", async () => {
+    await network("gone");
+    await network("there");
+    const { id } = stack.container("stranded", { NetworkMode: "gone" }, { gone: {}, there: {} });
+    await stack.networks.remove("gone");
+    expect(networksOf(id)).rejects.toThrow("network gone not found");
+    await stack.networks.disconnect("gone", id, false);
+    expect(await networksOf(id)).toEqual(["there"]);
+    expect(stack.networks.disconnect("gone", id, false)).rejects.toThrow(
+      `container ${id} is not connected to the network gone`,
+    );
+    await stack.networks.remove("there");
+  });
+
   test("a container of none that changed over to another network is on that", async () => {
     await network("over");
     const { id } = stack.container("lonely", { NetworkMode: "none" });

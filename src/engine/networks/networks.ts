@@ -203,31 +203,40 @@ export class Networks {
     });
   }
 
-  /** @param force also when the container is not there any more @throws EngineError with Docker's wording */
+  /**
+   * @param force also when the container is not there any more, or runs although the network is gone
+   * @throws EngineError with Docker's wording
+   */
   async disconnect(reference: string, containerReference: string, force: boolean): Promise<void> {
-    const network = this.#store.get(reference);
+    const network = this.#findNetwork(reference);
+    if (!network) return await this.#forgetConnection(reference, containerReference, force);
     const container = this.#findContainer(network, containerReference, force);
     if (!container) return;
-    await this.containers.containers.exclusively(container.id, async () => {
+    const { containers } = this.containers;
+    await containers.exclusively(container.id, async () => {
       const sandbox = this.containers.sandboxOf(container.id);
       const endpoint = sandbox?.endpointOn(network);
-      const planned = Object.hasOwn(this.#networksOf(container.id), network.name);
-      checkNotRemoved(this.containers.containers.get(container.id));
-      if (
-        network.driver === "host" &&
-        sandbox &&
-        parseNetworkMode(container.hostConfig.NetworkMode).kind === "host"
-      )
-        throw new InvalidParameterError(
-          "cannot disconnect container from host network - container was created in host network mode",
-        );
-      if (!endpoint && !planned)
-        throw new SystemError(`container ${container.id} is not connected to network ${network.name}`, {
-          subject: container.id,
-        });
+      this.#checkDisconnectable(network, containers.get(container.id));
       if (sandbox && endpoint) sandbox.disconnect(endpoint);
-      await this.containers.containers.setEndpoint(container.id, network.name, undefined);
-      if (sandbox) await this.containers.containers.filesChanged(container.id, sandbox.files);
+      await containers.setEndpoint(container.id, network.name, undefined);
+      if (sandbox) await containers.filesChanged(container.id, sandbox.files);
+    });
+  }
+
+  /** A container that is to start on a network which is gone could not start again otherwise. */
+  async #forgetConnection(reference: string, containerReference: string, force: boolean): Promise<void> {
+    const { containers } = this.containers;
+    const { id } = containers.get(containerReference);
+    await containers.exclusively(id, async () => {
+      if (this.containers.sandboxOf(id) && !force)
+        throw new NotFoundError(`network ${reference} not found`, { subject: reference });
+      const container = containers.get(id);
+      checkNotRemoved(container);
+      if (!Object.hasOwn(container.requestedNetworks, reference))
+        throw new SystemError(`container ${id} is not connected to the network ${reference}`, {
+          subject: id,
+        });
+      await containers.setEndpoint(id, reference, undefined);
     });
   }
 
@@ -359,6 +368,29 @@ export class Networks {
     return "free";
   }
 
+  #checkDisconnectable(network: NetworkRecord, container: ContainerRecord): void {
+    checkNotRemoved(container);
+    const sandbox = this.containers.sandboxOf(container.id);
+    const { kind } = parseNetworkMode(container.hostConfig.NetworkMode);
+    if (sandbox && network.driver === "host" && kind === "host")
+      throw new InvalidParameterError(
+        "cannot disconnect container from host network - container was created in host network mode",
+      );
+    if (!sandbox?.endpointOn(network) && !Object.hasOwn(container.requestedNetworks, network.name))
+      throw new SystemError(`container ${container.id} is not connected to network ${network.name}`, {
+        subject: container.id,
+      });
+  }
+
+  #findNetwork(reference: string): NetworkRecord | undefined {
+    try {
+      return this.#store.get(reference);
+    } catch (error) {
+      if (error instanceof NotFoundError) return undefined;
+      throw error;
+    }
+  }
+
   #findContainer(network: NetworkRecord, reference: string, force: boolean): ContainerRecord | undefined {
     try {
       return this.containers.containers.get(reference);
@@ -369,10 +401,6 @@ export class Networks {
       }
       throw error;
     }
-  }
-
-  #networksOf(containerId: string): ContainerRecord["requestedNetworks"] {
-    return this.containers.containers.get(containerId).requestedNetworks;
   }
 
   #endpoints(network: NetworkRecord): LiveEndpoint[] {
