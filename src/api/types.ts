@@ -27,7 +27,6 @@ export type {
   NetworkCreateRequest,
   NetworkDisconnectRequest,
   NetworkInspect,
-  NetworkingConfig,
   NetworkSettings,
   PortBinding,
   ProcessConfig,

@@ -27,6 +27,10 @@ export interface NetworkRecord {
   readonly internal: boolean;
   readonly attachable: boolean;
   readonly ingress: boolean;
+  /** Settings for others to be made of, and nothing in the kernel. */
+  readonly configOnly?: boolean;
+  /** The name of the network that the settings are from. */
+  readonly configFrom?: string;
   readonly ipam: {
     readonly driver: string;
     readonly options: Readonly<Record<string, string>> | null;

@@ -49,6 +49,8 @@ export interface ContainerNetworking {
 
 /** What networks need from containers, for `connect` and `disconnect`. Set once by the composition root. */
 export interface NetworkedContainers {
+  /** Does the work while the container neither starts nor stops nor goes. */
+  exclusively<T>(id: string, work: () => Promise<T>): Promise<T>;
   /** By id, name or unique prefix. @throws NotFoundError "No such container: …" */
   get(reference: string): ContainerRecord;
   /**

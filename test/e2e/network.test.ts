@@ -354,6 +354,84 @@ withEachClient(suite, "network", (cli) => {
       expect(await fromContainer(address, 7000)).toBe("");
     });
 
+    test("a container that was disconnected from its network stays so over a restart", async () => {
+      await cli.ok("network", "create", "netn");
+      const id = await cli.ok("run", "-d", "--network", "netn", "busybox", "sleep", "60");
+      const networks = async () =>
+        await cli.ok(
+          "inspect",
+          "-f",
+          "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}",
+          id,
+        );
+      await suite.engine.call("POST", "/networks/netn/disconnect", { Container: id });
+      await suite.engine.call("POST", "/networks/bridge/connect", { Container: id });
+      await cli.ok("restart", "-t", "0", id);
+      expect((await networks()).trim()).toBe("bridge");
+      expect(await cli.ok("exec", id, "ls", "/sys/class/net")).not.toContain("eth1");
+    });
+
+    test("a MAC address that was asked for is in the configuration, one that was given is not", async () => {
+      const mac = "02:00:00:00:00:09";
+      const macOf = async (...args: string[]) =>
+        JSON.parse(await cli.ok("inspect", await cli.ok("create", ...args, "busybox")))[0].Config.MacAddress;
+      expect(await macOf("--mac-address", mac)).toBe(mac);
+      expect(await macOf()).toBeFalsy();
+      const { Warnings } = await suite.engine.call("POST", "/containers/create", {
+        ...{ Image: "busybox", MacAddress: mac, HostConfig: { NetworkMode: "host" } },
+      });
+      expect(Warnings).toEqual([
+        expect.stringContaining("container-wide MacAddress field is now deprecated"),
+      ]);
+    });
+
+    test("a container with IPv6 switched off has no hosts of it", async () => {
+      const hosts = await shell("cat /etc/hosts", "--sysctl", "net.ipv6.conf.all.disable_ipv6=1");
+      expect(hosts).toStartWith("127.0.0.1\tlocalhost");
+      expect(hosts).not.toContain("::");
+    });
+
+    test("sysctls of an endpoint's interface", async () => {
+      const sysctls = "com.docker.network.endpoint.sysctls=net.ipv4.conf.IFNAME.log_martians=1";
+      const network = `name=bridge,driver-opt=${sysctls}`;
+      expect(await shell("cat /proc/sys/net/ipv4/conf/eth0/log_martians", "--network", network)).toBe("1");
+    });
+
+    test("--config-only, --config-from, and a pattern to list by", async () => {
+      await cli.ok("network", "create", "--config-only", "--label", "a=1", "netconf");
+      await cli.ok("network", "create", "--config-from", "netconf", "netn");
+      expect(await cli.ok("network", "inspect", "-f", "{{.ConfigFrom.Network}} {{.Labels.a}}", "netn")).toBe(
+        "netconf 1",
+      );
+      expect(await cli.ok("network", "ls", "-f", "name=^netn$", "--format", "{{.Name}}")).toBe("netn");
+      expect((await cli("network", "rm", "netconf")).stderr).toContain("is in use");
+      await cli.ok("network", "rm", "netn");
+      await cli.ok("network", "rm", "netconf");
+    });
+
+    test("only the networks that a request names are connected, whatever the mode is", async () => {
+      await cli.ok("network", "create", "netn");
+      const { Id } = (await suite.engine.call("POST", "/containers/create", {
+        ...{ Image: "busybox", Cmd: ["sleep", "60"] },
+        NetworkingConfig: { EndpointsConfig: { netn: {} } },
+      })) as { Id: string };
+      await cli.ok("start", Id);
+      const shown = await cli.ok("inspect", "-f", "{{json .NetworkSettings.Networks}}", Id);
+      expect(Object.keys(JSON.parse(shown))).toEqual(["netn"]);
+    });
+
+    test("a connection that comes while the container starts is there, in the record and in the container", async () => {
+      await cli.ok("network", "create", "netn");
+      const id = await cli.ok("create", "busybox", "sleep", "60");
+      await Promise.all([
+        suite.engine.call("POST", `/containers/${id}/start`),
+        suite.engine.call("POST", "/networks/netn/connect", { Container: id }),
+      ]);
+      const shown = JSON.parse(await cli.ok("inspect", "-f", "{{json .NetworkSettings.Networks}}", id));
+      expect(shown.netn.IPAddress).not.toBe("");
+      expect(await cli.ok("exec", id, "ip", "-4", "addr")).toContain(`inet ${shown.netn.IPAddress}/`);
+    });
+
     test("connect and disconnect a running container", async () => {
       await cli.ok("network", "create", "netn");
       const id = await answering("hello", 7000, "--name", "server");

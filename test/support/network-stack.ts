@@ -5,6 +5,7 @@
 import { mkdtempSync, realpathSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { EndpointSettings } from "../../src/api/types.ts";
+import { KeyedLock } from "../../src/base/keyed-lock.ts";
 import type { NetworkConfig } from "../../src/core/config.ts";
 import type { ContainerRecord } from "../../src/core/container.ts";
 import { ZERO_TIME } from "../../src/core/container.ts";
@@ -37,6 +38,8 @@ export class NetworkStack implements Disposable {
   readonly records = new Map<string, ContainerRecord>();
   readonly files = new Map<string, ContainerSandbox["files"]>();
   readonly events: EventBus;
+  /** Of the containers, by id. */
+  readonly locks = new KeyedLock();
   readonly #closing = new DisposableStack();
 
   readonly networks: Networks;
@@ -71,6 +74,7 @@ export class NetworkStack implements Disposable {
     });
     const stack = new NetworkStack(networks, driver, events);
     networks.containers.containers = {
+      exclusively: (id, work) => stack.locks.run(id, work),
       get: (reference) => stack.#get(reference),
       setEndpoint: async (id, name, endpoint) => {
         const record = stack.#get(id);

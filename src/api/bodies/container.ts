@@ -22,12 +22,12 @@ import {
 import type {
   ContainerConfig,
   ContainerUpdateRequest,
+  EndpointSettings,
   ExecConfig,
   ExecStartConfig,
   HealthConfig,
   HostConfig,
   Mount,
-  NetworkingConfig,
   PortBinding,
   Resources,
   RestartPolicy,
@@ -228,8 +228,13 @@ export const hostConfig: Decoder<HostConfig> = struct<HostConfig>("container.Hos
   ReadonlyPaths: array(string),
 });
 
+/** Null endpoints are kept: the engine refuses them in Docker's words. */
+export interface NetworkingConfig {
+  EndpointsConfig?: Record<string, EndpointSettings | null>;
+}
+
 const networkingConfig: Decoder<NetworkingConfig> = struct<NetworkingConfig>("network.NetworkingConfig", {
-  EndpointsConfig: map(endpointSettings),
+  EndpointsConfig: map(nullable(endpointSettings)),
 });
 
 /** The body of `POST /containers/create`, taken apart. */

@@ -147,6 +147,16 @@ describe("options", () => {
   const parse = (options: Record<string, string>) =>
     parseBridgeOptions({ id: "a".repeat(64) as never, name: "n", options });
 
+  test("of nobody are ignored, and those that ask for what happens anyway are fine", () => {
+    const options = {
+      "com.docker.network.bridge.wrong": "x",
+      "com.docker.network.bridge.gateway_mode_ipv4": "nat",
+      "com.docker.network.bridge.inhibit_ipv4": "false",
+      "com.docker.network.bridge.trusted_host_interfaces": "",
+    };
+    expect(parse(options)).toEqual(parse({}));
+  });
+
   test("have Docker's defaults", () => {
     expect(parse({})).toMatchObject({
       ...{ bridge: "br-aaaaaaaaaaaa", icc: true, masquerade: true, mtu: undefined },
@@ -159,7 +169,15 @@ describe("options", () => {
     [{ "com.docker.network.bridge.name": "sixteen-letters-" }, "invalid bridge name"],
     [{ "com.docker.network.bridge.enable_icc": "maybe" }, "failed to parse"],
     [{ "com.docker.network.driver.mtu": "20" }, "invalid value"],
-    [{ "com.docker.network.bridge.wrong": "x" }, "is not supported"],
+    [
+      { "com.docker.network.bridge.gateway_mode_ipv4": "routed" },
+      "gateway_mode_ipv4=routed is not supported",
+    ],
+    [{ "com.docker.network.bridge.gateway_mode_ipv6": "bent" }, "unknown gateway mode bent"],
+    [{ "com.docker.network.bridge.inhibit_ipv4": "true" }, "is not supported"],
+    [{ "com.docker.network.bridge.inhibit_ipv4": "maybe" }, "failed to parse"],
+    [{ "com.docker.network.bridge.trusted_host_interfaces": "eth0" }, "is not supported"],
+    [{ "com.docker.network.host_ipv6": "fd00::1" }, "is not supported"],
   ])("%j are refused", (options, words) => {
     expect(() => parse(options)).toThrow(words);
   });

@@ -29,16 +29,31 @@ export const OPTION = {
   hostAddress4: "com.docker.network.host_ipv4",
   interfacePrefix: "com.docker.network.container_iface_prefix",
 } as const;
-const known = new Set<string>(Object.values(OPTION));
+
+/** Gateway modes that Docker has; all but `nat` are not built. */
+const GATEWAY_MODES = ["nat", "nat-unprotected", "routed", "isolated"];
+
+/**
+ * Options of Docker's that this driver does not have, and whether a value of theirs asks for nothing more than what
+ * happens without them. Those of nobody are ignored, as Docker ignores them.
+ */
+const NOT_BUILT: Readonly<Record<string, (value: string, option: string) => boolean>> = {
+  [`${BRIDGE}gateway_mode_ipv4`]: isPlainGateway,
+  [`${BRIDGE}gateway_mode_ipv6`]: isPlainGateway,
+  [`${BRIDGE}inhibit_ipv4`]: (value, option) => value === "" || !parseFlag(option, value),
+  [`${BRIDGE}trusted_host_interfaces`]: (value) => value.replaceAll(":", "") === "",
+  "com.docker.network.host_ipv6": (value) => value === "",
+};
 
 const INTERFACE_NAME = /^[A-Za-z0-9_.-]{1,15}$/;
 
-/** @throws InvalidParameterError for an option that is unknown or not what it should be */
+/** @throws InvalidParameterError for an option that is not what it should be, or that cannot be honoured */
 export function parseBridgeOptions(record: Pick<NetworkRecord, "id" | "name" | "options">): BridgeOptions {
   const { options } = record;
-  for (const option of Object.keys(options)) {
-    if (option.startsWith("com.docker.network.") && !known.has(option))
-      throw new InvalidParameterError(`bridge network option ${option} is not supported`, {
+  for (const [option, isWithoutEffect] of Object.entries(NOT_BUILT)) {
+    const value = options[option];
+    if (value !== undefined && !isWithoutEffect(value, option))
+      throw new InvalidParameterError(`bridge network option ${option}=${value} is not supported`, {
         subject: record.name,
       });
   }
@@ -54,6 +69,14 @@ export function parseBridgeOptions(record: Pick<NetworkRecord, "id" | "name" | "
     hostAddress4: parseIPv4(OPTION.hostAddress4, options[OPTION.hostAddress4]),
     interfacePrefix: parseInterfacePrefix(options[OPTION.interfacePrefix]),
   };
+}
+
+function isPlainGateway(mode: string, option: string): boolean {
+  if (mode !== "" && !GATEWAY_MODES.includes(mode))
+    throw new InvalidParameterError(
+      `failed to parse ${option} value: ${mode} (unknown gateway mode ${mode})`,
+    );
+  return mode === "" || mode === "nat";
 }
 
 function parseMtu(value: string | undefined): number | undefined {

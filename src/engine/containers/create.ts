@@ -6,7 +6,7 @@
 import { mkdirSync, rmSync } from "node:fs";
 import { hostname } from "node:os";
 import { posix } from "node:path";
-import type { ContainerConfig, EndpointSettings, HostConfig } from "../../api/types.ts";
+import type { ContainerConfig, HostConfig } from "../../api/types.ts";
 import { nowNano, toRfc3339 } from "../../base/times.ts";
 import { type ContainerMount, type ContainerRecord, ZERO_TIME } from "../../core/container.ts";
 import { InvalidParameterError } from "../../core/errors.ts";
@@ -22,6 +22,7 @@ import { populateVolumes, resolveMounts, volumesToPopulate } from "./mounts.ts";
 import { parseContainerName, randomContainerName } from "./names.ts";
 import { containerDirectory } from "./paths.ts";
 import { parsePortSpec } from "./ports.ts";
+import { type EndpointsRequest, requestedEndpoints } from "./requested-endpoints.ts";
 
 export interface CreateRequest {
   readonly name: string | undefined;
@@ -30,7 +31,9 @@ export interface CreateRequest {
   readonly config: ContainerConfig;
   readonly hostConfig: HostConfig;
   /** Keyed by network name or id. */
-  readonly endpoints: Readonly<Record<string, EndpointSettings>>;
+  readonly endpoints: EndpointsRequest["endpoints"];
+  /** Since API 1.44: endpoints have MAC addresses of their own. */
+  readonly endpointMacs: boolean;
 }
 
 export interface Created {
@@ -70,7 +73,14 @@ export async function createContainer(deps: ContainerDeps, request: CreateReques
   );
   checkLogDriver(deps, hostConfig);
   checkJoined(deps, hostConfig);
-  const endpoints = deps.networking.plan(hostConfig, requestedEndpoints(request, hostConfig));
+  const requested = requestedEndpoints({
+    networkMode: hostConfig.NetworkMode ?? "bridge",
+    endpoints: request.endpoints,
+    containerMac: request.config.MacAddress ?? undefined,
+    endpointMacs: request.endpointMacs,
+  });
+  warnings.push(...requested.warnings);
+  const endpoints = deps.networking.plan(hostConfig, requested.endpoints);
 
   const name = request.name
     ? parseContainerName(request.name)
@@ -172,6 +182,8 @@ function completeConfig(
   return {
     ...config,
     WorkingDir: config.WorkingDir && cleanPath(config.WorkingDir),
+    // It is the main endpoint's from now on.
+    MacAddress: undefined,
     Hostname: config.Hostname || hostnameOf(deps, hostConfig) || shortId(id),
     ExposedPorts: exposed.length > 0 ? Object.fromEntries(exposed) : undefined,
   };
@@ -182,33 +194,6 @@ function hostnameOf(deps: ContainerDeps, { NetworkMode = "", UTSMode }: HostConf
   if (NetworkMode === "host" || UTSMode === "host") return hostname();
   if (!NetworkMode.startsWith("container:")) return undefined;
   return deps.store.find(NetworkMode.slice("container:".length))?.config.Hostname;
-}
-
-/** `default` is an old name of `bridge`; a MAC address outside of the endpoints means the main network's. */
-function requestedEndpoints(
-  request: CreateRequest,
-  hostConfig: HostConfig,
-): Record<string, EndpointSettings> {
-  const main = hostConfig.NetworkMode ?? "bridge";
-  const endpoints = Object.fromEntries(
-    Object.entries(request.endpoints).map(([name, settings]) => [
-      name === "default" ? main : name,
-      { ...settings },
-    ]),
-  );
-  const mac = request.config.MacAddress;
-  if (!mac) return endpoints;
-  if (main === "none" || main === "host" || main.startsWith("container:")) {
-    throw new InvalidParameterError("conflicting options: mac-address and the network mode");
-  }
-  const endpoint = endpoints[main] ?? {};
-  if (endpoint.MacAddress && endpoint.MacAddress !== mac) {
-    throw new InvalidParameterError(
-      "the container-wide MAC address must match the endpoint-specific MAC address for the main network, or be left empty",
-    );
-  }
-  endpoints[main] = { ...endpoint, MacAddress: mac };
-  return endpoints;
 }
 
 /** @throws InvalidParameterError: a 404 would tell the client that its image is missing */

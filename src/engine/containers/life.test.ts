@@ -281,6 +281,7 @@ async function create(hostConfig: CreateRequest["hostConfig"] = {}, name = "box"
     config: { Image: "busybox" },
     hostConfig,
     endpoints: {},
+    endpointMacs: true,
   });
   return id;
 }
@@ -328,7 +329,13 @@ describe("create", () => {
   });
 
   test("names the missing image", async () => {
-    const request = { name: undefined, platform: undefined, hostConfig: {}, endpoints: {} };
+    const request = {
+      name: undefined,
+      platform: undefined,
+      hostConfig: {},
+      endpoints: {},
+      endpointMacs: true,
+    };
     await expect(createContainer(deps, { ...request, config: { Image: "none" } })).rejects.toThrow(
       "No such image: none:latest",
     );

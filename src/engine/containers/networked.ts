@@ -1,13 +1,20 @@
 /** What networks may change of a container: its endpoints, and the files in /etc that name its peers. */
 import { writeFile } from "node:fs/promises";
 import type { EndpointSettings } from "../../api/types.ts";
+import type { KeyedLock } from "../../base/keyed-lock.ts";
 import type { EnginePaths } from "../../core/config.ts";
 import type { NetworkedContainers } from "../../core/networking.ts";
 import { identityFiles } from "./paths.ts";
 import type { ContainerStore } from "./store.ts";
 
-export function networkedContainers(store: ContainerStore, paths: EnginePaths): NetworkedContainers {
+/** @param locks the containers' own, by id */
+export function networkedContainers(
+  store: ContainerStore,
+  paths: EnginePaths,
+  locks: KeyedLock,
+): NetworkedContainers {
   return {
+    exclusively: (id, work) => locks.run(id, work),
     get: (reference) => store.get(reference),
     async setEndpoint(id, networkName, endpoint) {
       store.update(id, ({ networks, requestedNetworks }) => ({

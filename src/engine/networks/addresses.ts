@@ -107,31 +107,27 @@ function reservedOf({ gateway, auxiliaryAddresses }: NetworkSubnet): IpAddress[]
 }
 
 /**
- * Checks a container's wish against a network, at create already.
- * @throws InvalidParameterError with Docker's wording
+ * What keeps a container's wish from coming true on a network, in Docker's words. Addresses that are none are
+ * somebody else's to refuse.
+ * @see moby api/types/network/endpoint.go IsInRange
  */
-export function checkWantedAddresses(
+export function wantedAddressErrors(
   network: NetworkRecord,
-  wanted: { ipv4?: string; ipv6?: string },
-  options: { defaultBridge: boolean },
-): void {
-  for (const text of [wanted.ipv4, wanted.ipv6]) {
-    if (!text) continue;
-    if (options.defaultBridge)
-      throw new InvalidParameterError(
-        "invalid config for network bridge: invalid endpoint settings:\nuser specified IP address is supported on user defined networks only",
-      );
-    const address = parseAddress(text);
-    const subnet = [...network.ipam.subnets, ...(network.ipam.unusedSubnets ?? [])].find((candidate) =>
-      contains(parsePrefix(candidate.subnet), address),
-    );
-    if (!subnet)
-      throw new InvalidParameterError(
-        `invalid config for network ${network.name}: invalid endpoint settings:\nno configured subnet contains IP address ${formatAddress(address)}`,
-      );
-    if (!subnet.requested)
-      throw new InvalidParameterError(
-        `invalid config for network ${network.name}: invalid endpoint settings:\nuser specified IP address is supported only when connecting to networks with user configured subnets`,
-      );
-  }
+  wanted: { IPv4Address?: string; IPv6Address?: string },
+): string[] {
+  const subnets = [...network.ipam.subnets, ...(network.ipam.unusedSubnets ?? [])];
+  return [wanted.IPv4Address, wanted.IPv6Address].flatMap((text) => {
+    const address = text ? findAddress(text) : undefined;
+    if (!address) return [];
+    const requested = subnets
+      .filter((subnet) => subnet.requested)
+      .map(({ subnet }) => parsePrefix(subnet))
+      .filter(({ family }) => family === address.family);
+    if (requested.length === 0)
+      return [
+        "user specified IP address is supported only when connecting to networks with user configured subnets",
+      ];
+    if (requested.some((subnet) => contains(subnet, address))) return [];
+    return [`no configured subnet or ip-range contain the IP address ${formatAddress(address)}`];
+  });
 }

@@ -25,16 +25,20 @@ import type {
   PortPublisher,
 } from "../../core/network-driver.ts";
 import type { ContainerNetworking, ContainerSandbox, NetworkedContainers } from "../../core/networking.ts";
-import { Addresses, checkWantedAddresses } from "./addresses.ts";
+import { Addresses } from "./addresses.ts";
+import { checkCarriesEndpoints } from "./config-networks.ts";
+import { checkEndpointConfig, checkEndpointSettings } from "./endpoint-settings.ts";
 import { addressOf, EndpointIndex, hasEmbeddedDns, isDefaultBridge } from "./endpoints.ts";
 import {
   effectiveResolver,
   type HostsEntry,
+  isIPv6Off,
   ownNames,
   parseResolvConf,
   toEmbeddedResolvConf,
   toExtraHosts,
   toHostsFile,
+  toHostsFileWithoutIPv6,
   toPlainResolvConf,
   toUpstreamServers,
 } from "./files.ts";
@@ -105,18 +109,24 @@ export class ContainerNetworks implements ContainerNetworking {
     const mode = parseNetworkMode(hostConfig.NetworkMode);
     if (mode.kind === "networks" && mode.first === "bridge") this.#checkLinkTargets(hostConfig);
     if (mode.kind !== "networks") return this.#planWithoutNetworks(mode, requested);
-    const wanted = this.#inOrder(mode.first, requested);
-    return Object.fromEntries(wanted.map(([reference, settings]) => this.planEndpoint(reference, settings)));
+    const asked = Object.keys(requested).length > 0 ? requested : { [mode.first]: {} };
+    const wanted = this.#inOrder(mode.first, asked);
+    for (const [reference, settings] of wanted)
+      checkEndpointConfig(reference, this.#findNetwork(reference, settings), settings);
+    return Object.fromEntries(wanted.map(([reference, settings]) => this.#toPlanned(reference, settings)));
   }
 
-  /** One endpoint of a plan, also for `connect`. A network that is not there keeps the name it was given. */
-  planEndpoint(reference: string, settings: EndpointSettings): [name: string, settings: EndpointSettings] {
+  /** What `plan` does, for one endpoint more. @throws InvalidParameterError */
+  planConnection(network: NetworkRecord, settings: EndpointSettings): EndpointSettings {
+    checkEndpointSettings(network.name, network, settings);
+    const [, planned] = this.#toPlanned(network.name, { ...settings, NetworkID: network.id });
+    return planned;
+  }
+
+  /** A network that is not there keeps the name it was given. */
+  #toPlanned(reference: string, settings: EndpointSettings): [name: string, settings: EndpointSettings] {
     const network = this.#findNetwork(reference, settings);
-    if (settings.MacAddress && !/^[0-9a-f]{2}([:-][0-9a-f]{2}){5}$/i.test(settings.MacAddress))
-      throw new InvalidParameterError(`invalid MAC address: ${settings.MacAddress}`);
     if (!network) return [reference, settings];
-    const { IPv4Address: ipv4, IPv6Address: ipv6 } = settings.IPAMConfig ?? {};
-    checkWantedAddresses(network, { ipv4, ipv6 }, { defaultBridge: isDefaultBridge(network) });
     const mac = settings.MacAddress?.replaceAll("-", ":").toLowerCase();
     return [network.name, { ...settings, ...(mac ? { MacAddress: mac } : {}), NetworkID: network.id }];
   }
@@ -202,12 +212,17 @@ export class ContainerNetworks implements ContainerNetworking {
           ? "container sharing network namespace with another container or host cannot be connected to any other network"
           : "container cannot be connected to multiple networks with one of the networks in private (none) mode",
       );
+    const settings = requested[mode.kind];
+    if (settings) checkEndpointConfig(mode.kind, undefined, settings);
     return {
-      [mode.kind]: { ...requested[mode.kind], NetworkID: this.#options.store.findByName(mode.kind)?.id },
+      [mode.kind]: { ...settings, NetworkID: this.#options.store.findByName(mode.kind)?.id },
     };
   }
 
-  /** The mode's own network first, whatever it was called in the request; the others by name. */
+  /**
+   * The mode's own network first, if it is among them, whatever it was called in the request; the others by name.
+   * It is not always: who asks for other networks alone gets those, and whoever was disconnected from it stays so.
+   */
   #inOrder(
     first: string,
     requested: Readonly<Record<string, EndpointSettings>>,
@@ -219,7 +234,8 @@ export class ContainerNetworks implements ContainerNetworking {
       (firstNetwork !== undefined && this.#findNetwork(reference, {})?.id === firstNetwork.id);
     const own = Object.entries(requested).find(([reference]) => isFirst(reference));
     const others = Object.entries(requested).filter(([reference]) => !isFirst(reference));
-    return [[first, own?.[1] ?? {}], ...others.sort(([a], [b]) => (a < b ? -1 : 1))];
+    others.sort(([a], [b]) => (a < b ? -1 : 1));
+    return own ? [[first, own[1]], ...others] : others;
   }
 
   /** The network of a settings object: by its id while that lives, else by name (it may have been made anew). */
@@ -236,13 +252,11 @@ export class ContainerNetworks implements ContainerNetworking {
 
   #wantedEndpoints(container: ContainerRecord, mode: Mode): WantedEndpoint[] {
     const { store } = this.#options;
-    const requested =
-      mode.kind === "networks"
-        ? this.#inOrder(mode.first, container.requestedNetworks)
-        : ([[mode.kind, container.requestedNetworks[mode.kind] ?? {}]] as const);
-    return requested.map(([reference, settings]) => {
+    const first = mode.kind === "networks" ? mode.first : mode.kind;
+    return this.#inOrder(first, container.requestedNetworks).map(([reference, settings]) => {
       const network = this.#findNetwork(reference, settings);
       if (!network) throw new NotFoundError(`network ${reference} not found`, { subject: reference });
+      checkCarriesEndpoints(network);
       return { network, driver: store.driver(network.driver), settings };
     });
   }
@@ -317,8 +331,9 @@ export class ContainerNetworks implements ContainerNetworking {
     const links = this.#defaultBridgeAddress(container.id) ? this.#linksOf(container) : [];
     const embedded = endpoints.some(({ network, driver }) => hasEmbeddedDns(network, driver));
     const settings = this.#resolverOf(container);
+    const entries = [...extra, ...links.map(toLinkHosts), ...own];
     return {
-      hosts: toHostsFile([...extra, ...links.map(toLinkHosts), ...own]),
+      hosts: isIPv6Off(container) ? toHostsFileWithoutIPv6(entries) : toHostsFile(entries),
       resolvConf: embedded ? toEmbeddedResolvConf(settings) : toPlainResolvConf(settings),
     };
   }

@@ -28,8 +28,8 @@ export function toNetwork(record: NetworkRecord): Network {
     Internal: record.internal,
     Attachable: record.attachable,
     Ingress: record.ingress,
-    ConfigFrom: { Network: "" },
-    ConfigOnly: false,
+    ConfigFrom: { Network: record.configFrom ?? "" },
+    ConfigOnly: record.configOnly ?? false,
     Options: { ...record.options },
     Labels: { ...record.labels },
   };

@@ -8,8 +8,8 @@ export const EMBEDDED_DNS = "127.0.0.11";
 /** What Docker falls back to where the host has only servers that a container cannot reach. */
 const FALLBACK_SERVERS = ["8.8.8.8", "8.8.4.4"];
 
-const LOCAL_HOSTS = `127.0.0.1	localhost
-::1	localhost ip6-localhost ip6-loopback
+const LOCAL_HOSTS_4 = "127.0.0.1\tlocalhost\n";
+const LOCAL_HOSTS = `${LOCAL_HOSTS_4}::1	localhost ip6-localhost ip6-loopback
 fe00::	ip6-localnet
 ff00::	ip6-mcastprefix
 ff02::1	ip6-allnodes
@@ -35,6 +35,19 @@ export function toExtraHosts(container: ContainerRecord, hostGateway: string | u
 export function toHostsFile(entries: readonly HostsEntry[], base: string = LOCAL_HOSTS): string {
   const head = base === "" || base.endsWith("\n") ? base : `${base}\n`;
   return head + entries.map(({ address, names }) => `${address}\t${names}\n`).join("");
+}
+
+/** The same for a container that has IPv6 switched off: no line that leads to it. */
+export function toHostsFileWithoutIPv6(entries: readonly HostsEntry[]): string {
+  return toHostsFile(
+    entries.filter(({ address }) => !address.includes(":")),
+    LOCAL_HOSTS_4,
+  );
+}
+
+/** Its sysctls take IPv6 away from loopback too. Docker looks at loopback, to the same end. */
+export function isIPv6Off({ hostConfig }: ContainerRecord): boolean {
+  return ["all", "lo"].some((scope) => hostConfig.Sysctls?.[`net.ipv6.conf.${scope}.disable_ipv6`] === "1");
 }
 
 /** The container's own names: `host.domain host`, or `host`; the host name may have the domain in it. */

@@ -17,8 +17,8 @@ export function matchesFilters(
   return (
     isOneOf(network.driver, filters.get("driver")) &&
     isOneOf("local", filters.get("scope")) &&
-    someOf(filters.get("id"), (part) => network.id.startsWith(part)) &&
-    someOf(filters.get("name"), (part) => network.name.includes(part)) &&
+    someOf(filters.get("id"), (pattern) => matches(network.id, pattern)) &&
+    someOf(filters.get("name"), (pattern) => matches(network.name, pattern)) &&
     someOf(filters.get("type"), (type) => isOfType(network, type)) &&
     someOf(filters.get("dangling"), (value) => isDangling(network, used) === parseFlag("dangling", value)) &&
     hasLabels(network.labels, filters.get("label"))
@@ -53,6 +53,17 @@ function someOf(wanted: ReadonlySet<string> | undefined, matches: (value: string
   return !wanted?.size || [...wanted].some(matches);
 }
 
+/** Equal, or matching as a regular expression, as Docker has it. */
+function matches(text: string, pattern: string): boolean {
+  if (text === pattern) return true;
+  try {
+    return new RegExp(pattern).test(text);
+  } catch {
+    // Not a pattern: then only the very text matches.
+    return false;
+  }
+}
+
 function hasLabels(
   labels: Readonly<Record<string, string>>,
   wanted: ReadonlySet<string> | undefined,
@@ -63,9 +74,16 @@ function hasLabels(
   });
 }
 
-function parseFlag(name: string, value: string): boolean {
+/** As strconv.ParseBool. */
+export function findFlag(value: string): boolean | undefined {
   if (["1", "true", "True", "TRUE", "t", "T"].includes(value)) return true;
   if (["0", "false", "False", "FALSE", "f", "F"].includes(value)) return false;
+  return undefined;
+}
+
+function parseFlag(name: string, value: string): boolean {
+  const flag = findFlag(value);
+  if (flag !== undefined) return flag;
   throw new InvalidParameterError(`invalid filter '${name}=[${value}]'`);
 }
 

@@ -3,6 +3,9 @@ import { contains, findAddress, parsePrefix } from "../../core/ipam.ts";
 import type { NameScope, UpstreamServer } from "../../core/name-server.ts";
 import { addressOf, type EndpointIndex, hasEmbeddedDns, type LiveEndpoint } from "./endpoints.ts";
 
+/** RFC 1035: 255 octets with the lengths of the first label and the root. Networks may be called anything. */
+const LONGEST_NAME = 253;
+
 export interface NameScopeOptions {
   /** The container's own endpoints, as they are now. */
   readonly endpoints: () => Iterable<LiveEndpoint>;
@@ -27,7 +30,9 @@ export function toNameScope({ endpoints, index, servers }: NameScopeOptions): Na
         const owner = index
           .of(own.network.id)
           .find((endpoint) => addressOf(endpoint, 4) === address || addressOf(endpoint, 6) === address);
-        if (owner) return `${owner.containerName}.${own.network.name}`;
+        if (!owner) continue;
+        const name = `${owner.containerName}.${own.network.name}`;
+        return name.length <= LONGEST_NAME ? name : undefined;
       }
       return undefined;
     },

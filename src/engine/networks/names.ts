@@ -9,16 +9,14 @@ export function isPredefined(name: string): boolean {
   return PREDEFINED.has(name);
 }
 
-/** @throws InvalidParameterError, ForbiddenError with Docker's wording */
+/**
+ * Any text is a name, as in Docker: names are data, nothing in the kernel is called by them.
+ * @throws InvalidParameterError, ForbiddenError with Docker's wording
+ */
 export function checkNewName(name: string): void {
   if (name.trim() === "") throw new InvalidParameterError("invalid name: name is empty");
   if (isPredefined(name))
     throw new ForbiddenError(`operation is not permitted on predefined ${name} network `, { subject: name });
-  if (!/^[\w][\w. -]*$/.test(name) || name.length > 255)
-    throw new InvalidParameterError(
-      `invalid network name: ${JSON.stringify(name)}: only [a-zA-Z0-9][a-zA-Z0-9_. -] are allowed`,
-      { subject: name },
-    );
 }
 
 /**

@@ -11,6 +11,7 @@ import {
   readAnswer,
   toQuery,
 } from "../../../test/support/network-stack.ts";
+import { NotFoundError } from "../../core/errors.ts";
 import { withNamespace } from "../../linux/namespaces.ts";
 
 const ground = new NetworkGround();
@@ -106,7 +107,8 @@ describe("creating and removing networks", () => {
 
   test("a driver that is not here is an error that names it", async () => {
     expect(network("m", { Driver: "macvlan" })).rejects.toThrow("network driver macvlan is not supported");
-    expect(network("x", { Driver: "nope" })).rejects.toThrow('plugin "nope" not found');
+    for (const unknown of [{ Driver: "nope" }, { IPAM: { Driver: "nope" } }])
+      expect(network("x", unknown)).rejects.toThrow(new NotFoundError('plugin "nope" not found'));
   });
 
   test("lists are filtered by name, driver, label and type", async () => {
@@ -115,12 +117,163 @@ describe("creating and removing networks", () => {
       stack.networks.list(new Map([[key, new Set([value])]])).map(({ Name }) => Name);
     expect(names("label", "tier=back")).toEqual(["labelled"]);
     expect(names("name", "label")).toEqual(["labelled"]);
+    expect(names("name", "^labelled$")).toEqual(["labelled"]);
+    expect(names("name", "^label$")).toEqual([]);
+    expect(names("name", "(")).toEqual([]);
+    expect(names("id", "^[0-9a-f]{64}$")).toHaveLength(4);
     expect(names("driver", "null")).toEqual(["none"]);
     expect(names("type", "custom")).toEqual(["labelled"]);
     expect(names("dangling", "true")).toEqual(["labelled"]);
     expect(await stack.networks.prune(new Map([["label", new Set(["tier=front"])]]))).toEqual([]);
     expect(await stack.networks.prune(new Map())).toEqual(["labelled"]);
   });
+});
+
+describe("the settings of an endpoint", () => {
+  const planned = (networkName: string, settings: object) => () =>
+    stack.container("c", { NetworkMode: networkName }, { [networkName]: settings });
+
+  test("are checked where the container is created, all of them at once", () => {
+    expect(planned("bridge", { Aliases: ["www"] })).toThrow(
+      "invalid config for network bridge: invalid endpoint settings:\nnetwork-scoped alias is supported only for containers in user defined networks",
+    );
+    expect(planned("absent", { IPAMConfig: { IPv4Address: "fd00::1", LinkLocalIPs: ["0.0.0.0"] } })).toThrow(
+      "invalid endpoint settings:\n* invalid IPv4 address: fd00::1\n* invalid link-local IP address: 0.0.0.0",
+    );
+    expect(planned("absent", { MacAddress: "02:00" })).toThrow("invalid MAC address 02:00");
+  });
+
+  test("and where it is connected", () => {
+    const { id } = stack.container("lonely", { NetworkMode: "absent" });
+    expect(stack.networks.connect("bridge", id, { Aliases: ["www"] })).rejects.toThrow(
+      "invalid endpoint settings:\nnetwork-scoped alias is supported only",
+    );
+  });
+
+  test("set sysctls of its interface, whatever the case of the placeholder", async () => {
+    const sysctls = (list: string) => ({ DriverOpts: { "com.docker.network.endpoint.sysctls": list } });
+    const list = "net.ipv4.conf.ifname.log_martians=1,net.ipv4.conf.IFNAME.forwarding=0";
+    await using sandbox = await start("tuned", "bridge", sysctls(list));
+    expect(await inside(sandbox, "cd /proc/sys/net/ipv4/conf/eth0; cat log_martians forwarding")).toBe(
+      "1\n0",
+    );
+    expect(planned("bridge", sysctls("net.ipv4.conf.eth0.forwarding=0"))).toThrow(
+      "unrecognised network interface sysctl 'net.ipv4.conf.eth0.forwarding=0'; represent 'net.X.Y.ethN.Z=V' as",
+    );
+    expect(planned("bridge", sysctls("net.core.conf.IFNAME.forwarding=0"))).toThrow("unrecognised network");
+  });
+
+  test("give it link-local addresses besides its own", async () => {
+    const LinkLocalIPs = ["169.254.8.9", "fe80::8:9"];
+    await using sandbox = await start("linked", "bridge", { IPAMConfig: { LinkLocalIPs } });
+    const shown = await inside(sandbox, "ip -o addr show dev eth0");
+    expect(shown).toContain("inet 169.254.8.9/16");
+    expect(shown).toContain("inet6 fe80::8:9/64");
+    expect(shown).toContain(`inet ${sandbox.endpoints.bridge?.IPAddress}/`);
+  });
+});
+
+test("a network may be called anything but nothing, and its name is data", async () => {
+  for (const name of ["-x", "ä/ö", '"; drop', "__proto__", "a\nb", "n".repeat(300)]) {
+    const id = await network(name);
+    {
+      await using web = await start("web", name);
+      await using peer = await start("peer", name);
+      expect(Object.keys(peer.endpoints)).toEqual([name]);
+      const address = web.endpoints[name]?.IPAddress ?? "";
+      expect((await ask(peer, "web"))?.addresses).toEqual([address]);
+      const reverse = `${address.split(".").reverse().join(".")}.in-addr.arpa`;
+      expect((await ask(peer, reverse, "PTR"))?.rcode).toBe(name.length > 253 ? 3 : 0);
+    }
+    expect(stack.networks.inspect(name).Id).toBe(id);
+    await stack.networks.remove(name);
+  }
+  expect(network(" ")).rejects.toThrow("invalid name: name is empty");
+});
+
+test("the families of a network are those of its options where the request says nothing", async () => {
+  const Options = { "com.docker.network.enable_ipv4": "false", "com.docker.network.enable_ipv6": "1" };
+  const families = async (more: object) => {
+    const { id } = await stack.networks.create({ Name: "families", ...more });
+    const { EnableIPv4, EnableIPv6, Options: kept } = stack.networks.inspect(id);
+    await stack.networks.remove(id);
+    return { EnableIPv4, EnableIPv6, kept };
+  };
+  expect(await families({ Options })).toEqual({ EnableIPv4: false, EnableIPv6: true, kept: Options });
+  expect(await families({ Options, EnableIPv4: true, EnableIPv6: false })).toEqual({
+    ...{ EnableIPv4: true, EnableIPv6: false, kept: {} },
+  });
+  expect(families({ Options: { "com.docker.network.enable_ipv6": "x" } })).rejects.toThrow(
+    'driver-opt "com.docker.network.enable_ipv6" is not a valid bool',
+  );
+});
+
+describe("configuration-only networks", () => {
+  const configuration = {
+    ConfigOnly: true,
+    Labels: { tier: "back" },
+    IPAM: { Config: [{ Subnet: "10.59.8.0/24", IPRange: "10.59.8.128/25" }] },
+  };
+
+  test("are what others are made of, and stay as long as those are there", async () => {
+    await stack.networks.create({ Name: "settings", ...configuration });
+    expect(stack.networks.inspect("settings")).toMatchObject({
+      ...{ Driver: "null", ConfigOnly: true, ConfigFrom: { Network: "" }, Labels: { tier: "back" } },
+      IPAM: { Config: [{ Subnet: "10.59.8.0/24", IPRange: "10.59.8.128/25" }] },
+    });
+    await stack.networks.create({ Name: "made", ConfigFrom: { Network: "settings" } });
+    expect(stack.networks.inspect("made")).toMatchObject({
+      ...{
+        Driver: "bridge",
+        ConfigOnly: false,
+        ConfigFrom: { Network: "settings" },
+        Labels: { tier: "back" },
+      },
+      IPAM: { Config: [{ Subnet: "10.59.8.0/24", IPRange: "10.59.8.128/25" }] },
+    });
+    {
+      await using web = await start("web", "made");
+      expect(web.endpoints.made?.IPAddress).toStartWith("10.59.8.1");
+    }
+    expect(stack.networks.remove("settings")).rejects.toThrow('configuration network "settings" is in use');
+    await stack.networks.remove("made");
+    expect(await stack.networks.prune(new Map())).toEqual([]);
+    await stack.networks.remove("settings");
+  });
+
+  test("take no containers", async () => {
+    await stack.networks.create({ Name: "settings", ...configuration });
+    const words = "cannot create endpoint on configuration-only network";
+    expect(start("web", "settings")).rejects.toThrow(words);
+    await using web = await start("web", "bridge");
+    expect(stack.networks.connect("settings", web.id, {})).rejects.toThrow(words);
+    await web[Symbol.asyncDispose]();
+    await stack.networks.remove("settings");
+  });
+
+  test("must be there, and be all the settings that there are", () => {
+    const from = { Name: "made", ConfigFrom: { Network: "absent" } };
+    expect(stack.networks.create(from)).rejects.toThrow(
+      new NotFoundError('configuration network "absent" does not exist'),
+    );
+    expect(stack.networks.create({ ...from, Labels: { a: "b" } })).rejects.toThrow(
+      "user specified configurations are not supported if the network depends on a configuration network",
+    );
+    expect(stack.networks.create({ ...from, Options: { a: "b" } })).rejects.toThrow(
+      "network driver options are not supported",
+    );
+    expect(stack.networks.create({ ...from, ConfigOnly: true })).rejects.toThrow(
+      "a configuration network cannot depend on another configuration network",
+    );
+    expect(stack.networks.create({ Name: "settings", ...configuration, Internal: true })).rejects.toThrow(
+      "configuration network can only contain network specific fields",
+    );
+  });
+});
+
+test("no network is found in a scope that is not here", () => {
+  expect(stack.networks.inspect("bridge", { scope: "local" }).Name).toBe("bridge");
+  expect(() => stack.networks.inspect("bridge", { scope: "swarm" })).toThrow("network bridge not found");
 });
 
 describe("addresses", () => {
@@ -135,7 +288,7 @@ describe("addresses", () => {
     }
     const outsideOfIt = { IPAMConfig: { IPv4Address: "10.57.0.9" } };
     expect(() => stack.container("c", {}, { static: outsideOfIt })).toThrow(
-      "no configured subnet contains IP address 10.57.0.9",
+      "invalid config for network static: invalid endpoint settings:\nno configured subnet or ip-range contain the IP address 10.57.0.9",
     );
     expect(() => stack.container("c", {}, { bridge: settings })).toThrow(
       "user specified IP address is supported on user defined networks only",
@@ -462,6 +615,109 @@ describe("connecting running containers", () => {
     await sandbox[Symbol.asyncDispose]();
     await stack.networks.disconnect("later", "sleeper", false);
     await stack.networks.remove("later");
+  });
+});
+
+describe("which networks a container starts with", () => {
+  const networksOf = async (id: string) => {
+    const record = stack.records.get(id);
+    if (!record) throw new Error("no such record");
+    await using sandbox = await stack.start(record);
+    return Object.keys(sandbox.endpoints);
+  };
+
+  test("with those that were asked for, its mode's own only if there were none", async () => {
+    await network("asked");
+    expect(await networksOf(stack.container("c", {}, { asked: {} }).id)).toEqual(["asked"]);
+    expect(await networksOf(stack.container("c").id)).toEqual(["bridge"]);
+    expect(await networksOf(stack.container("c", { NetworkMode: "asked" }, { bridge: {} }).id)).toEqual([
+      "bridge",
+    ]);
+    await stack.networks.remove("asked");
+  });
+
+  test("not with one that it was disconnected from, be it its mode's", async () => {
+    await network("other");
+    const { id } = stack.container("left", {}, { bridge: {}, other: {} });
+    await stack.networks.disconnect("bridge", id, false);
+    expect(await networksOf(id)).toEqual(["other"]);
+    await stack.networks.disconnect("other", id, false);
+    expect(await networksOf(id)).toEqual([]);
+    await stack.networks.remove("other");
+  });
+
+  test("not with one that is gone, once it was disconnected from it", async () => {
+    await network("gone");
+    await network("there");
+    const { id } = stack.container("stranded", { NetworkMode: "gone" }, { gone: {}, there: {} });
+    await stack.networks.remove("gone");
+    expect(networksOf(id)).rejects.toThrow("network gone not found");
+    await stack.networks.disconnect("gone", id, false);
+    expect(await networksOf(id)).toEqual(["there"]);
+    expect(stack.networks.disconnect("gone", id, false)).rejects.toThrow(
+      `container ${id} is not connected to the network gone`,
+    );
+    await stack.networks.remove("there");
+  });
+
+  test("a container of none that changed over to another network is on that", async () => {
+    await network("over");
+    const { id } = stack.container("lonely", { NetworkMode: "none" });
+    expect(stack.networks.connect("over", id, {})).rejects.toThrow(
+      "cannot be connected to multiple networks with one of the networks in private (none) mode",
+    );
+    await stack.networks.disconnect("none", id, false);
+    await stack.networks.connect("over", id, {});
+    expect(await networksOf(id)).toEqual(["over"]);
+    await stack.networks.remove("over");
+  });
+
+  test("connecting and disconnecting wait for a start that is under way", async () => {
+    await network("busy");
+    const { id } = stack.container("starting");
+    const held = await stack.locks.acquire(id);
+    const connected = stack.networks.connect("busy", id, {});
+    const disconnected = connected.then(() => stack.networks.disconnect("bridge", id, false));
+    const record = stack.records.get(id);
+    if (!record) throw new Error("no such record");
+    await using sandbox = await stack.start(record);
+    held[Symbol.dispose]();
+    await disconnected;
+    expect(Object.keys(sandbox.endpoints)).toEqual(["busy"]);
+    expect(Object.keys(stack.records.get(id)?.networks ?? {})).toEqual(["busy"]);
+    await sandbox[Symbol.asyncDispose]();
+    await stack.networks.remove("busy");
+  });
+});
+
+describe("what cannot be connected or disconnected", () => {
+  test("the host's network, except where the container has it from its beginning", async () => {
+    await network("some");
+    const plain = stack.container("plain");
+    expect(stack.networks.connect("host", plain.id, {})).rejects.toThrow(
+      "cannot connect container to host network - container must be created in host network mode",
+    );
+    const host = stack.container("hosted", { NetworkMode: "host" });
+    expect(stack.networks.connect("some", host.id, {})).rejects.toThrow(
+      "container sharing network namespace with another container or host cannot be connected",
+    );
+    await using sandbox = await stack.start(host);
+    expect(stack.networks.disconnect("host", host.id, false)).rejects.toThrow(
+      "cannot disconnect container from host network - container was created in host network mode",
+    );
+    await sandbox[Symbol.asyncDispose]();
+    await stack.networks.remove("some");
+  });
+
+  test("a container that is being removed; to have the network already is fine while it does not run", async () => {
+    const { id } = stack.container("twice");
+    await stack.networks.connect("bridge", id, {});
+    const record = stack.records.get(id);
+    if (!record) throw new Error("no such record");
+    stack.records.set(id, { ...record, state: { ...record.state, status: "removing" } });
+    const words = `Container ${id} is marked for removal and cannot be connected or disconnected to the network`;
+    expect(stack.networks.connect("bridge", id, {})).rejects.toThrow(words);
+    expect(stack.networks.disconnect("bridge", id, false)).rejects.toThrow(words);
   });
 });
 

@@ -3,11 +3,10 @@
  * A record is written before its bridge is made, and deleted after the bridge is gone: boot makes what is missing.
  */
 import type { EndpointSettings, Network, NetworkCreateRequest, NetworkInspect } from "../../api/types.ts";
-import { KeyedLock } from "../../base/keyed-lock.ts";
 import { log } from "../../base/log.ts";
 import type { EngineConfig } from "../../core/config.ts";
 import type { ContainerRecord } from "../../core/container.ts";
-import { ForbiddenError, InvalidParameterError, NotFoundError } from "../../core/errors.ts";
+import { ForbiddenError, InvalidParameterError, NotFoundError, SystemError } from "../../core/errors.ts";
 import type { EventSink } from "../../core/events.ts";
 import { type NetworkId, randomId } from "../../core/ids.ts";
 import { formatAddress, formatPrefix, networkOf, parsePrefix } from "../../core/ipam.ts";
@@ -20,13 +19,27 @@ import type {
   PortPublisher,
 } from "../../core/network-driver.ts";
 import type { StateStore } from "../../core/state.ts";
+import {
+  checkCarriesEndpoints,
+  checkConfiguration,
+  checkConfigurationUnused,
+  toConfiguredSubnets,
+  withConfiguration,
+} from "./config-networks.ts";
 import { ContainerNetworks, parseNetworkMode } from "./container-networking.ts";
 import { toNetwork, toNetworkInspect } from "./describe.ts";
 import type { LiveEndpoint } from "./endpoints.ts";
-import { type Filters, matchesFilters, matchesPruneFilters } from "./filters.ts";
+import { type Filters, findFlag, matchesFilters, matchesPruneFilters } from "./filters.ts";
 import { checkNameFree, checkNewName, isPredefined } from "./names.ts";
 import { NetworkStore } from "./store.ts";
-import { type AddressPool, DEFAULT_POOLS, localIPv6Pool, planSubnets, unusedSubnets } from "./subnets.ts";
+import {
+  type AddressPool,
+  checkSubnets,
+  DEFAULT_POOLS,
+  localIPv6Pool,
+  planSubnets,
+  unusedSubnets,
+} from "./subnets.ts";
 
 export interface NetworksOptions {
   readonly config: Pick<EngineConfig, "network" | "paths">;
@@ -55,7 +68,6 @@ export class Networks {
   readonly containers: ContainerNetworks;
   readonly #store: NetworkStore;
   readonly #options: NetworksOptions;
-  readonly #locks = new KeyedLock();
 
   constructor(store: NetworkStore, options: NetworksOptions) {
     this.#store = store;
@@ -70,9 +82,11 @@ export class Networks {
       .map(toNetwork);
   }
 
-  /** @throws NotFoundError, InvalidParameterError */
-  inspect(reference: string): NetworkInspect {
+  /** @param scope all networks are local: with another one none is found @throws NotFoundError, InvalidParameterError */
+  inspect(reference: string, { scope = "" }: { scope?: string } = {}): NetworkInspect {
     const network = this.#store.get(reference);
+    if (scope !== "" && scope !== "local")
+      throw new NotFoundError(`network ${reference} not found`, { subject: reference });
     return toNetworkInspect(network, this.#endpoints(network));
   }
 
@@ -80,6 +94,8 @@ export class Networks {
   async create(request: NetworkCreateRequest): Promise<{ id: NetworkId; warning: string }> {
     checkNewName(request.Name);
     checkNameFree(this.#store.all(), request.Name);
+    checkConfiguration(request);
+    if (request.ConfigOnly) return this.#createConfiguration(request);
     const { record, driver } = this.#toRecord(request);
     driver.check(record);
     this.#store.put(record);
@@ -89,6 +105,26 @@ export class Networks {
       await this.#undoCreate(record, driver);
       throw error;
     }
+    this.#announce("create", record);
+    return { id: record.id, warning: "" };
+  }
+
+  /** Nothing of it is in the kernel: the driver is `null`, as Docker shows it too. */
+  #createConfiguration(request: NetworkCreateRequest): { id: NetworkId; warning: string } {
+    const { enableIPv4, enableIPv6, options } = familiesOf(request);
+    checkSubnets(request.IPAM);
+    const record: NetworkRecord = {
+      ...predefined(request.Name, "null"),
+      ...{ enableIPv4, enableIPv6, options, configOnly: true },
+      ipam: {
+        driver: request.IPAM?.Driver || "default",
+        options: request.IPAM?.Options ?? null,
+        subnets: [],
+        unusedSubnets: toConfiguredSubnets(request),
+      },
+      labels: request.Labels ?? {},
+    };
+    this.#store.put(record);
     this.#announce("create", record);
     return { id: record.id, warning: "" };
   }
@@ -119,6 +155,7 @@ export class Networks {
         `error while removing network: network ${network.name} has active endpoints (name:"${endpoint.containerName}" id:"${endpoint.id.slice(0, 12)}")`,
         { subject: network.id },
       );
+    checkConfigurationUnused(network, this.#store.all());
     await this.#destroy(network);
   }
 
@@ -127,7 +164,8 @@ export class Networks {
     const now = Date.now();
     const unused = this.#store
       .all()
-      .filter((network) => !isPredefined(network.name) && this.#endpoints(network).length === 0)
+      .filter(({ name, configOnly }) => !isPredefined(name) && !configOnly)
+      .filter((network) => this.#endpoints(network).length === 0)
       .filter((network) => matchesPruneFilters(network, filters, now));
     const removed: string[] = [];
     for (const network of unused) {
@@ -148,15 +186,16 @@ export class Networks {
     const network = this.#store.get(reference);
     const { containers } = this.containers;
     const { id } = containers.get(containerReference);
-    await this.#locks.run(id, async () => {
+    await containers.exclusively(id, async () => {
       const container = containers.get(id);
-      this.#checkConnectable(network, container);
-      const [, planned] = this.containers.planEndpoint(network.name, settings);
+      if (this.#checkConnectable(network, container) === "connected") return;
+      const planned = this.containers.planConnection(network, settings);
       const sandbox = this.containers.sandboxOf(id);
       if (!sandbox) {
         await containers.setEndpoint(id, network.name, { requested: planned, current: planned });
         return;
       }
+      checkCarriesEndpoints(network);
       await sandbox.connect(network, this.#store.driver(network.driver), planned);
       const current = sandbox.endpoints[network.name] ?? planned;
       await containers.setEndpoint(id, network.name, { requested: planned, current });
@@ -164,26 +203,40 @@ export class Networks {
     });
   }
 
-  /** @param force also when the container is not there any more @throws EngineError with Docker's wording */
+  /**
+   * @param force also when the container is not there any more, or runs although the network is gone
+   * @throws EngineError with Docker's wording
+   */
   async disconnect(reference: string, containerReference: string, force: boolean): Promise<void> {
-    const network = this.#store.get(reference);
+    const network = this.#findNetwork(reference);
+    if (!network) return await this.#forgetConnection(reference, containerReference, force);
     const container = this.#findContainer(network, containerReference, force);
     if (!container) return;
-    await this.#locks.run(container.id, async () => {
+    const { containers } = this.containers;
+    await containers.exclusively(container.id, async () => {
       const sandbox = this.containers.sandboxOf(container.id);
       const endpoint = sandbox?.endpointOn(network);
-      const planned = Object.hasOwn(this.#networksOf(container.id), network.name);
-      if (network.driver === "host" && sandbox)
-        throw new ForbiddenError(
-          "container cannot be disconnected from host network or connected to host network",
-        );
-      if (!endpoint && !planned)
-        throw new ForbiddenError(`container ${container.id} is not connected to network ${network.name}`, {
-          subject: container.id,
-        });
+      this.#checkDisconnectable(network, containers.get(container.id));
       if (sandbox && endpoint) sandbox.disconnect(endpoint);
-      await this.containers.containers.setEndpoint(container.id, network.name, undefined);
-      if (sandbox) await this.containers.containers.filesChanged(container.id, sandbox.files);
+      await containers.setEndpoint(container.id, network.name, undefined);
+      if (sandbox) await containers.filesChanged(container.id, sandbox.files);
+    });
+  }
+
+  /** A container that is to start on a network which is gone could not start again otherwise. */
+  async #forgetConnection(reference: string, containerReference: string, force: boolean): Promise<void> {
+    const { containers } = this.containers;
+    const { id } = containers.get(containerReference);
+    await containers.exclusively(id, async () => {
+      if (this.containers.sandboxOf(id) && !force)
+        throw new NotFoundError(`network ${reference} not found`, { subject: reference });
+      const container = containers.get(id);
+      checkNotRemoved(container);
+      if (!Object.hasOwn(container.requestedNetworks, reference))
+        throw new SystemError(`container ${id} is not connected to the network ${reference}`, {
+          subject: id,
+        });
+      await containers.setEndpoint(id, reference, undefined);
     });
   }
 
@@ -231,23 +284,19 @@ export class Networks {
     return { ...record, ipam: { ...record.ipam, subnets } };
   }
 
-  #toRecord(request: NetworkCreateRequest): { record: NetworkRecord; driver: NetworkDriver } {
-    if (request.ConfigOnly || request.ConfigFrom?.Network)
-      throw new InvalidParameterError("configuration-only networks are not supported by this engine");
+  #toRecord(asked: NetworkCreateRequest): { record: NetworkRecord; driver: NetworkDriver } {
+    const name = asked.Driver || "bridge";
+    const driver = this.#store.driver(name);
+    const request = withConfiguration(asked, this.#store.all());
     if (request.Ingress) throw new ForbiddenError("Ingress network is only supported in swarm mode");
     if (request.Scope && request.Scope !== "local")
       throw new InvalidParameterError(`network scope ${request.Scope} is not supported by driver`);
     const ipamDriver = request.IPAM?.Driver || "default";
     if (ipamDriver !== "default")
-      throw new InvalidParameterError(
-        `could not find IPAM driver: plugin ${JSON.stringify(ipamDriver)} not found`,
-      );
-    const name = request.Driver || "bridge";
-    const driver = this.#store.driver(name);
+      throw new NotFoundError(`plugin ${JSON.stringify(ipamDriver)} not found`, { subject: ipamDriver });
     if (!driver.addressed)
       throw new ForbiddenError(`only one instance of ${JSON.stringify(name)} network is allowed`);
-    const enableIPv4 = request.EnableIPv4 ?? true;
-    const enableIPv6 = request.EnableIPv6 ?? false;
+    const { enableIPv4, enableIPv6, options } = familiesOf(request);
     if (!enableIPv4 && !enableIPv6)
       throw new InvalidParameterError("IPv4 or IPv6 must be enabled", { subject: request.Name });
     const id = randomId<NetworkId>();
@@ -261,13 +310,14 @@ export class Networks {
       internal: request.Internal ?? false,
       attachable: request.Attachable ?? false,
       ingress: false,
+      ...(request.ConfigFrom?.Network && { configFrom: request.ConfigFrom.Network }),
       ipam: {
         driver: ipamDriver,
         options: request.IPAM?.Options ?? null,
         subnets: planSubnets(request.IPAM, this.#subnetOptions({ enableIPv4, enableIPv6 }, id)),
         unusedSubnets: unusedSubnets(request.IPAM, { enableIPv4, enableIPv6 }),
       },
-      options: request.Options ?? {},
+      options,
       labels: request.Labels ?? {},
     };
     return { record, driver };
@@ -289,28 +339,56 @@ export class Networks {
     };
   }
 
-  #checkConnectable(network: NetworkRecord, container: ContainerRecord): void {
+  /**
+   * Says `connected` for a container that does not run and has the network already: nothing is to be done then.
+   * @see moby daemon/container_operations.go updateNetworkSettings
+   */
+  #checkConnectable(network: NetworkRecord, container: ContainerRecord): "free" | "connected" {
+    checkNotRemoved(container);
     const mode = parseNetworkMode(container.hostConfig.NetworkMode);
-    if (network.driver === "host")
-      throw new ForbiddenError(
-        "container cannot be disconnected from host network or connected to host network",
+    if (mode.kind === "container") throw new InvalidParameterError(SHARED_NAMESPACE);
+    if (network.driver === "host" && mode.kind !== "host")
+      throw new InvalidParameterError(
+        "cannot connect container to host network - container must be created in host network mode",
       );
-    if (mode.kind === "container" || mode.kind === "host")
-      throw new ForbiddenError(
-        "container sharing network namespace with another container or host cannot be connected to any other network",
-      );
-    const connected = Object.keys(container.requestedNetworks).filter((name) => name !== network.name);
-    const alone = network.driver === "null" || connected.includes("none");
-    if (alone && connected.length > 0)
-      throw new ForbiddenError(
-        "container cannot be connected to multiple networks with one of the networks in private (none) mode",
-      );
-    const live = this.containers.sandboxOf(container.id)?.endpointOn(network);
-    if (live || Object.hasOwn(container.requestedNetworks, network.name))
+    const sandbox = this.containers.sandboxOf(container.id);
+    if (Object.hasOwn(container.requestedNetworks, network.name)) {
+      if (!sandbox) return "connected";
       throw new ForbiddenError(
         `endpoint with name ${container.name} already exists in network ${network.name}`,
         { subject: container.id },
       );
+    }
+    if (mode.kind === "host" && network.driver !== "host") throw new InvalidParameterError(SHARED_NAMESPACE);
+    const connected = Object.keys(container.requestedNetworks);
+    if (connected.length > 0 && (network.name === "none" || connected.includes("none")))
+      throw new InvalidParameterError(
+        "container cannot be connected to multiple networks with one of the networks in private (none) mode",
+      );
+    return "free";
+  }
+
+  #checkDisconnectable(network: NetworkRecord, container: ContainerRecord): void {
+    checkNotRemoved(container);
+    const sandbox = this.containers.sandboxOf(container.id);
+    const { kind } = parseNetworkMode(container.hostConfig.NetworkMode);
+    if (sandbox && network.driver === "host" && kind === "host")
+      throw new InvalidParameterError(
+        "cannot disconnect container from host network - container was created in host network mode",
+      );
+    if (!sandbox?.endpointOn(network) && !Object.hasOwn(container.requestedNetworks, network.name))
+      throw new SystemError(`container ${container.id} is not connected to network ${network.name}`, {
+        subject: container.id,
+      });
+  }
+
+  #findNetwork(reference: string): NetworkRecord | undefined {
+    try {
+      return this.#store.get(reference);
+    } catch (error) {
+      if (error instanceof NotFoundError) return undefined;
+      throw error;
+    }
   }
 
   #findContainer(network: NetworkRecord, reference: string, force: boolean): ContainerRecord | undefined {
@@ -325,10 +403,6 @@ export class Networks {
     }
   }
 
-  #networksOf(containerId: string): ContainerRecord["requestedNetworks"] {
-    return this.containers.containers.get(containerId).requestedNetworks;
-  }
-
   #endpoints(network: NetworkRecord): LiveEndpoint[] {
     return this.containers.index.of(network.id);
   }
@@ -337,13 +411,51 @@ export class Networks {
     await this.#store.driver(network.driver).remove(network);
     this.#store.delete(network.id);
     this.containers.addresses.forget(network.id);
-    this.#announce("destroy", network);
+    if (!network.configOnly) this.#announce("destroy", network);
   }
 
   #announce(action: "create" | "destroy", { id, name, driver }: NetworkRecord): void {
     const actor = { id, attributes: { name, type: driver } };
     this.#options.events.publish({ type: "network", action, actor });
   }
+}
+
+/**
+ * The families that a network has: those of the request, else of its driver options. An option that was overruled
+ * is not kept.
+ * @see moby daemon/network.go createNetwork
+ */
+function familiesOf({ EnableIPv4, EnableIPv6, Options }: NetworkCreateRequest) {
+  const options = { ...Options };
+  const decide = (option: string, asked: boolean | null | undefined, absent: boolean) => {
+    const value = options[option];
+    if (typeof asked === "boolean") delete options[option];
+    else if (value !== undefined) return parseFlagOption(option, value);
+    return asked ?? absent;
+  };
+  const enableIPv4 = decide("com.docker.network.enable_ipv4", EnableIPv4, true);
+  const enableIPv6 = decide("com.docker.network.enable_ipv6", EnableIPv6, false);
+  return { enableIPv4, enableIPv6, options };
+}
+
+function parseFlagOption(option: string, value: string): boolean {
+  const flag = findFlag(value);
+  if (flag === undefined)
+    throw new InvalidParameterError(`driver-opt ${JSON.stringify(option)} is not a valid bool`, {
+      subject: option,
+    });
+  return flag;
+}
+
+const SHARED_NAMESPACE =
+  "container sharing network namespace with another container or host cannot be connected to any other network";
+
+function checkNotRemoved({ id, state }: ContainerRecord): void {
+  if (state.status === "removing" || state.status === "dead")
+    throw new SystemError(
+      `Container ${id} is marked for removal and cannot be connected or disconnected to the network`,
+      { subject: id },
+    );
 }
 
 function predefined(name: string, driver: string): NetworkRecord {

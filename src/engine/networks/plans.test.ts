@@ -5,10 +5,12 @@ import { parsePrefix } from "../../core/ipam.ts";
 import { parseNetworkMode } from "./container-networking.ts";
 import {
   effectiveResolver,
+  isIPv6Off,
   parseResolvConf,
   toEmbeddedResolvConf,
   toExtraHosts,
   toHostsFile,
+  toHostsFileWithoutIPv6,
   toPlainResolvConf,
   toUpstreamServers,
 } from "./files.ts";
@@ -217,6 +219,17 @@ describe("links", () => {
       ...["MY_DB_NAME=/web/my-db", "MY_DB_ENV_VERSION=1=2"],
     ]);
   });
+});
+
+test("the hosts file of a container without IPv6 has no line of it", () => {
+  const Sysctls = { "net.ipv6.conf.all.disable_ipv6": "1" };
+  expect([container({ Sysctls }), container({})].map(isIPv6Off)).toEqual([true, false]);
+  const entries = [
+    { address: "fd00::2", names: "c" },
+    { address: "10.0.0.2", names: "c" },
+  ];
+  expect(toHostsFileWithoutIPv6(entries)).toBe("127.0.0.1\tlocalhost\n10.0.0.2\tc\n");
+  expect(toHostsFile(entries)).toContain("::1\tlocalhost ip6-localhost ip6-loopback\n");
 });
 
 test("modes are what Docker calls them", () => {

@@ -24,6 +24,7 @@ import type {
 } from "../../core/network-driver.ts";
 import type { ContainerSandbox } from "../../core/networking.ts";
 import type { Addresses } from "./addresses.ts";
+import { endpointSysctls, linkLocalAddresses } from "./endpoint-settings.ts";
 import {
   addressOf,
   chooseGateway,
@@ -55,7 +56,6 @@ export interface SandboxOptions {
 
 const FAMILIES = [4, 6] as const;
 const OPTION_INTERFACE = "com.docker.network.endpoint.ifname";
-const OPTION_SYSCTLS = "com.docker.network.endpoint.sysctls";
 
 export class Sandbox implements ContainerSandbox {
   readonly id: string;
@@ -274,8 +274,12 @@ export class Sandbox implements ContainerSandbox {
     const gateways = FAMILIES.flatMap((family) =>
       this.#gateways[family] === id ? (gatewayOf(endpoint, family) ?? []) : [],
     );
-    const sysctls = parseSysctls(endpoint);
-    driver.attach(network, { id, interfaceName, mac, addresses, gateways, sysctls }, this.#options.namespace);
+    const sysctls = endpointSysctls(endpoint.settings, interfaceName);
+    const request = {
+      ...{ id, interfaceName, mac, gateways, sysctls },
+      addresses: [...addresses, ...linkLocalAddresses(endpoint.settings)],
+    };
+    driver.attach(network, request, this.#options.namespace);
   }
 
   #chooseGateways(): void {
@@ -387,18 +391,4 @@ export class Sandbox implements ContainerSandbox {
       },
     });
   }
-}
-
-/** `net.ipv4.conf.IFNAME.log_martians=1,…` with the interface's real name. @throws InvalidParameterError */
-function parseSysctls({ settings, interfaceName }: LiveEndpoint): Record<string, string> {
-  const list = settings.DriverOpts?.[OPTION_SYSCTLS];
-  if (!list) return {};
-  return Object.fromEntries(
-    list.split(",").map((setting) => {
-      const [name = "", value] = setting.split("=");
-      if (!name.includes(".IFNAME.") || value === undefined)
-        throw new InvalidParameterError(`invalid endpoint sysctl ${JSON.stringify(setting)}`);
-      return [name.replace(".IFNAME.", `.${interfaceName}.`), value];
-    }),
-  );
 }

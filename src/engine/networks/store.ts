@@ -1,5 +1,5 @@
 /** The networks that exist: records in memory as they are on disk, and the drivers that carry them. */
-import { InvalidParameterError, NotImplementedError } from "../../core/errors.ts";
+import { NotFoundError, NotImplementedError } from "../../core/errors.ts";
 import type { NetworkId } from "../../core/ids.ts";
 import { type IpPrefix, parsePrefix } from "../../core/ipam.ts";
 import type { NetworkDriver, NetworkRecord } from "../../core/network-driver.ts";
@@ -48,7 +48,7 @@ export class NetworkStore {
     this.#records.delete(id);
   }
 
-  /** @throws InvalidParameterError, NotImplementedError */
+  /** @throws NotFoundError, NotImplementedError */
   driver(name: string): NetworkDriver {
     const driver = this.#drivers.get(name);
     if (driver) return driver;
@@ -56,12 +56,7 @@ export class NetworkStore {
       throw new NotImplementedError(`network driver ${name} is not supported by this engine`, {
         subject: name,
       });
-    throw new InvalidParameterError(
-      `could not find network driver: plugin ${JSON.stringify(name)} not found`,
-      {
-        subject: name,
-      },
-    );
+    throw new NotFoundError(`plugin ${JSON.stringify(name)} not found`, { subject: name });
   }
 
   drivers(): NetworkDriver[] {

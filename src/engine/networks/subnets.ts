@@ -79,7 +79,8 @@ function isUsed(
   return parsePrefix(subnet).family === 4 ? enableIPv4 : enableIPv6;
 }
 
-function checkSubnets(requested: IPAM | undefined): NetworkSubnet[] {
+/** @returns the subnets that were asked for, complete @throws InvalidParameterError with Docker's wording */
+export function checkSubnets(requested: IPAM | undefined): NetworkSubnet[] {
   return (requested?.Config ?? [])
     .filter(({ Subnet, Gateway, IPRange }) => Subnet || Gateway || IPRange)
     .map((config) => {

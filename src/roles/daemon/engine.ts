@@ -158,7 +158,7 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
     defaults: config.containers,
     host: { cpus: host.cpus, cgroupVersion: host.cgroups.version, swapLimit: host.cgroups.swap },
   };
-  networks.containers.containers = networkedContainers(store, paths);
+  networks.containers.containers = networkedContainers(store, paths, containers.locks);
   images.usedBy((imageId) => usersOf(store, imageId));
 
   const system: SystemDeps = {

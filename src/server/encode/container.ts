@@ -72,7 +72,7 @@ export function toInspect(details: ContainerDetails): object {
     SizeRw: sizes?.rw,
     SizeRootFs: sizes?.rootFs,
     Mounts: record.mounts.map(toMountPoint),
-    Config: toConfig(record.config),
+    Config: toConfig({ ...record.config, MacAddress: macAskedFor(record) }),
     NetworkSettings: toNetworkSettings(details),
   };
   return inspect;
@@ -164,6 +164,11 @@ function toEndpoint(endpoint: EndpointSettings): Required<Record<keyof EndpointS
     GlobalIPv6PrefixLen: endpoint.GlobalIPv6PrefixLen ?? 0,
     DNSNames: endpoint.DNSNames ?? null,
   };
+}
+
+/** Clients before API 1.44 know no other place for it. */
+function macAskedFor({ config, hostConfig, requestedNetworks }: ContainerRecord): string | undefined {
+  return config.MacAddress || requestedNetworks[hostConfig.NetworkMode ?? ""]?.MacAddress;
 }
 
 /** With the old fields that describe the endpoint on the default bridge. */

@@ -112,6 +112,7 @@ async function create(deps: ContainerDeps, call: Call): Promise<void> {
     config,
     hostConfig,
     endpoints: networkingConfig.EndpointsConfig ?? {},
+    endpointMacs: call.atLeast([1, 44]),
   });
   call.json({ Id: id, Warnings: warnings }, 201);
 }

@@ -1,5 +1,6 @@
 /** `/networks`. */
 import { networkConnectBody, networkCreateBody, networkDisconnectBody } from "../../api/bodies/network.ts";
+import { InvalidParameterError } from "../../core/errors.ts";
 import { NETWORK_FILTERS, NETWORK_PRUNE_FILTERS } from "../../engine/networks/filters.ts";
 import type { Networks } from "../../engine/networks/networks.ts";
 import type { Handlers } from "../call.ts";
@@ -7,7 +8,10 @@ import type { Handlers } from "../call.ts";
 export function networkHandlers(networks: Networks): Handlers {
   return {
     NetworkList: (call) => call.json(networks.list(call.query.filters(NETWORK_FILTERS))),
-    NetworkInspect: (call) => call.json(networks.inspect(call.param("id"))),
+    NetworkInspect: (call) => {
+      checkVerbose(call.query.get("verbose") ?? "");
+      call.json(networks.inspect(call.param("id"), { scope: call.query.get("scope") }));
+    },
     NetworkCreate: async (call) => {
       const body = await call.decode(networkCreateBody);
       const { id, warning } = await networks.create({ ...body, Name: body.Name ?? "" });
@@ -32,4 +36,13 @@ export function networkHandlers(networks: Networks): Handlers {
       call.json({ NetworksDeleted: removed.length > 0 ? removed : null });
     },
   };
+}
+
+/** It tells of swarm's services, which there are none of; but it has to be what strconv.ParseBool takes. */
+function checkVerbose(value: string): void {
+  if (value !== "" && !/^(?:[01tTfF]|true|True|TRUE|false|False|FALSE)$/.test(value))
+    throw new InvalidParameterError(
+      `invalid value for verbose: ${value}: strconv.ParseBool: parsing ${JSON.stringify(value)}: invalid syntax`,
+      { subject: "verbose" },
+    );
 }
