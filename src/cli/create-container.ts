@@ -6,7 +6,7 @@ import { type Cli, messageOf, StatusError } from "./command.ts";
 import { pullWithProgress } from "./commands/image/pull.ts";
 import { type ContainerRequest, type CreateBody, toCreateBody } from "./options/container-config.ts";
 import type { ContainerFlagValues } from "./options/container-flags.ts";
-import { familiarString, parseReference, withDefaultTag } from "./reference.ts";
+import { familiarString, isImageId, parseReference, withDefaultTag } from "./reference.ts";
 
 /** The request that the flags make. @throws StatusError 125 for what is wrong with them */
 export function toCheckedBody(
@@ -41,7 +41,7 @@ export async function createFromBody(
   flags: ContainerFlagValues,
 ): Promise<string> {
   using idFile = openIdFile(flags.cidfile);
-  const reference = /^[a-f0-9]{64}$/.test(body.Image ?? "")
+  const reference = isImageId(body.Image ?? "")
     ? undefined
     : withDefaultTag(parseReference(body.Image ?? ""));
   const pull = async (): Promise<void> => {

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseCsvLine } from "../common-flags.ts";
-import { familiarString, fullString, parseReference, withDefaultTag } from "../reference.ts";
+import { familiarString, fullString, isImageId, parseReference, withDefaultTag } from "../reference.ts";
 import { readKeyValueFile } from "./key-values.ts";
 import { parseVolumes } from "./mounts.ts";
 import { parseExpose, parsePublish } from "./ports.ts";
@@ -79,6 +79,13 @@ describe("references", () => {
       path: "a/b",
       tag: "1",
     });
+  });
+
+  test("a digest alone is an image's id, not a repository", () => {
+    expect(isImageId("a".repeat(64))).toBe(true);
+    expect(isImageId(`sha256:${"a".repeat(64)}`)).toBe(true);
+    expect(isImageId(`sha256:${"a".repeat(12)}`)).toBe(false);
+    expect(isImageId("busybox")).toBe(false);
   });
 
   test("bad ones are refused in Docker's words", () => {
