@@ -10,7 +10,16 @@ import { EngineError } from "../client/errors.ts";
 import { type Cli, type Command, checkArgs, type Invocation, messageOf, StatusError } from "./command.ts";
 import { type CommandEntry, type CommandGroup, findCommand, groups, topLevel } from "./commands.ts";
 import { ConfigFile } from "./config-file.ts";
-import { bool, FlagError, type FlagTable, type FlagValues, list, parseFlags, string } from "./flags.ts";
+import {
+  bool,
+  FlagError,
+  type FlagTable,
+  type FlagValues,
+  list,
+  parseFlags,
+  string,
+  withDefaults,
+} from "./flags.ts";
 import { BrokenPipeError, isTerminal, Output } from "./output.ts";
 
 const SHORT = "A self-sufficient runtime for containers";
@@ -142,7 +151,7 @@ async function runCommand(
   args: readonly string[],
   cli: Cli,
 ): Promise<number> {
-  const { command } = await entry.load();
+  const command = withEnvironment((await entry.load()).command, cli);
   const line = `${path}${command.use.slice(command.use.indexOf(" ") < 0 ? command.use.length : command.use.indexOf(" "))}`;
   const parsed = parseCommand(command, args, line, path);
   for (const note of parsed.notes) cli.stdout.line(note);
@@ -159,6 +168,10 @@ async function runCommand(
     cli,
   };
   return (await command.run(invocation)) ?? 0;
+}
+
+function withEnvironment(command: Command, { environment }: Cli): Command {
+  return { ...command, flags: withDefaults(command.flags, environment) };
 }
 
 function parseCommand(command: Command, args: readonly string[], line: string, path: string) {
@@ -193,7 +206,7 @@ async function showHelp(names: readonly string[], cli: Cli, flagTable: FlagTable
   }
   const found = group ? findCommand(group.commands, second ?? "") : findCommand(topLevel, first);
   if (!found || names.length > (group ? 2 : 1)) throw new Error(`unknown help topic: ${names.join(" ")}`);
-  const { command } = await found.entry.load();
+  const command = withEnvironment((await found.entry.load()).command, cli);
   const path = group ? `${cli.program} ${first} ${found.name}` : `${cli.program} ${found.name}`;
   await showCommandHelp(cli.stdout, command, path, cli.program);
   return 0;

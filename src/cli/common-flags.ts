@@ -24,6 +24,10 @@ export function filterFlag(usage: string, short?: string): Flag<Filters> {
 
 export const listFormatFlag = string({ usage: listFormatHelp });
 export const inspectFormatFlag = string({ usage: inspectFormatHelp, short: "f" });
+export const platformFlag: Flag<string> = {
+  ...string({ usage: "Set platform if server is multi-platform capable" }),
+  variable: "DOCKER_DEFAULT_PLATFORM",
+};
 export const detachKeysFlag = string({ usage: "Override the key sequence for detaching a container" });
 
 /** pflag's StringSlice: repeatable, and each occurrence a CSV line. */

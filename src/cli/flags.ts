@@ -20,6 +20,8 @@ export interface Flag<T> {
   readonly hidden?: boolean;
   /** The value of a flag that is given without one. */
   readonly bare?: string;
+  /** An environment variable whose value is the default. */
+  readonly variable?: string;
   /** Another flag that this is only a second name of. */
   readonly aliasOf?: string;
   /** A note for a deprecated flag, printed when it is used. */
@@ -146,6 +148,20 @@ export function customList<T>(
   },
 ): Flag<readonly T[]> {
   return { ...base, initial: () => [], take: (value, text) => [...value, base.parse(text)] };
+}
+
+/** The flags with the defaults that the environment gives them. */
+export function withDefaults(
+  table: FlagTable,
+  environment: Readonly<Record<string, string | undefined>>,
+): FlagTable {
+  const entries = Object.entries(table).map(([name, flag]) => {
+    const text = flag.variable === undefined ? undefined : environment[flag.variable];
+    if (!text) return [name, flag] as const;
+    const initial = (): unknown => flag.take(flag.initial(), text);
+    return [name, { ...flag, initial, defaultText: goQuote(text) }] as const;
+  });
+  return Object.fromEntries(entries);
 }
 
 export interface ParseOptions {

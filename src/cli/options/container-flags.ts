@@ -1,5 +1,5 @@
 /** The flags that `run` and `create` share: what a container is made of. */
-import { detachKeysFlag } from "../common-flags.ts";
+import { detachKeysFlag, platformFlag } from "../common-flags.ts";
 import {
   bool,
   custom,
@@ -171,7 +171,7 @@ export const containerFlags = {
   "oom-score-adj": integer({ usage: "Tune host's OOM preferences (-1000 to 1000)" }),
   pid: string({ usage: "PID namespace to use" }),
   "pids-limit": integer({ usage: "Tune container pids limit (set -1 for unlimited)" }),
-  platform: string({ usage: "Set platform if server is multi-platform capable" }),
+  platform: platformFlag,
   privileged: bool({ usage: "Give extended privileges to this container" }),
   publish: list({ short: "p", usage: "Publish a container's port(s) to the host" }),
   "publish-all": bool({ short: "P", usage: "Publish all exposed ports to random ports" }),

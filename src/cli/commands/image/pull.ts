@@ -1,7 +1,8 @@
 import { pullImage } from "../../../client/images.ts";
 import { type Cli, defineCommand, exactly } from "../../command.ts";
+import { platformFlag } from "../../common-flags.ts";
 import { credentialsFor } from "../../credentials.ts";
-import { bool, string } from "../../flags.ts";
+import { bool } from "../../flags.ts";
 import { showProgress } from "../../progress.ts";
 import {
   familiarName,
@@ -19,7 +20,7 @@ export const command = defineCommand({
   flags: {
     "all-tags": bool({ short: "a", usage: "Download all tagged images in the repository" }),
     "disable-content-trust": bool({ usage: "Skip image verification", initial: true }),
-    platform: string({ usage: "Set platform if server is multi-platform capable" }),
+    platform: platformFlag,
     quiet: bool({ short: "q", usage: "Suppress verbose output" }),
   },
   async run({ flags, args: [name = ""], cli }) {
