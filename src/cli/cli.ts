@@ -25,6 +25,9 @@ import { BrokenPipeError, isTerminal, Output } from "./output.ts";
 const SHORT = "A self-sufficient runtime for containers";
 const DEFAULT_ADDRESS = "unix:///run/gantry/gantry.sock";
 
+/** As a shell reports a process that SIGPIPE has ended. */
+const BROKEN_PIPE_STATUS = 128 + 13;
+
 export interface CliOptions {
   readonly args: readonly string[];
   /** The name by which the program was called. */
@@ -66,10 +69,7 @@ export async function runCli(options: CliOptions): Promise<number> {
   try {
     return await dispatch(options, stdout, stderr);
   } catch (error) {
-    if (error instanceof BrokenPipeError) {
-      stderr.line("write /dev/stdout: broken pipe");
-      return 1;
-    }
+    if (error instanceof BrokenPipeError) return BROKEN_PIPE_STATUS;
     const message = messageOf(error);
     if (message !== "") stderr.line(message);
     return error instanceof StatusError ? error.status : 1;

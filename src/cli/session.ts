@@ -216,6 +216,8 @@ const forwarded: readonly NodeJS.Signals[] = [
 
 /** Sends the signals that this process gets to the container. */
 export function forwardSignals(cli: Cli, id: string): void {
+  cli.stdout.reportBrokenPipe();
+  cli.stderr.reportBrokenPipe();
   for (const signal of forwarded) {
     const name = signal.slice("SIG".length);
     process.on(signal, () => {
