@@ -25,6 +25,7 @@ interface ConfigDocument {
   volumesFormat?: string;
   detachKeys?: string;
   currentContext?: string;
+  pruneFilters?: string[];
   proxies?: Record<string, Record<string, string>>;
 }
 
