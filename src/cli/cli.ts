@@ -285,7 +285,7 @@ class ClientCli implements Cli {
     this.stdout = stdout;
     this.stderr = stderr;
     this.debug = flags.debug;
-    this.config = new ConfigFile(flags.config);
+    this.config = new ConfigFile(flags.config, (warning) => stderr.line(warning));
     this.#flags = flags;
     this.#changed = changed;
     const levels = ["panic", "fatal", "error", "warn", "warning", "info", "debug", "trace"];

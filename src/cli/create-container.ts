@@ -4,6 +4,7 @@ import { createContainer } from "../client/containers.ts";
 import { isNotFound } from "../client/errors.ts";
 import { type Cli, messageOf, StatusError } from "./command.ts";
 import { pullWithProgress } from "./commands/image/pull.ts";
+import { credentialsFor } from "./credentials.ts";
 import { type ContainerRequest, type CreateBody, toCreateBody } from "./options/container-config.ts";
 import type { ContainerFlagValues } from "./options/container-flags.ts";
 import { familiarString, isImageId, parseReference, withDefaultTag } from "./reference.ts";
@@ -49,6 +50,7 @@ export async function createFromBody(
     await pullWithProgress(cli, reference, {
       platform: flags.platform,
       output: flags.quiet ? undefined : cli.stderr,
+      auth: await credentialsFor(cli, reference.domain),
     });
   };
   if (flags.pull === "always") await pull();

@@ -1,4 +1,4 @@
-import { pullImage } from "../../../client/images.ts";
+import { pullImage, type RegistryCredentials } from "../../../client/images.ts";
 import { type Cli, defineCommand, exactly } from "../../command.ts";
 import { platformFlag } from "../../common-flags.ts";
 import { credentialsFor } from "../../credentials.ts";
@@ -36,6 +36,8 @@ export const command = defineCommand({
     await pullWithProgress(cli, reference, {
       platform: flags.platform,
       output: flags.quiet ? undefined : cli.stdout,
+      // As Docker's pull does, without an account where a helper fails: the image may well be public.
+      auth: await credentialsFor(cli, reference.domain).catch(() => undefined),
     });
     cli.stdout.line(fullString(reference));
   },
@@ -45,15 +47,15 @@ export interface PullProgress {
   readonly platform: string;
   /** Where the progress goes; nowhere if undefined. */
   readonly output: Cli["stdout"] | undefined;
+  readonly auth: RegistryCredentials | undefined;
 }
 
-/** Pulls with the user's credentials for that registry. All tags if the reference names none. */
+/** All tags if the reference names none. */
 export async function pullWithProgress(
   cli: Cli,
   reference: ImageReference,
-  { platform, output }: PullProgress,
+  { platform, output, auth }: PullProgress,
 ): Promise<void> {
-  const auth = await credentialsFor(cli, reference.domain);
   const tag = reference.digest ?? reference.tag;
   const messages = await pullImage(cli.engine, {
     fromImage: familiarName(reference),
