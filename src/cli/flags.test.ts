@@ -85,7 +85,8 @@ describe("flags", () => {
 });
 
 test("the environment may give a flag its default, which the command line overrides", () => {
-  const flags = { platform: { ...string({ usage: "" }), variable: "WANTED" } };
+  const wanted = (initial: string) => string({ usage: "", initial });
+  const flags = { platform: { ...wanted(""), variable: "WANTED", withVariable: wanted } };
   const table = withDefaults(flags, { WANTED: "linux/arm64" });
   expect(table.platform?.defaultText).toBe('"linux/arm64"');
   expect(parseFlags(table, [], { interspersed: true }).values.platform).toBe("linux/arm64");

@@ -20,8 +20,9 @@ export interface Flag<T> {
   readonly hidden?: boolean;
   /** The value of a flag that is given without one. */
   readonly bare?: string;
-  /** An environment variable whose value is the default. */
+  /** An environment variable that decides the default, and the flag as a value of it makes it. */
   readonly variable?: string;
+  withVariable?(text: string): Flag<T>;
   /** Another flag that this is only a second name of. */
   readonly aliasOf?: string;
   /** A note for a deprecated flag, printed when it is used. */
@@ -157,9 +158,7 @@ export function withDefaults(
 ): FlagTable {
   const entries = Object.entries(table).map(([name, flag]) => {
     const text = flag.variable === undefined ? undefined : environment[flag.variable];
-    if (!text) return [name, flag] as const;
-    const initial = (): unknown => flag.take(flag.initial(), text);
-    return [name, { ...flag, initial, defaultText: goQuote(text) }] as const;
+    return [name, (text && flag.withVariable?.(text)) || flag] as const;
   });
   return Object.fromEntries(entries);
 }

@@ -1,5 +1,5 @@
 /** The flags that `run` and `create` share: what a container is made of. */
-import { detachKeysFlag, platformFlag } from "../common-flags.ts";
+import { detachKeysFlag, disableContentTrustFlag, platformFlag } from "../common-flags.ts";
 import {
   bool,
   custom,
@@ -102,7 +102,7 @@ export const containerFlags = {
     parse: parseOperationsRate,
     defaultText: "[]",
   }),
-  "disable-content-trust": bool({ usage: "Skip image verification", initial: true }),
+  "disable-content-trust": disableContentTrustFlag,
   dns: list({ usage: "Set custom DNS servers", check: checkAddress }),
   "dns-opt": list({ usage: "Set DNS options", hidden: true, aliasOf: "dns-option" }),
   "dns-option": list({ usage: "Set DNS options" }),

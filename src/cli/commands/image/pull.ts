@@ -1,6 +1,6 @@
 import { pullImage, type RegistryCredentials } from "../../../client/images.ts";
 import { type Cli, defineCommand, exactly } from "../../command.ts";
-import { platformFlag } from "../../common-flags.ts";
+import { disableContentTrustFlag, platformFlag } from "../../common-flags.ts";
 import { credentialsFor } from "../../credentials.ts";
 import { bool } from "../../flags.ts";
 import { showProgress } from "../../progress.ts";
@@ -19,14 +19,14 @@ export const command = defineCommand({
   args: exactly(1),
   flags: {
     "all-tags": bool({ short: "a", usage: "Download all tagged images in the repository" }),
-    "disable-content-trust": bool({ usage: "Skip image verification", initial: true }),
+    "disable-content-trust": disableContentTrustFlag,
     platform: platformFlag,
     quiet: bool({ short: "q", usage: "Suppress verbose output" }),
   },
   async run({ flags, args: [name = ""], cli }) {
-    if (!flags["disable-content-trust"])
-      throw new Error("content trust (--disable-content-trust=false) is not supported");
     let reference = parseReference(name);
+    if (!flags["disable-content-trust"] && reference.digest === undefined)
+      throw new Error("content trust (--disable-content-trust=false) is not supported");
     const nameOnly = reference.tag === undefined && reference.digest === undefined;
     if (flags["all-tags"] && !nameOnly) throw new Error("tag can't be used with --all-tags/-a");
     if (!flags["all-tags"] && nameOnly) {
