@@ -309,7 +309,8 @@ async function toResponseError(call: Call, head: ResponseHead, reply: Reply): Pr
   } catch (cause) {
     return new EngineError(`Error reading JSON: ${body.slice(0, 200)}`, { cause });
   }
-  return new EngineResponseError(head.status, `API returned a ${status} but provided no error-message`);
+  const named = `${head.status} (${head.statusText})`;
+  return new EngineResponseError(head.status, `API returned a ${named} but provided no error-message`);
 }
 
 /** The newest version of an engine that finds ours too new. */
