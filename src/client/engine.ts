@@ -141,14 +141,23 @@ export class Engine {
     call.signal?.throwIfAborted();
     const reused = call.bytes ? undefined : this.#takeIdle();
     try {
-      return await this.#exchangeOn(reused ?? (await ByteSocket.connect(this.address, this.#tls)), call);
+      return await this.#exchangeOn(reused ?? (await this.#connect(call)), call);
     } catch (error) {
       // The engine may close an idle connection just as it is used again: a read may simply be repeated.
       const repeatable = call.method === "GET" || call.method === "HEAD";
       if (!reused || !repeatable || call.signal?.aborted || !(error instanceof EngineProtocolError))
         throw error;
-      return await this.#exchangeOn(await ByteSocket.connect(this.address, this.#tls), call);
+      return await this.#exchangeOn(await this.#connect(call), call);
     }
+  }
+
+  async #connect(call: Call): Promise<ByteSocket> {
+    const { method } = call;
+    const { address } = this;
+    const host = address.kind === "unix" ? encodeURIComponent(address.path) : hostHeader(address);
+    const verb = `${method[0]}${method.slice(1).toLowerCase()}`;
+    const url = `${this.#tls ? "https" : "http"}://${host}${this.#target(call)}`;
+    return await ByteSocket.connect(address, this.#tls, `${verb} "${url}"`);
   }
 
   async #exchangeOn(socket: ByteSocket, call: Call): Promise<{ socket: ByteSocket; head: ResponseHead }> {
@@ -333,6 +342,13 @@ function hostHeader({ hostname, port }: { hostname: string; port: number }): str
 /** Percent-encodes one segment of a path, or a reference with its slashes. */
 export function pathSegment(text: string): string {
   return encodeURIComponent(text).replaceAll("%2F", "/").replaceAll("%3A", ":").replaceAll("%40", "@");
+}
+
+/** The same for what names an object, which must not be empty. @throws EngineError in Docker's words */
+export function objectSegment(kind: "container" | "network" | "volume", name: string): string {
+  const trimmed = name.trim();
+  if (trimmed === "") throw new EngineError(`invalid ${kind} name or ID: value is empty`);
+  return pathSegment(trimmed);
 }
 
 function encodeQuery(query: Call["query"]): string {

@@ -36,8 +36,15 @@ export class ByteSocket {
     this.#socket = socket;
   }
 
-  /** @throws EngineConnectionError */
-  static async connect(address: EngineAddress, tls: TlsOptions | undefined): Promise<ByteSocket> {
+  /**
+   * @param purpose what the connection is for, as an error names it: `Get "http://…"`
+   * @throws EngineConnectionError
+   */
+  static async connect(
+    address: EngineAddress,
+    tls: TlsOptions | undefined,
+    purpose: string,
+  ): Promise<ByteSocket> {
     let self: ByteSocket | undefined;
     const established = Promise.withResolvers<ByteSocket>();
     const handlers: Bun.SocketHandler<undefined> = {
@@ -90,7 +97,7 @@ export class ByteSocket {
       );
       return await established.promise;
     } catch (error) {
-      throw toConnectionError(address, tls, error);
+      throw toConnectionError(address, tls, purpose, error);
     }
   }
 
@@ -216,13 +223,18 @@ function toBunTls(tls: TlsOptions, hostname: string): Bun.TLSOptions {
   };
 }
 
-function toConnectionError(address: EngineAddress, tls: TlsOptions | undefined, cause: unknown): Error {
+function toConnectionError(
+  address: EngineAddress,
+  tls: TlsOptions | undefined,
+  purpose: string,
+  cause: unknown,
+): Error {
   const code = (cause as { code?: unknown } | undefined)?.code;
   const message = cause instanceof Error ? cause.message : String(cause);
   if (code === "EACCES" || code === "EPERM") {
     const path = address.kind === "unix" ? address.path : address.text;
     return new EngineConnectionError(
-      `permission denied while trying to connect to the Docker daemon socket at ${address.text}: dial unix ${path}: connect: permission denied`,
+      `permission denied while trying to connect to the Docker daemon socket at ${address.text}: ${purpose}: dial unix ${path}: connect: permission denied`,
       { cause },
     );
   }
