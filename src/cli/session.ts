@@ -136,6 +136,7 @@ export function parseDetachKeys(text: string): readonly number[] {
   for (const key of text.split(",")) {
     const control = /^ctrl-([a-z@[\\\]^_])$/.exec(key)?.[1];
     if (control !== undefined) codes.push(control.charCodeAt(0) & 0x1f);
+    else if (key === "DEL") codes.push(127);
     else if (key.length === 1) codes.push(key.charCodeAt(0));
     else return DEFAULT_DETACH_KEYS;
   }

@@ -7,6 +7,7 @@ import { normalize } from "node:path";
 import type { ContainerConfig, EndpointSettings, HostConfig } from "../../api/types.ts";
 import { cut } from "../flags.ts";
 import { goQuote } from "../go-text.ts";
+import { compactJson } from "../inspect.ts";
 import { isImageId } from "../reference.ts";
 import { checkMac } from "./checks.ts";
 import type { ContainerFlagValues } from "./container-flags.ts";
@@ -52,7 +53,6 @@ export function toCreateBody(request: ContainerRequest): CreateBody {
 }
 
 function refuseUnsupported({ flags, image }: ContainerRequest): void {
-  if (flags.gpus !== "") throw new Error('"--gpus" is not supported: this engine has no GPU driver');
   const verified = image.includes("@") || isImageId(image);
   if (!flags["disable-content-trust"] && !verified)
     throw new Error('"--disable-content-trust=false" is not supported');
@@ -173,7 +173,7 @@ function toHostConfig({ flags, changed }: ContainerRequest): HostConfig {
     ...(changed("init") && { Init: flags.init }),
     ...toResources(flags),
     Devices: devices,
-    DeviceRequests: requests,
+    DeviceRequests: [...flags.gpus, ...requests],
   };
 }
 
@@ -318,7 +318,9 @@ function readProfile(path: string): string {
     throw new Error(`opening seccomp profile (${path}) failed: open ${path}: ${reason}`, { cause });
   }
   try {
-    return JSON.stringify(JSON.parse(text));
+    JSON.parse(text);
+    // Compacted as text: numbers of 64 bits would be rounded.
+    return compactJson(text);
   } catch (cause) {
     throw new Error(`compacting json for seccomp profile (${path}) failed: ${(cause as Error).message}`, {
       cause,

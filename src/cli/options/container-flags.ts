@@ -27,6 +27,7 @@ import {
   parseUlimit,
   type Ulimit,
 } from "./checks.ts";
+import { parseGpus } from "./gpus.ts";
 import { checkEnvironment, checkLabel } from "./key-values.ts";
 import { parseMount } from "./mounts.ts";
 import { type Attachment, parseAttachment } from "./networks.ts";
@@ -112,9 +113,10 @@ export const containerFlags = {
   env: list({ short: "e", usage: "Set environment variables", check: checkEnvironment }),
   "env-file": list({ usage: "Read in a file of environment variables" }),
   expose: list({ usage: "Expose a port or a range of ports" }),
-  gpus: string({
+  gpus: customList({
     usage: "GPU devices to add to the container ('all' to pass all GPUs)",
     type: "gpu-request",
+    parse: parseGpus,
   }),
   "group-add": list({ usage: "Add additional groups to join" }),
   "health-cmd": string({ usage: "Command to run to check health" }),
