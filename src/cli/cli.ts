@@ -244,8 +244,9 @@ async function showRootHelp(out: Output, flags: FlagTable, program: string): Pro
 }
 
 async function loadSummaries(commands: Readonly<Record<string, CommandEntry>>) {
+  const shown = Object.entries(commands).filter(([, { hidden }]) => !hidden);
   return await Promise.all(
-    Object.entries(commands).map(async ([name, { load }]) => ({ name, short: (await load()).command.short })),
+    shown.map(async ([name, { load }]) => ({ name, short: (await load()).command.short })),
   );
 }
 

@@ -109,7 +109,7 @@ export class Session {
 const CHUNK = 32 * 1024;
 
 /** Standard input to its end. */
-async function* readInput(): AsyncGenerator<Uint8Array, void, undefined> {
+export async function* readInput(): AsyncGenerator<Uint8Array, void, undefined> {
   for (;;) {
     const buffer = Buffer.allocUnsafe(CHUNK);
     const { promise, resolve, reject } = Promise.withResolvers<number>();

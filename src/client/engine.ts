@@ -114,6 +114,17 @@ export class Engine {
     });
   }
 
+  /** A connection without any HTTP of ours on it. */
+  async dial(): Promise<Omit<Hijacked, "multiplexed">> {
+    const socket = await ByteSocket.connect(this.address, this.#tls, "dial");
+    return {
+      output: readAll(socket),
+      write: (bytes) => socket.write(bytes),
+      halfClose: () => socket.halfClose(),
+      close: () => socket.close(),
+    };
+  }
+
   /** Closes idle connections. */
   close(): void {
     for (const socket of this.#idle) socket.close();
@@ -179,7 +190,7 @@ export class Engine {
   async #send(socket: ByteSocket, call: Call): Promise<void> {
     const body = call.json === undefined ? undefined : Buffer.from(`${JSON.stringify(call.json)}\n`);
     const headers: Record<string, string> = {
-      Host: this.address.kind === "unix" ? "api.moby.localhost" : hostHeader(this.address),
+      Host: hostHeader(this.address),
       ...this.#headers,
       ...call.headers,
     };
@@ -335,7 +346,10 @@ function parseVersion(text: string): ApiVersion {
   return [Number(match[1]), Number(match[2])];
 }
 
-function hostHeader({ hostname, port }: { hostname: string; port: number }): string {
+function hostHeader(address: EngineAddress): string {
+  if (address.kind === "unix") return "api.moby.localhost";
+  if (address.kind === "ssh") return "docker.example.com";
+  const { hostname, port } = address;
   return `${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`;
 }
 
