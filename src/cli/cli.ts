@@ -10,11 +10,26 @@ import { EngineError } from "../client/errors.ts";
 import { type Cli, type Command, checkArgs, type Invocation, messageOf, StatusError } from "./command.ts";
 import { type CommandEntry, type CommandGroup, findCommand, groups, topLevel } from "./commands.ts";
 import { ConfigFile } from "./config-file.ts";
-import { bool, FlagError, type FlagTable, type FlagValues, list, parseFlags, string } from "./flags.ts";
+import { chooseContext, DEFAULT_CONTEXT, readContext } from "./contexts.ts";
+import { parseCustomHeaders } from "./custom-headers.ts";
+import {
+  bool,
+  FlagError,
+  type FlagTable,
+  type FlagValues,
+  list,
+  parseFlags,
+  string,
+  withDefaults,
+} from "./flags.ts";
 import { BrokenPipeError, isTerminal, Output } from "./output.ts";
 
 const SHORT = "A self-sufficient runtime for containers";
 const DEFAULT_ADDRESS = "unix:///run/gantry/gantry.sock";
+const DEFAULT_TLS_ADDRESS = "tcp://localhost:2376";
+
+/** As a shell reports a process that SIGPIPE has ended. */
+const BROKEN_PIPE_STATUS = 128 + 13;
 
 export interface CliOptions {
   readonly args: readonly string[];
@@ -57,10 +72,7 @@ export async function runCli(options: CliOptions): Promise<number> {
   try {
     return await dispatch(options, stdout, stderr);
   } catch (error) {
-    if (error instanceof BrokenPipeError) {
-      stderr.line("write /dev/stdout: broken pipe");
-      return 1;
-    }
+    if (error instanceof BrokenPipeError) return BROKEN_PIPE_STATUS;
     const message = messageOf(error);
     if (message !== "") stderr.line(message);
     return error instanceof StatusError ? error.status : 1;
@@ -142,7 +154,7 @@ async function runCommand(
   args: readonly string[],
   cli: Cli,
 ): Promise<number> {
-  const { command } = await entry.load();
+  const command = withEnvironment((await entry.load()).command, cli);
   const line = `${path}${command.use.slice(command.use.indexOf(" ") < 0 ? command.use.length : command.use.indexOf(" "))}`;
   const parsed = parseCommand(command, args, line, path);
   for (const note of parsed.notes) cli.stdout.line(note);
@@ -159,6 +171,10 @@ async function runCommand(
     cli,
   };
   return (await command.run(invocation)) ?? 0;
+}
+
+function withEnvironment(command: Command, { environment }: Cli): Command {
+  return { ...command, flags: withDefaults(command.flags, environment) };
 }
 
 function parseCommand(command: Command, args: readonly string[], line: string, path: string) {
@@ -193,7 +209,7 @@ async function showHelp(names: readonly string[], cli: Cli, flagTable: FlagTable
   }
   const found = group ? findCommand(group.commands, second ?? "") : findCommand(topLevel, first);
   if (!found || names.length > (group ? 2 : 1)) throw new Error(`unknown help topic: ${names.join(" ")}`);
-  const { command } = await found.entry.load();
+  const command = withEnvironment((await found.entry.load()).command, cli);
   const path = group ? `${cli.program} ${first} ${found.name}` : `${cli.program} ${found.name}`;
   await showCommandHelp(cli.stdout, command, path, cli.program);
   return 0;
@@ -228,8 +244,9 @@ async function showRootHelp(out: Output, flags: FlagTable, program: string): Pro
 }
 
 async function loadSummaries(commands: Readonly<Record<string, CommandEntry>>) {
+  const shown = Object.entries(commands).filter(([, { hidden }]) => !hidden);
   return await Promise.all(
-    Object.entries(commands).map(async ([name, { load }]) => ({ name, short: (await load()).command.short })),
+    shown.map(async ([name, { load }]) => ({ name, short: (await load()).command.short })),
   );
 }
 
@@ -272,9 +289,12 @@ class ClientCli implements Cli {
     this.stdout = stdout;
     this.stderr = stderr;
     this.debug = flags.debug;
-    this.config = new ConfigFile(flags.config);
+    this.config = new ConfigFile(flags.config, (warning) => stderr.line(warning));
     this.#flags = flags;
     this.#changed = changed;
+    if (flags.context !== "" && flags.host.length > 0) {
+      throw new Error("conflicting options: cannot specify both --host and --context");
+    }
     const levels = ["panic", "fatal", "error", "warn", "warning", "info", "debug", "trace"];
     if (!levels.includes(flags["log-level"].toLowerCase())) {
       throw new Error(`Unable to parse logging level: ${flags["log-level"]}`);
@@ -287,39 +307,42 @@ class ClientCli implements Cli {
   }
 
   #connect(): Engine {
-    try {
-      return new Engine(this.#engineOptions());
-    } catch (error) {
-      if (!(error instanceof EngineError)) throw error;
-      throw new Error(`Failed to initialize: unable to resolve docker endpoint: ${error.message}`, {
-        cause: error,
-      });
-    }
+    const endpoint = initializing("unable to resolve docker endpoint: ", () => this.#endpoint());
+    const headers = initializing("", () => this.#headers());
+    const { DOCKER_API_VERSION } = this.environment;
+    return initializing(
+      "unable to resolve docker endpoint: ",
+      () =>
+        new Engine({ ...endpoint, headers, ...(DOCKER_API_VERSION && { apiVersion: DOCKER_API_VERSION }) }),
+    );
   }
 
-  #engineOptions(): EngineOptions {
+  /** Where the engine is: as a context says, or flags and environment. */
+  #endpoint(): Pick<EngineOptions, "address" | "tls"> {
     const { host, context } = this.#flags;
-    if (host.length > 1) throw new EngineError("Specify only one -H");
-    if (context !== "" && host.length > 0) {
-      throw new Error("conflicting options: either specify --host or --context, not both");
+    const { GANTRY_HOST, DOCKER_HOST, DOCKER_CONTEXT } = this.environment;
+    const chosen = chooseContext({
+      flag: context,
+      hasAddress: { flag: host.length > 0, environment: Boolean(GANTRY_HOST || DOCKER_HOST) },
+      variable: DOCKER_CONTEXT,
+      current: () => this.config.settings.currentContext,
+    });
+    if (chosen !== DEFAULT_CONTEXT) {
+      const { address, tls } = readContext(this.config.directory, chosen);
+      return { address: address || DEFAULT_ADDRESS, ...(tls && { tls }) };
     }
-    const { GANTRY_HOST, DOCKER_HOST, DOCKER_CONTEXT, DOCKER_API_VERSION } = this.environment;
-    const wanted = context || (host.length > 0 || GANTRY_HOST || DOCKER_HOST ? "" : (DOCKER_CONTEXT ?? ""));
-    if (wanted !== "" && wanted !== "default") {
-      throw new Error(
-        `contexts are not supported: cannot use ${JSON.stringify(wanted)}; give the engine's address with --host`,
-      );
-    }
+    if (host.length > 1) throw new Error("Specify only one -H");
     const tls = this.#tlsOptions();
-    return {
-      address: host[0] ?? (GANTRY_HOST || DOCKER_HOST || DEFAULT_ADDRESS),
-      ...(tls && { tls }),
-      ...(DOCKER_API_VERSION && { apiVersion: DOCKER_API_VERSION }),
-      headers: {
-        ...this.config.settings.HttpHeaders,
-        "User-Agent": `Gantry-Client/${VERSION} (linux)`,
-      },
-    };
+    const given = (host[0] ?? (GANTRY_HOST || DOCKER_HOST || "")).trim();
+    const address = given || (tls ? DEFAULT_TLS_ADDRESS : DEFAULT_ADDRESS);
+    return { address: address === "unix://" ? DEFAULT_ADDRESS : address, ...(tls && { tls }) };
+  }
+
+  #headers(): Record<string, string> {
+    const { DOCKER_CUSTOM_HEADERS } = this.environment;
+    const custom = DOCKER_CUSTOM_HEADERS ? parseCustomHeaders(DOCKER_CUSTOM_HEADERS) : {};
+    const configured = Object.keys(custom).length > 0 ? custom : this.config.settings.HttpHeaders;
+    return { ...configured, "User-Agent": `Gantry-Client/${VERSION} (linux)` };
   }
 
   #tlsOptions(): EngineOptions["tls"] {
@@ -332,7 +355,7 @@ class ClientCli implements Cli {
       const path = given || !DOCKER_CERT_PATH ? flags[name] : join(DOCKER_CERT_PATH, file);
       return readPem(path, given || required);
     };
-    const ca = read("tlscacert", "ca.pem", verify);
+    const ca = read("tlscacert", "ca.pem", true);
     const cert = read("tlscert", "cert.pem", false);
     const key = read("tlskey", "key.pem", false);
     return {
@@ -341,6 +364,15 @@ class ClientCli implements Cli {
       ...(cert !== undefined && { cert }),
       ...(key !== undefined && { key }),
     };
+  }
+}
+
+/** Tells a failure as one to set the client up. */
+function initializing<T>(what: string, act: () => T): T {
+  try {
+    return act();
+  } catch (cause) {
+    throw new Error(`Failed to initialize: ${what}${messageOf(cause)}`, { cause });
   }
 }
 

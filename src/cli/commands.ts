@@ -6,6 +6,8 @@ export interface CommandEntry {
   readonly aliases?: readonly string[];
   /** Shown among the common commands of the root's help, in that order. */
   readonly common?: number;
+  /** Left out of help. */
+  readonly hidden?: boolean;
 }
 
 export interface CommandGroup {
@@ -95,7 +97,11 @@ export const groups: Readonly<Record<string, CommandGroup>> = {
   },
   system: {
     short: "Manage Docker",
-    commands: { events, info },
+    commands: {
+      "dial-stdio": entry(() => import("./commands/system/dial-stdio.ts"), { hidden: true }),
+      events,
+      info,
+    },
   },
   volume: {
     short: "Manage volumes",

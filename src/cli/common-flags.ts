@@ -1,6 +1,6 @@
 /** Flags that several commands share. */
 import type { Filters } from "../client/filters.ts";
-import { cut, type Flag, string } from "./flags.ts";
+import { bool, cut, type Flag, string } from "./flags.ts";
 import { inspectFormatHelp, listFormatHelp } from "./formatter.ts";
 
 /** `--filter key=value`, repeatable. */
@@ -24,6 +24,21 @@ export function filterFlag(usage: string, short?: string): Flag<Filters> {
 
 export const listFormatFlag = string({ usage: listFormatHelp });
 export const inspectFormatFlag = string({ usage: inspectFormatHelp, short: "f" });
+const platform = (initial: string): Flag<string> =>
+  string({ usage: "Set platform if server is multi-platform capable", initial });
+export const platformFlag: Flag<string> = {
+  ...platform(""),
+  variable: "DOCKER_DEFAULT_PLATFORM",
+  withVariable: platform,
+};
+
+const untrusted = (initial: boolean): Flag<boolean> => bool({ usage: "Skip image verification", initial });
+/** Anything but a plain "no" in the variable asks for verification. */
+export const disableContentTrustFlag: Flag<boolean> = {
+  ...untrusted(true),
+  variable: "DOCKER_CONTENT_TRUST",
+  withVariable: (text) => untrusted(/^(?:0|f|F|FALSE|false|False)$/.test(text)),
+};
 export const detachKeysFlag = string({ usage: "Override the key sequence for detaching a container" });
 
 /** pflag's StringSlice: repeatable, and each occurrence a CSV line. */

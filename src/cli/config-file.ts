@@ -2,8 +2,17 @@
  * Docker's own `config.json`: credentials and preferences that users already have. Only read here and, for
  * `login`/`logout`, rewritten; unknown keys survive.
  */
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join, resolve } from "node:path";
 import type { RegistryCredentials } from "../client/images.ts";
 
 interface StoredAuth {
@@ -25,6 +34,7 @@ interface ConfigDocument {
   volumesFormat?: string;
   detachKeys?: string;
   currentContext?: string;
+  pruneFilters?: string[];
   proxies?: Record<string, Record<string, string>>;
 }
 
@@ -34,16 +44,22 @@ export const HUB_CREDENTIALS_KEY = "https://index.docker.io/v1/";
 const TOKEN_USERNAME = "<token>";
 
 export class ConfigFile {
+  readonly directory: string;
   readonly path: string;
+  readonly #warn: (warning: string) => void;
   #document: ConfigDocument | undefined;
+  #problem: Error | undefined;
 
-  constructor(directory: string) {
+  /** @param warn is told, once, that the file cannot be read */
+  constructor(directory: string, warn: (warning: string) => void) {
+    this.directory = directory;
     this.path = join(directory, "config.json");
+    this.#warn = warn;
   }
 
-  /** Keys of the file; empty if there is none. @throws Error if it is not JSON */
+  /** Keys of the file; empty if there is none or it cannot be read, which does not keep a command from running. */
   get settings(): Readonly<ConfigDocument> {
-    this.#document ??= this.#load();
+    this.#document ??= this.#loadOrWarn();
     return this.#document;
   }
 
@@ -94,25 +110,75 @@ export class ConfigFile {
   }
 
   #helperOf(registry: string): string | undefined {
-    return this.settings.credHelpers?.[hostOf(registry)] ?? (this.settings.credsStore || undefined);
+    const { credHelpers = {}, credsStore } = this.settings;
+    // A registry's own helper, and "" for the file itself, go before the one for all registries.
+    return (Object.hasOwn(credHelpers, registry) ? credHelpers[registry] : credsStore) || undefined;
   }
 
-  #load(): ConfigDocument {
-    if (!existsSync(this.path)) return {};
+  #loadOrWarn(): ConfigDocument {
     try {
-      return JSON.parse(readFileSync(this.path, "utf8")) as ConfigDocument;
-    } catch (cause) {
-      throw new Error(`Error loading config file: ${this.path}: ${String(cause)}`, { cause });
+      return load(this.path);
+    } catch (error) {
+      this.#problem = error as Error;
+      this.#warn(`WARNING: Error ${this.#problem.message}`);
+      return {};
     }
   }
 
   #save(document: ConfigDocument): void {
-    mkdirSync(dirname(this.path), { recursive: true, mode: 0o700 });
-    const temporary = `${this.path}.${process.pid}`;
+    // What cannot be read may still be mended by hand: it is not replaced.
+    if (this.#problem) throw this.#problem;
+    const path = followLink(this.path);
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    const temporary = `${path}.${process.pid}`;
     writeFileSync(temporary, JSON.stringify(document, null, "\t"), { mode: 0o600 });
-    renameSync(temporary, this.path);
+    copyPermissions(path, temporary);
+    renameSync(temporary, path);
     this.#document = document;
   }
+}
+
+/** @throws Error in Docker's words, for a file that is there and cannot be understood */
+function load(path: string): ConfigDocument {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (cause) {
+    if (codeOf(cause) === "ENOENT") return {};
+    throw new Error(`loading config file: ${(cause as Error).message}`, { cause });
+  }
+  if (text.trim() === "") return {};
+  try {
+    const document: unknown = JSON.parse(text);
+    if (typeof document !== "object" || Array.isArray(document)) throw new Error("not an object");
+    return document ?? {};
+  } catch (cause) {
+    throw new Error(`parsing config file (${path}): ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** Where a symbolic link points to, even if nothing is there yet; other paths as they are. */
+function followLink(path: string): string {
+  try {
+    return resolve(dirname(path), readlinkSync(path));
+  } catch {
+    return path;
+  }
+}
+
+/** A file that is replaced keeps its mode and, where that is allowed, its owner. */
+function copyPermissions(from: string, to: string): void {
+  try {
+    const { mode, uid, gid } = statSync(from);
+    chmodSync(to, mode & 0o7777);
+    chownSync(to, uid, gid);
+  } catch (error) {
+    if (codeOf(error) !== "ENOENT" && codeOf(error) !== "EPERM") throw error;
+  }
+}
+
+function codeOf(error: unknown): unknown {
+  return (error as { code?: unknown }).code;
 }
 
 /** The host of a registry's key, which may be a URL. */

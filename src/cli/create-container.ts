@@ -4,9 +4,11 @@ import { createContainer } from "../client/containers.ts";
 import { isNotFound } from "../client/errors.ts";
 import { type Cli, messageOf, StatusError } from "./command.ts";
 import { pullWithProgress } from "./commands/image/pull.ts";
+import { credentialsFor } from "./credentials.ts";
 import { type ContainerRequest, type CreateBody, toCreateBody } from "./options/container-config.ts";
 import type { ContainerFlagValues } from "./options/container-flags.ts";
-import { familiarString, parseReference, withDefaultTag } from "./reference.ts";
+import { lastOfEach } from "./options/key-values.ts";
+import { familiarString, isImageId, parseReference, withDefaultTag } from "./reference.ts";
 
 /** The request that the flags make. @throws StatusError 125 for what is wrong with them */
 export function toCheckedBody(
@@ -16,8 +18,10 @@ export function toCheckedBody(
 ): CreateBody {
   try {
     checkPullOption(request.flags.pull);
-    const body = toCreateBody({ ...request, lookup: (name) => cli.environment[name] });
-    return { ...body, Env: [...proxyVariables(cli, request.flags.env), ...(body.Env ?? [])] };
+    const { env } = request.flags;
+    // Files of variables come first; each name once behind them, and the command line's before the settings'.
+    const flags = { ...request.flags, env: lastOfEach([...env, ...proxyVariables(cli, env)]) };
+    return toCreateBody({ ...request, flags, lookup: (name) => cli.environment[name] });
   } catch (error) {
     throw new StatusError(withHelp(cli, error, verb), 125, { cause: error });
   }
@@ -41,7 +45,7 @@ export async function createFromBody(
   flags: ContainerFlagValues,
 ): Promise<string> {
   using idFile = openIdFile(flags.cidfile);
-  const reference = /^[a-f0-9]{64}$/.test(body.Image ?? "")
+  const reference = isImageId(body.Image ?? "")
     ? undefined
     : withDefaultTag(parseReference(body.Image ?? ""));
   const pull = async (): Promise<void> => {
@@ -49,6 +53,7 @@ export async function createFromBody(
     await pullWithProgress(cli, reference, {
       platform: flags.platform,
       output: flags.quiet ? undefined : cli.stderr,
+      auth: await credentialsFor(cli, reference.domain),
     });
   };
   if (flags.pull === "always") await pull();
@@ -84,7 +89,7 @@ function openIdFile(path: string): Disposable & { write(id: string): void } {
   if (existsSync(path)) {
     throw new Error(`container ID file found, make sure the other container isn't running or delete ${path}`);
   }
-  const descriptor = openSync(path, "wx", 0o666);
+  const descriptor = createIdFile(path);
   let written = false;
   return {
     write(id) {
@@ -96,6 +101,16 @@ function openIdFile(path: string): Disposable & { write(id: string): void } {
       if (!written) unlinkSync(path);
     },
   };
+}
+
+function createIdFile(path: string): number {
+  try {
+    return openSync(path, "wx", 0o666);
+  } catch (cause) {
+    const missing = (cause as { code?: unknown }).code === "ENOENT";
+    const reason = missing ? `open ${path}: no such file or directory` : messageOf(cause);
+    throw new Error(`failed to create the container ID file: ${reason}`, { cause });
+  }
 }
 
 const proxyNames: Readonly<Record<string, string>> = {

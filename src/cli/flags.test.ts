@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { bool, integer, list, map, parseFlags, string } from "./flags.ts";
+import { bool, integer, list, map, parseFlags, string, withDefaults } from "./flags.ts";
 
 const table = {
   all: bool({ short: "a", usage: "" }),
@@ -82,4 +82,14 @@ describe("flags", () => {
   ])("%s is refused in pflag's words", (line, message) => {
     expect(() => parse(line)).toThrow(message);
   });
+});
+
+test("the environment may give a flag its default, which the command line overrides", () => {
+  const wanted = (initial: string) => string({ usage: "", initial });
+  const flags = { platform: { ...wanted(""), variable: "WANTED", withVariable: wanted } };
+  const table = withDefaults(flags, { WANTED: "linux/arm64" });
+  expect(table.platform?.defaultText).toBe('"linux/arm64"');
+  expect(parseFlags(table, [], { interspersed: true }).values.platform).toBe("linux/arm64");
+  expect(parseFlags(table, ["--platform", "x"], { interspersed: true }).values.platform).toBe("x");
+  expect(withDefaults(flags, {}).platform?.defaultText).toBeUndefined();
 });

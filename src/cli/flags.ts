@@ -20,6 +20,9 @@ export interface Flag<T> {
   readonly hidden?: boolean;
   /** The value of a flag that is given without one. */
   readonly bare?: string;
+  /** An environment variable that decides the default, and the flag as a value of it makes it. */
+  readonly variable?: string;
+  withVariable?(text: string): Flag<T>;
   /** Another flag that this is only a second name of. */
   readonly aliasOf?: string;
   /** A note for a deprecated flag, printed when it is used. */
@@ -146,6 +149,18 @@ export function customList<T>(
   },
 ): Flag<readonly T[]> {
   return { ...base, initial: () => [], take: (value, text) => [...value, base.parse(text)] };
+}
+
+/** The flags with the defaults that the environment gives them. */
+export function withDefaults(
+  table: FlagTable,
+  environment: Readonly<Record<string, string | undefined>>,
+): FlagTable {
+  const entries = Object.entries(table).map(([name, flag]) => {
+    const text = flag.variable === undefined ? undefined : environment[flag.variable];
+    return [name, (text && flag.withVariable?.(text)) || flag] as const;
+  });
+  return Object.fromEntries(entries);
 }
 
 export interface ParseOptions {

@@ -117,7 +117,7 @@ export function indentJson(text: string): string {
   return out;
 }
 
-function compactJson(text: string): string {
+export function compactJson(text: string): string {
   let out = "";
   for (const token of tokens(text)) out += token;
   return out;

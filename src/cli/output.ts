@@ -10,6 +10,7 @@ export class BrokenPipeError extends Error {}
 export class Output {
   readonly #fd: number;
   #terminal: boolean | undefined;
+  #reportsBrokenPipe = false;
 
   constructor(fd: number) {
     this.#fd = fd;
@@ -28,13 +29,18 @@ export class Output {
     return { rows, columns };
   }
 
+  /** From now on a reader that is gone is an error like others: the process catches its signals. */
+  reportBrokenPipe(): void {
+    this.#reportsBrokenPipe = true;
+  }
+
   write(text: string | Uint8Array): void {
     let rest = typeof text === "string" ? Buffer.from(text) : text;
     while (rest.byteLength > 0) {
       try {
         rest = rest.subarray(writeSync(this.#fd, rest));
       } catch (error) {
-        if (!wantsRetry(error)) throw error;
+        if (!this.#wantsRetry(error)) throw error;
         Atomics.wait(pause, 0, 0, 1);
       }
     }
@@ -55,21 +61,22 @@ export class Output {
       try {
         rest = rest.subarray(await promise);
       } catch (error) {
-        if (!wantsRetry(error)) throw error;
+        if (!this.#wantsRetry(error)) throw error;
         await Bun.sleep(1);
       }
     }
   }
+
+  /** True for a descriptor that is non-blocking and full. */
+  #wantsRetry(cause: unknown): boolean {
+    const code = (cause as { code?: unknown }).code;
+    if (code !== "EPIPE") return code === "EAGAIN";
+    const message = `write /dev/${this.#fd === 1 ? "stdout" : "stderr"}: broken pipe`;
+    throw this.#reportsBrokenPipe ? new Error(message, { cause }) : new BrokenPipeError(message, { cause });
+  }
 }
 
 const pause = new Int32Array(new SharedArrayBuffer(4));
-
-/** True for a descriptor that is non-blocking and full. */
-function wantsRetry(error: unknown): boolean {
-  const code = (error as { code?: unknown }).code;
-  if (code === "EPIPE") throw new BrokenPipeError("broken pipe", { cause: error });
-  return code === "EAGAIN";
-}
 
 export function isTerminal(fd: number): boolean {
   const { isatty } = require("node:tty") as typeof import("node:tty");

@@ -44,6 +44,11 @@ export function parseReference(text: string): ImageReference {
   return { domain, path, ...(tag !== undefined && { tag }), ...(digest !== undefined && { digest }) };
 }
 
+/** True for what names an image by its id: a digest, or its 64 digits alone. Never looked for in a registry. */
+export function isImageId(text: string): boolean {
+  return /^(?:[a-f0-9]{64}|sha256:[a-f0-9]{64}|sha384:[a-f0-9]{96}|sha512:[a-f0-9]{128})$/.test(text);
+}
+
 /** Undefined for what is not a reference. */
 export function findReference(text: string): ImageReference | undefined {
   try {

@@ -109,7 +109,7 @@ export class Session {
 const CHUNK = 32 * 1024;
 
 /** Standard input to its end. */
-async function* readInput(): AsyncGenerator<Uint8Array, void, undefined> {
+export async function* readInput(): AsyncGenerator<Uint8Array, void, undefined> {
   for (;;) {
     const buffer = Buffer.allocUnsafe(CHUNK);
     const { promise, resolve, reject } = Promise.withResolvers<number>();
@@ -136,6 +136,7 @@ export function parseDetachKeys(text: string): readonly number[] {
   for (const key of text.split(",")) {
     const control = /^ctrl-([a-z@[\\\]^_])$/.exec(key)?.[1];
     if (control !== undefined) codes.push(control.charCodeAt(0) & 0x1f);
+    else if (key === "DEL") codes.push(127);
     else if (key.length === 1) codes.push(key.charCodeAt(0));
     else return DEFAULT_DETACH_KEYS;
   }
@@ -216,6 +217,8 @@ const forwarded: readonly NodeJS.Signals[] = [
 
 /** Sends the signals that this process gets to the container. */
 export function forwardSignals(cli: Cli, id: string): void {
+  cli.stdout.reportBrokenPipe();
+  cli.stderr.reportBrokenPipe();
   for (const signal of forwarded) {
     const name = signal.slice("SIG".length);
     process.on(signal, () => {

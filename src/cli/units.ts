@@ -63,13 +63,13 @@ const powers: Readonly<Record<string, number>> = { k: 1, m: 2, g: 3, t: 4, p: 5 
 
 /** `512m`, `1.5GiB`, `10kb` in bytes (powers of 1024). @throws Error with go-units' wording */
 export function parseBytes(text: string): number {
-  const match = /^(\d+(?:\.\d+)*) ?([kmgtpKMGTP])?([iI])?([bB])?$/.exec(text);
+  const match = /^(\d+(?:\.\d+)*(?:[eE][+-]?\d+)?) ?([kmgtpKMGTP])?([iI])?([bB])?$/.exec(text);
   const number = match?.[1];
   if (number === undefined || (match?.[3] !== undefined && match[4] === undefined)) {
     const bad = /^(.*[\d.])\s?(\D+)$/.exec(text);
     throw new Error(bad && /^\d/.test(text) ? `invalid suffix: '${bad[2]}'` : `invalid size: '${text}'`);
   }
-  if (!/^\d+(\.\d+)?$/.test(number)) {
+  if (!/^\d+(\.\d+)?([eE][+-]?\d+)?$/.test(number)) {
     throw new Error(`strconv.ParseFloat: parsing ${goQuote(number)}: invalid syntax`);
   }
   const power = powers[(match?.[2] ?? "").toLowerCase()] ?? 0;

@@ -1,7 +1,9 @@
 /** Engine addresses as `-H` takes them: `unix://`, `tcp://`, `http://`, `https://`. Pure. */
 import { EngineError } from "./errors.ts";
+import { parseSshAddress, type SshAddress } from "./ssh.ts";
 
 export type EngineAddress =
+  | SshAddress
   | { readonly kind: "unix"; readonly path: string; readonly text: string }
   | {
       readonly kind: "tcp";
@@ -34,6 +36,7 @@ export function parseAddress(input: string, tls = false): EngineAddress {
     case "https":
       return parseTcp(rest, text, tls);
     case "ssh":
+      return parseSshAddress(text);
     case "npipe":
     case "fd":
       throw new EngineError(

@@ -6,7 +6,7 @@ import type {
   ContainerSummary,
   ContainerWaitResponse,
 } from "../api/types.ts";
-import { type Engine, type Hijacked, pathSegment, type Reply } from "./engine.ts";
+import { type Engine, type Hijacked, objectSegment, type Reply } from "./engine.ts";
 import { EngineProtocolError } from "./errors.ts";
 import { encodeFilters, type Filters } from "./filters.ts";
 
@@ -54,14 +54,21 @@ export async function createContainer(
 }
 
 export async function inspectContainer(engine: Engine, id: string): Promise<ContainerInspectResponse> {
-  const reply = await engine.request({ method: "GET", path: `/containers/${pathSegment(id)}/json` });
+  const reply = await engine.request({
+    method: "GET",
+    path: `/containers/${objectSegment("container", id)}/json`,
+  });
   return await reply.json();
 }
 
 /** The answer as it came. */
 export async function inspectContainerText(engine: Engine, id: string, size = false): Promise<string> {
   const query = size ? { size: true } : {};
-  const reply = await engine.request({ method: "GET", path: `/containers/${pathSegment(id)}/json`, query });
+  const reply = await engine.request({
+    method: "GET",
+    path: `/containers/${objectSegment("container", id)}/json`,
+    query,
+  });
   return await reply.text();
 }
 
@@ -83,7 +90,7 @@ export async function actOnContainer(
 ): Promise<void> {
   const reply = await engine.request({
     method: "POST",
-    path: `/containers/${pathSegment(id)}/${verb}`,
+    path: `/containers/${objectSegment("container", id)}/${verb}`,
     query,
   });
   await reply.discard();
@@ -102,7 +109,11 @@ export async function removeContainer(
   { force, volumes, link }: RemoveContainerOptions = {},
 ): Promise<void> {
   const query = { ...(volumes && { v: true }), ...(link && { link }), ...(force && { force }) };
-  const reply = await engine.request({ method: "DELETE", path: `/containers/${pathSegment(id)}`, query });
+  const reply = await engine.request({
+    method: "DELETE",
+    path: `/containers/${objectSegment("container", id)}`,
+    query,
+  });
   await reply.discard();
 }
 
@@ -136,7 +147,7 @@ export async function waitForContainer(
 ): Promise<Waiting> {
   const reply = await engine.request({
     method: "POST",
-    path: `/containers/${pathSegment(id)}/wait`,
+    path: `/containers/${objectSegment("container", id)}/wait`,
     query: { condition: options.condition },
     ...(options.signal && { signal: options.signal }),
   });
@@ -162,7 +173,7 @@ export async function attachContainer(
 ): Promise<Hijacked> {
   return await engine.hijack({
     method: "POST",
-    path: `/containers/${pathSegment(id)}/attach`,
+    path: `/containers/${objectSegment("container", id)}/attach`,
     query: {
       stream: true,
       ...(stdin && { stdin }),
@@ -189,7 +200,7 @@ export async function containerLogs(engine: Engine, id: string, options: LogsOpt
   const { follow, timestamps, details, since, until, tail } = options;
   return await engine.request({
     method: "GET",
-    path: `/containers/${pathSegment(id)}/logs`,
+    path: `/containers/${objectSegment("container", id)}/logs`,
     query: {
       stdout: true,
       stderr: true,
@@ -214,13 +225,17 @@ export async function topContainer(
   psArgs: readonly string[],
 ): Promise<ProcessList> {
   const query = psArgs.length > 0 ? { ps_args: psArgs.join(" ") } : {};
-  const reply = await engine.request({ method: "GET", path: `/containers/${pathSegment(id)}/top`, query });
+  const reply = await engine.request({
+    method: "GET",
+    path: `/containers/${objectSegment("container", id)}/top`,
+    query,
+  });
   return await reply.json();
 }
 
 /** Creates an exec instance. @returns its id */
 export async function createExec(engine: Engine, container: string, config: object): Promise<string> {
-  const path = `/containers/${pathSegment(container)}/exec`;
+  const path = `/containers/${objectSegment("container", container)}/exec`;
   const { Id } = await (await engine.request({ method: "POST", path, json: config })).json<{ Id?: string }>();
   if (!Id) throw new EngineProtocolError("exec ID empty");
   return Id;

@@ -114,6 +114,17 @@ export class Engine {
     });
   }
 
+  /** A connection without any HTTP of ours on it. */
+  async dial(): Promise<Omit<Hijacked, "multiplexed">> {
+    const socket = await ByteSocket.connect(this.address, this.#tls, "dial");
+    return {
+      output: readAll(socket),
+      write: (bytes) => socket.write(bytes),
+      halfClose: () => socket.halfClose(),
+      close: () => socket.close(),
+    };
+  }
+
   /** Closes idle connections. */
   close(): void {
     for (const socket of this.#idle) socket.close();
@@ -141,14 +152,23 @@ export class Engine {
     call.signal?.throwIfAborted();
     const reused = call.bytes ? undefined : this.#takeIdle();
     try {
-      return await this.#exchangeOn(reused ?? (await ByteSocket.connect(this.address, this.#tls)), call);
+      return await this.#exchangeOn(reused ?? (await this.#connect(call)), call);
     } catch (error) {
       // The engine may close an idle connection just as it is used again: a read may simply be repeated.
       const repeatable = call.method === "GET" || call.method === "HEAD";
       if (!reused || !repeatable || call.signal?.aborted || !(error instanceof EngineProtocolError))
         throw error;
-      return await this.#exchangeOn(await ByteSocket.connect(this.address, this.#tls), call);
+      return await this.#exchangeOn(await this.#connect(call), call);
     }
+  }
+
+  async #connect(call: Call): Promise<ByteSocket> {
+    const { method } = call;
+    const { address } = this;
+    const host = address.kind === "unix" ? encodeURIComponent(address.path) : hostHeader(address);
+    const verb = `${method[0]}${method.slice(1).toLowerCase()}`;
+    const url = `${this.#tls ? "https" : "http"}://${host}${this.#target(call)}`;
+    return await ByteSocket.connect(address, this.#tls, `${verb} "${url}"`);
   }
 
   async #exchangeOn(socket: ByteSocket, call: Call): Promise<{ socket: ByteSocket; head: ResponseHead }> {
@@ -170,7 +190,7 @@ export class Engine {
   async #send(socket: ByteSocket, call: Call): Promise<void> {
     const body = call.json === undefined ? undefined : Buffer.from(`${JSON.stringify(call.json)}\n`);
     const headers: Record<string, string> = {
-      Host: this.address.kind === "unix" ? "api.moby.localhost" : hostHeader(this.address),
+      Host: hostHeader(this.address),
       ...this.#headers,
       ...call.headers,
     };
@@ -309,7 +329,8 @@ async function toResponseError(call: Call, head: ResponseHead, reply: Reply): Pr
   } catch (cause) {
     return new EngineError(`Error reading JSON: ${body.slice(0, 200)}`, { cause });
   }
-  return new EngineResponseError(head.status, `API returned a ${status} but provided no error-message`);
+  const named = `${head.status} (${head.statusText})`;
+  return new EngineResponseError(head.status, `API returned a ${named} but provided no error-message`);
 }
 
 /** The newest version of an engine that finds ours too new. */
@@ -325,13 +346,23 @@ function parseVersion(text: string): ApiVersion {
   return [Number(match[1]), Number(match[2])];
 }
 
-function hostHeader({ hostname, port }: { hostname: string; port: number }): string {
+function hostHeader(address: EngineAddress): string {
+  if (address.kind === "unix") return "api.moby.localhost";
+  if (address.kind === "ssh") return "docker.example.com";
+  const { hostname, port } = address;
   return `${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`;
 }
 
 /** Percent-encodes one segment of a path, or a reference with its slashes. */
 export function pathSegment(text: string): string {
   return encodeURIComponent(text).replaceAll("%2F", "/").replaceAll("%3A", ":").replaceAll("%40", "@");
+}
+
+/** The same for what names an object, which must not be empty. @throws EngineError in Docker's words */
+export function objectSegment(kind: "container" | "network" | "volume", name: string): string {
+  const trimmed = name.trim();
+  if (trimmed === "") throw new EngineError(`invalid ${kind} name or ID: value is empty`);
+  return pathSegment(trimmed);
 }
 
 function encodeQuery(query: Call["query"]): string {

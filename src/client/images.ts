@@ -91,12 +91,30 @@ export interface DeletedImage {
   readonly Untagged?: string;
 }
 
+/** As OCI writes it. */
+export interface Platform {
+  readonly architecture: string;
+  readonly os: string;
+  readonly variant?: string;
+}
+
+export interface RemoveImageOptions {
+  readonly force?: boolean;
+  readonly prune?: boolean;
+  /** Only these variants. */
+  readonly platforms?: readonly Platform[];
+}
+
 export async function removeImage(
   engine: Engine,
   name: string,
-  { force = false, prune = true }: { readonly force?: boolean; readonly prune?: boolean } = {},
+  { force = false, prune = true, platforms = [] }: RemoveImageOptions = {},
 ): Promise<DeletedImage[]> {
-  const query = { ...(force && { force }), ...(!prune && { noprune: true }) };
+  const query = {
+    ...(force && { force }),
+    ...(!prune && { noprune: true }),
+    ...(platforms.length > 0 && { platforms: platforms.map((platform) => JSON.stringify(platform)) }),
+  };
   return await (
     await engine.request({ method: "DELETE", path: `/images/${pathSegment(name)}`, query })
   ).json();

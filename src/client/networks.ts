@@ -1,7 +1,7 @@
 /** Calls about networks. */
 import { compareVersions } from "../api/route.ts";
 import type { EndpointSettings, Network, NetworkCreateRequest } from "../api/types.ts";
-import { type Engine, pathSegment } from "./engine.ts";
+import { type Engine, objectSegment } from "./engine.ts";
 import { encodeFilters, type Filters } from "./filters.ts";
 
 export async function listNetworks(engine: Engine, filters?: Filters): Promise<Network[]> {
@@ -17,7 +17,7 @@ export async function inspectNetworkText(
 ): Promise<string> {
   const query = { ...(verbose && { verbose }), ...(scope && { scope }) };
   return await (
-    await engine.request({ method: "GET", path: `/networks/${pathSegment(name)}`, query })
+    await engine.request({ method: "GET", path: `/networks/${objectSegment("network", name)}`, query })
   ).text();
 }
 
@@ -35,7 +35,9 @@ export async function createNetwork(
 }
 
 export async function removeNetwork(engine: Engine, name: string): Promise<void> {
-  await (await engine.request({ method: "DELETE", path: `/networks/${pathSegment(name)}` })).discard();
+  await (
+    await engine.request({ method: "DELETE", path: `/networks/${objectSegment("network", name)}` })
+  ).discard();
 }
 
 export async function connectNetwork(
@@ -43,7 +45,7 @@ export async function connectNetwork(
   network: string,
   request: { readonly Container: string; readonly EndpointConfig?: EndpointSettings },
 ): Promise<void> {
-  const path = `/networks/${pathSegment(network)}/connect`;
+  const path = `/networks/${objectSegment("network", network)}/connect`;
   await (await engine.request({ method: "POST", path, json: request })).discard();
 }
 
@@ -52,7 +54,7 @@ export async function disconnectNetwork(
   network: string,
   request: { readonly Container: string; readonly Force: boolean },
 ): Promise<void> {
-  const path = `/networks/${pathSegment(network)}/disconnect`;
+  const path = `/networks/${objectSegment("network", network)}/disconnect`;
   await (await engine.request({ method: "POST", path, json: request })).discard();
 }
 

@@ -4,6 +4,7 @@
  */
 import type { EngineAddress } from "./address.ts";
 import { EngineConnectionError, EngineProtocolError } from "./errors.ts";
+import { CommandStream, toSshCommand } from "./ssh.ts";
 
 /** PEM texts; all absent means encryption against the system's roots. */
 export interface TlsOptions {
@@ -17,7 +18,7 @@ export interface TlsOptions {
 /** Unread bytes beyond which the socket is paused. */
 const HIGH_WATER = 1 << 20;
 
-type Underlying = Bun.Socket<undefined>;
+type Underlying = Bun.Socket<undefined> | CommandStream;
 
 export class ByteSocket {
   readonly #socket: Underlying;
@@ -36,8 +37,16 @@ export class ByteSocket {
     this.#socket = socket;
   }
 
-  /** @throws EngineConnectionError */
-  static async connect(address: EngineAddress, tls: TlsOptions | undefined): Promise<ByteSocket> {
+  /**
+   * @param purpose what the connection is for, as an error names it: `Get "http://…"`
+   * @throws EngineConnectionError
+   */
+  static async connect(
+    address: EngineAddress,
+    tls: TlsOptions | undefined,
+    purpose: string,
+  ): Promise<ByteSocket> {
+    if (address.kind === "ssh") return ByteSocket.#over(toSshCommand(address));
     let self: ByteSocket | undefined;
     const established = Promise.withResolvers<ByteSocket>();
     const handlers: Bun.SocketHandler<undefined> = {
@@ -90,8 +99,18 @@ export class ByteSocket {
       );
       return await established.promise;
     } catch (error) {
-      throw toConnectionError(address, tls, error);
+      throw toConnectionError(address, tls, purpose, error);
     }
+  }
+
+  static #over(command: readonly string[]): ByteSocket {
+    const stream = new CommandStream(command, {
+      data: (bytes) => self.#push(bytes),
+      end: () => self.#shut(),
+      error: (error) => self.#fail(error),
+    });
+    const self = new ByteSocket(stream);
+    return self;
   }
 
   /** The next bytes, or undefined at the end of what the peer sends. @throws EngineProtocolError if it broke off */
@@ -155,7 +174,7 @@ export class ByteSocket {
     for (;;) {
       if (this.#failure) throw this.#failure;
       if (this.#closed) throw new EngineProtocolError("write on a closed connection");
-      const written = this.#socket.write(rest);
+      const written = await this.#socket.write(rest);
       if (written < 0) throw new EngineProtocolError("connection closed by the engine");
       if (written >= rest.byteLength) return;
       rest = rest.subarray(written);
@@ -216,13 +235,18 @@ function toBunTls(tls: TlsOptions, hostname: string): Bun.TLSOptions {
   };
 }
 
-function toConnectionError(address: EngineAddress, tls: TlsOptions | undefined, cause: unknown): Error {
+function toConnectionError(
+  address: Exclude<EngineAddress, { kind: "ssh" }>,
+  tls: TlsOptions | undefined,
+  purpose: string,
+  cause: unknown,
+): Error {
   const code = (cause as { code?: unknown } | undefined)?.code;
   const message = cause instanceof Error ? cause.message : String(cause);
   if (code === "EACCES" || code === "EPERM") {
     const path = address.kind === "unix" ? address.path : address.text;
     return new EngineConnectionError(
-      `permission denied while trying to connect to the Docker daemon socket at ${address.text}: dial unix ${path}: connect: permission denied`,
+      `permission denied while trying to connect to the Docker daemon socket at ${address.text}: ${purpose}: dial unix ${path}: connect: permission denied`,
       { cause },
     );
   }

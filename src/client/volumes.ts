@@ -1,6 +1,6 @@
 /** Calls about volumes. */
 import type { Volume } from "../api/types.ts";
-import { type Engine, pathSegment } from "./engine.ts";
+import { type Engine, objectSegment } from "./engine.ts";
 import { encodeFilters, type Filters } from "./filters.ts";
 
 export async function listVolumes(
@@ -13,7 +13,9 @@ export async function listVolumes(
 }
 
 export async function inspectVolumeText(engine: Engine, name: string): Promise<string> {
-  return await (await engine.request({ method: "GET", path: `/volumes/${pathSegment(name)}` })).text();
+  return await (
+    await engine.request({ method: "GET", path: `/volumes/${objectSegment("volume", name)}` })
+  ).text();
 }
 
 export interface CreateVolumeRequest {
@@ -29,7 +31,9 @@ export async function createVolume(engine: Engine, request: CreateVolumeRequest)
 
 export async function removeVolume(engine: Engine, name: string, force = false): Promise<void> {
   const query = force ? { force } : {};
-  await (await engine.request({ method: "DELETE", path: `/volumes/${pathSegment(name)}`, query })).discard();
+  await (
+    await engine.request({ method: "DELETE", path: `/volumes/${objectSegment("volume", name)}`, query })
+  ).discard();
 }
 
 export async function pruneVolumes(

@@ -7,7 +7,14 @@ import { parseBytes } from "../units.ts";
 export function checkAddress(text: string): string {
   const address = text.trim();
   if (isIP(address) === 0) throw new Error(`IP address is not correctly formatted: ${text}`);
-  return address;
+  return toCanonicalAddress(address);
+}
+
+/** As Go's net.IP prints it. */
+function toCanonicalAddress(address: string): string {
+  if (isIP(address) === 4) return address;
+  const mapped = /^(?:0*:){1,5}:?(?:0*:)*ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
+  return mapped ?? new URL(`http://[${address}]`).hostname.slice(1, -1);
 }
 
 /** `host:ip` or `host=ip`; what the engine gets has the colon. */
@@ -118,9 +125,11 @@ function decimal(text: string): number {
 
 /** A rational number of CPUs in billionths. */
 export function parseCpus(text: string): number {
-  const match = /^([+-]?\d+(?:\.\d*)?|[+-]?\.\d+)(?:\/(\d+))?$/.exec(text);
+  const match = /^([+-]?)(0[xX][0-9a-fA-F]+|(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)(?:\/(\d+))?$/.exec(
+    text,
+  );
   if (!match) throw new Error(`failed to parse ${text} as a rational number`);
-  const nano = (Number(match[1]) / Number(match[2] ?? 1)) * 1e9;
+  const nano = ((match[1] === "-" ? -1e9 : 1e9) * Number(match[2])) / Number(match[3] ?? 1);
   const rounded = Math.round(nano);
   if (Math.abs(nano - rounded) > 1e-3) throw new Error("value is too precise");
   return rounded;

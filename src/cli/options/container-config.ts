@@ -7,6 +7,8 @@ import { normalize } from "node:path";
 import type { ContainerConfig, EndpointSettings, HostConfig } from "../../api/types.ts";
 import { cut } from "../flags.ts";
 import { goQuote } from "../go-text.ts";
+import { compactJson } from "../inspect.ts";
+import { isImageId } from "../reference.ts";
 import { checkMac } from "./checks.ts";
 import type { ContainerFlagValues } from "./container-flags.ts";
 import { readKeyValueFile, resolveEnvironment, toMap } from "./key-values.ts";
@@ -32,7 +34,7 @@ export interface ContainerRequest {
 /** @throws Error in Docker's words for what the flags contradict */
 export function toCreateBody(request: ContainerRequest): CreateBody {
   const { flags } = request;
-  refuseUnsupported(flags);
+  refuseUnsupported(request);
   if (flags["mac-address"] !== "") checkMac(flags["mac-address"]);
   const endpoints = toEndpoints(flags.network, {
     aliases: flags["network-alias"],
@@ -50,9 +52,10 @@ export function toCreateBody(request: ContainerRequest): CreateBody {
   return { ...config, HostConfig: hostConfig, NetworkingConfig: { EndpointsConfig: endpoints } };
 }
 
-function refuseUnsupported(flags: ContainerFlagValues): void {
-  if (flags.gpus !== "") throw new Error('"--gpus" is not supported: this engine has no GPU driver');
-  if (!flags["disable-content-trust"]) throw new Error('"--disable-content-trust=false" is not supported');
+function refuseUnsupported({ flags, image }: ContainerRequest): void {
+  const verified = image.includes("@") || isImageId(image);
+  if (!flags["disable-content-trust"] && !verified)
+    throw new Error('"--disable-content-trust=false" is not supported');
   if (flags["use-api-socket"])
     throw new Error('"--use-api-socket" is not supported: mount the socket with --volume');
 }
@@ -170,7 +173,7 @@ function toHostConfig({ flags, changed }: ContainerRequest): HostConfig {
     ...(changed("init") && { Init: flags.init }),
     ...toResources(flags),
     Devices: devices,
-    DeviceRequests: requests,
+    DeviceRequests: [...flags.gpus, ...requests],
   };
 }
 
@@ -315,7 +318,9 @@ function readProfile(path: string): string {
     throw new Error(`opening seccomp profile (${path}) failed: open ${path}: ${reason}`, { cause });
   }
   try {
-    return JSON.stringify(JSON.parse(text));
+    JSON.parse(text);
+    // Compacted as text: numbers of 64 bits would be rounded.
+    return compactJson(text);
   } catch (cause) {
     throw new Error(`compacting json for seccomp profile (${path}) failed: ${(cause as Error).message}`, {
       cause,

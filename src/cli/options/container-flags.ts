@@ -1,5 +1,5 @@
 /** The flags that `run` and `create` share: what a container is made of. */
-import { detachKeysFlag } from "../common-flags.ts";
+import { detachKeysFlag, disableContentTrustFlag, platformFlag } from "../common-flags.ts";
 import {
   bool,
   custom,
@@ -27,6 +27,7 @@ import {
   parseUlimit,
   type Ulimit,
 } from "./checks.ts";
+import { parseGpus } from "./gpus.ts";
 import { checkEnvironment, checkLabel } from "./key-values.ts";
 import { parseMount } from "./mounts.ts";
 import { type Attachment, parseAttachment } from "./networks.ts";
@@ -102,7 +103,7 @@ export const containerFlags = {
     parse: parseOperationsRate,
     defaultText: "[]",
   }),
-  "disable-content-trust": bool({ usage: "Skip image verification", initial: true }),
+  "disable-content-trust": disableContentTrustFlag,
   dns: list({ usage: "Set custom DNS servers", check: checkAddress }),
   "dns-opt": list({ usage: "Set DNS options", hidden: true, aliasOf: "dns-option" }),
   "dns-option": list({ usage: "Set DNS options" }),
@@ -112,9 +113,10 @@ export const containerFlags = {
   env: list({ short: "e", usage: "Set environment variables", check: checkEnvironment }),
   "env-file": list({ usage: "Read in a file of environment variables" }),
   expose: list({ usage: "Expose a port or a range of ports" }),
-  gpus: string({
+  gpus: customList({
     usage: "GPU devices to add to the container ('all' to pass all GPUs)",
     type: "gpu-request",
+    parse: parseGpus,
   }),
   "group-add": list({ usage: "Add additional groups to join" }),
   "health-cmd": string({ usage: "Command to run to check health" }),
@@ -171,7 +173,7 @@ export const containerFlags = {
   "oom-score-adj": integer({ usage: "Tune host's OOM preferences (-1000 to 1000)" }),
   pid: string({ usage: "PID namespace to use" }),
   "pids-limit": integer({ usage: "Tune container pids limit (set -1 for unlimited)" }),
-  platform: string({ usage: "Set platform if server is multi-platform capable" }),
+  platform: platformFlag,
   privileged: bool({ usage: "Give extended privileges to this container" }),
   publish: list({ short: "p", usage: "Publish a container's port(s) to the host" }),
   "publish-all": bool({ short: "P", usage: "Publish all exposed ports to random ports" }),

@@ -12,6 +12,11 @@ export function toMap(items: readonly string[]): Record<string, string> {
   );
 }
 
+/** Each name once, with its last value. */
+export function lastOfEach(items: readonly string[]): string[] {
+  return [...new Map(items.map((item) => [cut(item, "=")[0], item])).values()];
+}
+
 /** A label needs a name. */
 export function checkLabel(text: string): string {
   const key = cut(text, "=")[0].replace(/^[ \t]+/, "");
@@ -64,7 +69,6 @@ export function readKeyValueFile(path: string, lookup?: Lookup): string[] {
     else {
       const found = lookup?.(line.trim());
       if (found !== undefined) items.push(`${key.trim()}=${found}`);
-      else if (!lookup) items.push(line.trim());
     }
   }
   return items;

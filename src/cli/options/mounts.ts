@@ -33,6 +33,7 @@ export function parseMount(text: string): Mount {
     mount.ImageOptions ??= {};
     return mount.ImageOptions;
   };
+  if (text === "") throw new Error("EOF");
   for (const field of parseCsvLine(text)) {
     const [rawKey, value] = cut(field, "=");
     const key = rawKey.toLowerCase();

@@ -3,9 +3,11 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseCsvLine } from "../common-flags.ts";
-import { familiarString, fullString, parseReference, withDefaultTag } from "../reference.ts";
-import { readKeyValueFile } from "./key-values.ts";
-import { parseVolumes } from "./mounts.ts";
+import { familiarString, fullString, isImageId, parseReference, withDefaultTag } from "../reference.ts";
+import { checkAddress, parseCpus } from "./checks.ts";
+import { parseGpus } from "./gpus.ts";
+import { lastOfEach, readKeyValueFile } from "./key-values.ts";
+import { parseMount, parseVolumes } from "./mounts.ts";
 import { parseExpose, parsePublish } from "./ports.ts";
 
 describe("ports", () => {
@@ -40,6 +42,10 @@ describe("ports", () => {
     expect(() => parsePublish([spec])).toThrow(message);
   });
 
+  test("the engine judges the protocol of an exposed port", () => {
+    expect(parseExpose("80/foo")).toEqual(["80/foo"]);
+  });
+
   test("ranges can be exposed", () => {
     expect(parseExpose("80-82/udp")).toEqual(["80/udp", "81/udp", "82/udp"]);
   });
@@ -62,6 +68,7 @@ describe("files of variables", () => {
       writeFileSync(path, "\ufeffA=1\r\n# note\n\n  C=x y\nHOME\nABSENT\n");
       const lookup = (name: string): string | undefined => (name === "HOME" ? "/root" : undefined);
       expect(readKeyValueFile(path, lookup)).toEqual(["A=1", "C=x y", "HOME=/root"]);
+      expect(readKeyValueFile(path)).toEqual(["A=1", "C=x y"]);
       writeFileSync(path, "A B=1\n");
       expect(() => readKeyValueFile(path)).toThrow("variable 'A B' contains whitespaces");
     } finally {
@@ -81,6 +88,13 @@ describe("references", () => {
     });
   });
 
+  test("a digest alone is an image's id, not a repository", () => {
+    expect(isImageId("a".repeat(64))).toBe(true);
+    expect(isImageId(`sha256:${"a".repeat(64)}`)).toBe(true);
+    expect(isImageId(`sha256:${"a".repeat(12)}`)).toBe(false);
+    expect(isImageId("busybox")).toBe(false);
+  });
+
   test("bad ones are refused in Docker's words", () => {
     expect(() => parseReference("UPPER")).toThrow("repository name (library/UPPER) must be lowercase");
     expect(() => parseReference("a:b:c")).toThrow("invalid reference format");
@@ -89,4 +103,38 @@ describe("references", () => {
 
 test("a line of CSV may quote its fields", () => {
   expect(parseCsvLine('a=1,"b=2,3","say ""x"""')).toEqual(["a=1", "b=2,3", 'say "x"']);
+});
+
+test("of several values of a variable the last is sent", () => {
+  expect(lastOfEach(["A=1", "B", "A=2"])).toEqual(["A=2", "B"]);
+});
+
+test("GPUs are counted, or named with their driver and capabilities", () => {
+  const plain = { Driver: "", Count: 1, Capabilities: [["gpu"]], Options: {} };
+  expect(parseGpus("all")).toEqual({ ...plain, Count: -1 });
+  expect(parseGpus("driver=x")).toEqual({ ...plain, Driver: "x" });
+  expect(parseGpus('"device=a,b","capabilities=c,d"')).toEqual({
+    ...plain,
+    Count: 0,
+    DeviceIDs: ["a", "b"],
+    Capabilities: [["c", "d", "gpu"]],
+  });
+  expect(() => parseGpus("x")).toThrow("invalid count (x)");
+  expect(() => parseGpus("count=1,count=2")).toThrow("can be specified only once");
+});
+
+test("numbers of CPUs are rational, in all of Go's notations", () => {
+  expect(["1e-1", "0x10", "1/2", ".5"].map(parseCpus)).toEqual([1e8, 16e9, 5e8, 5e8]);
+});
+
+test("addresses are sent in their canonical form", () => {
+  expect(["::FFFF:1.2.3.4", "2001:DB8:0:0::1", " 1.1.1.1"].map(checkAddress)).toEqual([
+    "1.2.3.4",
+    "2001:db8::1",
+    "1.1.1.1",
+  ]);
+});
+
+test("an empty mount is the end of its line", () => {
+  expect(() => parseMount("")).toThrow("EOF");
 });

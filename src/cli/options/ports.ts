@@ -28,7 +28,6 @@ export function parseExpose(spec: string): string[] {
   const { protocol, port } = splitProtocol(spec);
   try {
     const { first, last } = parseRange(port);
-    if (!isProtocol(protocol.toLowerCase())) throw new Error(`invalid proto: ${protocol}`);
     return Array.from({ length: last - first + 1 }, (_none, at) => `${first + at}/${protocol}`);
   } catch (cause) {
     throw new Error(`invalid range format for --expose: ${spec}, error: ${(cause as Error).message}`, {

@@ -2,6 +2,7 @@ import { inspectContainer } from "../../../client/containers.ts";
 import { between, defineCommand } from "../../command.ts";
 import { cut, parseInteger } from "../../flags.ts";
 import { joinHostPort } from "../../formats/container.ts";
+import { compareNaturally } from "../../natural-order.ts";
 
 export const command = defineCommand({
   use: "port CONTAINER [PRIVATE_PORT[/PROTO]]",
@@ -26,7 +27,7 @@ export const command = defineCommand({
         }
       }
     }
-    lines.sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+    lines.sort(compareNaturally);
     if (lines.length > 0) cli.stdout.line(lines.join("\n"));
   },
 });

@@ -3,6 +3,7 @@ import { defineCommand, noArgs } from "../../command.ts";
 import { filterFlag } from "../../common-flags.ts";
 import { confirm } from "../../confirm.ts";
 import { bool } from "../../flags.ts";
+import { withPruneFilters } from "../../prune-filters.ts";
 import { humanSize } from "../../units.ts";
 
 const WARNING = "WARNING! This will remove all stopped containers.\nAre you sure you want to continue?";
@@ -16,8 +17,11 @@ export const command = defineCommand({
     force: bool({ short: "f", usage: "Do not prompt for confirmation" }),
   },
   async run({ flags, cli }) {
-    if (!flags.force && !confirm(cli, WARNING)) return 1;
-    const { deleted, spaceReclaimed } = await pruneContainers(cli.engine, flags.filter);
+    if (!flags.force && !confirm(cli, WARNING)) return 0;
+    const { deleted, spaceReclaimed } = await pruneContainers(
+      cli.engine,
+      withPruneFilters(cli.config, flags.filter),
+    );
     if (deleted.length > 0)
       cli.stdout.line(`Deleted Containers:\n${deleted.map((id) => `${id}\n`).join("")}`);
     cli.stdout.line(`Total reclaimed space: ${humanSize(deleted.length > 0 ? spaceReclaimed : 0)}`);

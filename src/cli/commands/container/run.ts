@@ -39,9 +39,7 @@ export const command = defineCommand({
     });
     if (!body.AttachStdin && !body.AttachStdout && !body.AttachStderr) {
       cli.stdout.line(id);
-      await actOnContainer(cli.engine, id, "start").catch((error: unknown) => {
-        throw toRunError(cli, error);
-      });
+      await startDetached(cli, id, flags.rm);
       return 0;
     }
     return await runAttached(cli, id, body, {
@@ -51,6 +49,17 @@ export const command = defineCommand({
     });
   },
 });
+
+/** After a failed start, a container that removes itself is waited for: its name is free again then. */
+async function startDetached(cli: Cli, id: string, remove: boolean): Promise<void> {
+  const waiting = remove ? await waitForContainer(cli.engine, id, { condition: "removed" }) : undefined;
+  try {
+    await actOnContainer(cli.engine, id, "start");
+  } catch (error) {
+    if (waiting) await exitStatus(cli, waiting);
+    throw toRunError(cli, error);
+  }
+}
 
 interface AttachedOptions {
   /** The container goes away when it ends: wait for that. */

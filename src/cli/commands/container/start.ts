@@ -6,7 +6,7 @@ import {
 } from "../../../client/containers.ts";
 import { atLeast, type Cli, defineCommand, messageOf } from "../../command.ts";
 import { detachKeysFlag } from "../../common-flags.ts";
-import { bool } from "../../flags.ts";
+import { bool, string } from "../../flags.ts";
 import { endAfterThreeSignals, followTerminalSize, forwardSignals, Session } from "../../session.ts";
 import { exitStatus } from "./run.ts";
 
@@ -17,14 +17,26 @@ export const command = defineCommand({
   args: atLeast(1),
   flags: {
     attach: bool({ short: "a", usage: "Attach STDOUT/STDERR and forward signals" }),
+    checkpoint: string({ usage: "Restore from this checkpoint", hidden: true }),
+    "checkpoint-dir": string({ usage: "Use a custom checkpoint storage directory", hidden: true }),
     "detach-keys": detachKeysFlag,
     interactive: bool({ short: "i", usage: "Attach container's STDIN" }),
   },
   async run({ flags, args, cli }) {
+    const restore = {
+      ...(flags.checkpoint && { checkpoint: flags.checkpoint }),
+      ...(flags["checkpoint-dir"] && { "checkpoint-dir": flags["checkpoint-dir"] }),
+    };
     if (flags.attach || flags.interactive) {
       if (args.length > 1) throw new Error("you cannot start and attach multiple containers at once");
       const detachKeys = flags["detach-keys"] || (cli.config.settings.detachKeys ?? "");
-      return await startAttached(cli, args[0] as string, { interactive: flags.interactive, detachKeys });
+      const { interactive } = flags;
+      return await startAttached(cli, args[0] as string, { interactive, detachKeys, restore });
+    }
+    if (flags.checkpoint !== "") {
+      if (args.length > 1) throw new Error("you cannot restore multiple containers at once");
+      await actOnContainer(cli.engine, args[0] as string, "start", restore);
+      return 0;
     }
     const failed: string[] = [];
     for (const name of args) {
@@ -41,10 +53,17 @@ export const command = defineCommand({
   },
 });
 
+interface AttachedStart {
+  readonly interactive: boolean;
+  readonly detachKeys: string;
+  /** Which checkpoint to go on from, as a start request names it. */
+  readonly restore: Readonly<Record<string, string>>;
+}
+
 async function startAttached(
   cli: Cli,
   name: string,
-  { interactive, detachKeys }: { readonly interactive: boolean; readonly detachKeys: string },
+  { interactive, detachKeys, restore }: AttachedStart,
 ): Promise<number> {
   const { Id: id = name, Config, HostConfig } = await inspectContainer(cli.engine, name);
   const tty = Config?.Tty ?? false;
@@ -64,7 +83,7 @@ async function startAttached(
   const streaming = session.run();
   streaming.catch(() => {});
   try {
-    await actOnContainer(cli.engine, id, "start");
+    await actOnContainer(cli.engine, id, "start", restore);
   } catch (error) {
     session.close();
     if (HostConfig?.AutoRemove) await exitStatus(cli, waiting);

@@ -3,6 +3,7 @@ import { defineCommand, noArgs } from "../../command.ts";
 import { filterFlag } from "../../common-flags.ts";
 import { confirm } from "../../confirm.ts";
 import { bool } from "../../flags.ts";
+import { withPruneFilters } from "../../prune-filters.ts";
 import { humanSize } from "../../units.ts";
 
 const DANGLING = "WARNING! This will remove all dangling images.\nAre you sure you want to continue?";
@@ -19,8 +20,8 @@ export const command = defineCommand({
     force: bool({ short: "f", usage: "Do not prompt for confirmation" }),
   },
   async run({ flags, cli }) {
-    if (!flags.force && !confirm(cli, flags.all ? ALL : DANGLING)) return 1;
-    const filters = { ...flags.filter, dangling: [String(!flags.all)] };
+    if (!flags.force && !confirm(cli, flags.all ? ALL : DANGLING)) return 0;
+    const filters = { ...withPruneFilters(cli.config, flags.filter), dangling: [String(!flags.all)] };
     const { deleted, spaceReclaimed } = await pruneImages(cli.engine, filters);
     if (deleted.length > 0) {
       const lines = deleted.map(({ Untagged, Deleted }) =>

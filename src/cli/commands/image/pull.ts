@@ -1,7 +1,8 @@
-import { pullImage } from "../../../client/images.ts";
+import { pullImage, type RegistryCredentials } from "../../../client/images.ts";
 import { type Cli, defineCommand, exactly } from "../../command.ts";
+import { disableContentTrustFlag, platformFlag } from "../../common-flags.ts";
 import { credentialsFor } from "../../credentials.ts";
-import { bool, string } from "../../flags.ts";
+import { bool } from "../../flags.ts";
 import { showProgress } from "../../progress.ts";
 import {
   familiarName,
@@ -18,14 +19,14 @@ export const command = defineCommand({
   args: exactly(1),
   flags: {
     "all-tags": bool({ short: "a", usage: "Download all tagged images in the repository" }),
-    "disable-content-trust": bool({ usage: "Skip image verification", initial: true }),
-    platform: string({ usage: "Set platform if server is multi-platform capable" }),
+    "disable-content-trust": disableContentTrustFlag,
+    platform: platformFlag,
     quiet: bool({ short: "q", usage: "Suppress verbose output" }),
   },
   async run({ flags, args: [name = ""], cli }) {
-    if (!flags["disable-content-trust"])
-      throw new Error("content trust (--disable-content-trust=false) is not supported");
     let reference = parseReference(name);
+    if (!flags["disable-content-trust"] && reference.digest === undefined)
+      throw new Error("content trust (--disable-content-trust=false) is not supported");
     const nameOnly = reference.tag === undefined && reference.digest === undefined;
     if (flags["all-tags"] && !nameOnly) throw new Error("tag can't be used with --all-tags/-a");
     if (!flags["all-tags"] && nameOnly) {
@@ -35,6 +36,8 @@ export const command = defineCommand({
     await pullWithProgress(cli, reference, {
       platform: flags.platform,
       output: flags.quiet ? undefined : cli.stdout,
+      // As Docker's pull does, without an account where a helper fails: the image may well be public.
+      auth: await credentialsFor(cli, reference.domain).catch(() => undefined),
     });
     cli.stdout.line(fullString(reference));
   },
@@ -44,15 +47,15 @@ export interface PullProgress {
   readonly platform: string;
   /** Where the progress goes; nowhere if undefined. */
   readonly output: Cli["stdout"] | undefined;
+  readonly auth: RegistryCredentials | undefined;
 }
 
-/** Pulls with the user's credentials for that registry. All tags if the reference names none. */
+/** All tags if the reference names none. */
 export async function pullWithProgress(
   cli: Cli,
   reference: ImageReference,
-  { platform, output }: PullProgress,
+  { platform, output, auth }: PullProgress,
 ): Promise<void> {
-  const auth = await credentialsFor(cli, reference.domain);
   const tag = reference.digest ?? reference.tag;
   const messages = await pullImage(cli.engine, {
     fromImage: familiarName(reference),

@@ -1,8 +1,9 @@
 import { EngineResponseError } from "../../../client/errors.ts";
-import { removeImage } from "../../../client/images.ts";
+import { type Platform, removeImage } from "../../../client/images.ts";
 import { atLeast, defineCommand, joinErrors } from "../../command.ts";
 import { strings } from "../../common-flags.ts";
 import { bool } from "../../flags.ts";
+import { goQuote } from "../../go-text.ts";
 
 export const command = defineCommand({
   use: "rmi [OPTIONS] IMAGE [IMAGE...]",
@@ -18,14 +19,14 @@ export const command = defineCommand({
     }),
   },
   async run({ flags, args, cli }) {
-    if (flags.platform.length > 0)
-      throw new Error('"--platform" is not supported: an image has one platform here');
+    const platforms = flags.platform.map(parsePlatform);
     const errors: unknown[] = [];
     for (const name of args) {
       try {
         const deletions = await removeImage(cli.engine, name, {
           force: flags.force,
           prune: !flags["no-prune"],
+          platforms,
         });
         for (const { Deleted, Untagged } of deletions) {
           cli.stdout.line(Deleted ? `Deleted: ${Deleted}` : `Untagged: ${Untagged}`);
@@ -41,3 +42,12 @@ export const command = defineCommand({
     cli.stderr.line(joined.message);
   },
 });
+
+/** `os[/arch[/variant]]`. @throws Error for what is none */
+function parsePlatform(text: string): Platform {
+  const [os = "", architecture = "", variant, ...rest] = text.split("/");
+  if (!/^[\w-]+(\/[\w-]+)*$/.test(text) || rest.length > 0) {
+    throw new Error(`${goQuote(text)}: cannot parse platform specifier: invalid argument`);
+  }
+  return { architecture, os, ...(variant !== undefined && { variant }) };
+}

@@ -1,9 +1,8 @@
 import { connectNetwork } from "../../../client/networks.ts";
 import { defineCommand, exactly } from "../../command.ts";
 import { strings } from "../../common-flags.ts";
-import { integer, list, string } from "../../flags.ts";
+import { cut, integer, list, string } from "../../flags.ts";
 import { checkLink } from "../../options/checks.ts";
-import { toMap } from "../../options/key-values.ts";
 
 export const command = defineCommand({
   use: "connect [OPTIONS] NETWORK CONTAINER",
@@ -21,9 +20,13 @@ export const command = defineCommand({
     "link-local-ip": strings({ usage: "Add a link-local address for the container" }),
   },
   async run({ flags, args: [network = "", container = ""], cli }) {
-    for (const option of flags["driver-opt"]) {
-      if (!option.includes("=")) throw new Error("invalid key/value pair format in driver options");
-    }
+    const options = flags["driver-opt"].map((option) => {
+      const [key, value] = cut(option, "=");
+      if (value === undefined || key === "") {
+        throw new Error("invalid key/value pair format in driver options");
+      }
+      return [key.trim(), value.trim()];
+    });
     await connectNetwork(cli.engine, network, {
       Container: container,
       EndpointConfig: {
@@ -34,7 +37,7 @@ export const command = defineCommand({
         },
         Links: [...flags.link],
         Aliases: [...flags.alias],
-        DriverOpts: toMap(flags["driver-opt"]),
+        DriverOpts: Object.fromEntries(options),
         GwPriority: flags["gw-priority"],
       },
     });

@@ -4,6 +4,7 @@ import { filterFlag, listFormatFlag } from "../../common-flags.ts";
 import { bool } from "../../flags.ts";
 import { networkHeaders, networkRow } from "../../formats/network.ts";
 import { formatList } from "../../formatter.ts";
+import { compareNaturally } from "../../natural-order.ts";
 
 const TABLE = "table {{.ID}}\\t{{.Name}}\\t{{.Driver}}\\t{{.Scope}}";
 
@@ -22,7 +23,7 @@ export const command = defineCommand({
     const networks = await listNetworks(cli.engine, flags.filter);
     const chosen = flags.format || (flags.quiet ? "" : (cli.config.settings.networksFormat ?? "")) || "table";
     const format = chosen === "table" ? (flags.quiet ? "{{.ID}}" : TABLE) : chosen;
-    networks.sort((a, b) => (a.Name ?? "").localeCompare(b.Name ?? "", "en", { numeric: true }));
+    networks.sort((a, b) => compareNaturally(a.Name ?? "", b.Name ?? ""));
     const rows = networks.map((network) => networkRow(network, { truncate: !flags["no-trunc"] }));
     cli.stdout.write(formatList({ format, headers: networkHeaders }, rows));
   },

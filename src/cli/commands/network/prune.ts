@@ -3,6 +3,7 @@ import { defineCommand, noArgs } from "../../command.ts";
 import { filterFlag } from "../../common-flags.ts";
 import { confirm } from "../../confirm.ts";
 import { bool } from "../../flags.ts";
+import { withPruneFilters } from "../../prune-filters.ts";
 
 const WARNING = `WARNING! This will remove all custom networks not used by at least one container.
 Are you sure you want to continue?`;
@@ -16,8 +17,8 @@ export const command = defineCommand({
     force: bool({ short: "f", usage: "Do not prompt for confirmation" }),
   },
   async run({ flags, cli }) {
-    if (!flags.force && !confirm(cli, WARNING)) return 1;
-    const deleted = await pruneNetworks(cli.engine, flags.filter);
+    if (!flags.force && !confirm(cli, WARNING)) return 0;
+    const deleted = await pruneNetworks(cli.engine, withPruneFilters(cli.config, flags.filter));
     if (deleted.length > 0) cli.stdout.line(`Deleted Networks:\n${deleted.map((id) => `${id}\n`).join("")}`);
     return 0;
   },

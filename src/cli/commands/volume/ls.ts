@@ -4,6 +4,7 @@ import { filterFlag, listFormatFlag } from "../../common-flags.ts";
 import { bool } from "../../flags.ts";
 import { volumeHeaders, volumeRow } from "../../formats/volume.ts";
 import { formatList } from "../../formatter.ts";
+import { compareNaturally } from "../../natural-order.ts";
 
 const TABLE = "table {{.Driver}}\\t{{.Name}}";
 
@@ -19,7 +20,7 @@ export const command = defineCommand({
   },
   async run({ flags, cli }) {
     const volumes = [...((await listVolumes(cli.engine, flags.filter)).Volumes ?? [])];
-    volumes.sort((a, b) => a.Name.localeCompare(b.Name, "en", { numeric: true }));
+    volumes.sort((a, b) => compareNaturally(a.Name, b.Name));
     const chosen = flags.format || (flags.quiet ? "" : (cli.config.settings.volumesFormat ?? "")) || "table";
     const format = chosen === "table" ? (flags.quiet ? "{{.Name}}" : TABLE) : chosen;
     cli.stdout.write(formatList({ format, headers: volumeHeaders }, volumes.map(volumeRow)));

@@ -3,6 +3,7 @@ import { defineCommand, noArgs } from "../../command.ts";
 import { filterFlag } from "../../common-flags.ts";
 import { confirm } from "../../confirm.ts";
 import { bool } from "../../flags.ts";
+import { withPruneFilters } from "../../prune-filters.ts";
 import { humanSize } from "../../units.ts";
 
 const ANONYMOUS = `WARNING! This will remove anonymous local volumes not used by at least one container.
@@ -20,11 +21,12 @@ export const command = defineCommand({
     force: bool({ short: "f", usage: "Do not prompt for confirmation" }),
   },
   async run({ flags, cli }) {
-    if (flags.all && flags.filter.all) {
+    const given = withPruneFilters(cli.config, flags.filter);
+    if (flags.all && given.all) {
       throw new Error("conflicting options: cannot specify both --all and --filter all=1");
     }
-    if (!flags.force && !confirm(cli, flags.all ? ALL : ANONYMOUS)) return 1;
-    const filters = flags.all ? { ...flags.filter, all: ["true"] } : flags.filter;
+    if (!flags.force && !confirm(cli, flags.all ? ALL : ANONYMOUS)) return 0;
+    const filters = flags.all ? { ...given, all: ["true"] } : given;
     const { deleted, spaceReclaimed } = await pruneVolumes(cli.engine, filters);
     if (deleted.length > 0)
       cli.stdout.line(`Deleted Volumes:\n${deleted.map((name) => `${name}\n`).join("")}`);

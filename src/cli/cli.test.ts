@@ -1,0 +1,59 @@
+/** The command line as a process of its own: what only its exit status and its streams show. */
+import { afterAll, describe, expect, test } from "bun:test";
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const directory = mkdtempSync(join(tmpdir(), "gantry-cli-"));
+const main = join(import.meta.dir, "..", "main.ts");
+afterAll(() => rmSync(directory, { recursive: true }));
+
+/** Runs `gantry` in a shell, as `"$@"`, with a configuration directory of its own. */
+async function shell(
+  script: string,
+  args: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+) {
+  const child = Bun.spawn(["sh", "-c", script, "sh", process.execPath, main, ...args], {
+    env: { PATH: process.env.PATH ?? "", DOCKER_CONFIG: directory, ...environment },
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const [stdout, stderr] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+  ]);
+  return { stdout, stderr, exitCode: await child.exited };
+}
+
+describe("the command line", () => {
+  test("ends silently, as by SIGPIPE, when nobody reads its output", async () => {
+    const script = 'mkfifo $FIFO; true <$FIFO & exec 3>$FIFO; wait; "$@" >&3; echo "status $?"';
+    const { stdout, stderr } = await shell(script, ["run", "--help"], { FIFO: join(directory, "fifo") });
+    expect({ stdout, stderr }).toEqual({ stdout: "status 141\n", stderr: "" });
+  });
+
+  /** An `ssh` that runs a script instead, before the others in PATH. */
+  function fakeSsh(script: string): Record<string, string> {
+    writeFileSync(join(directory, "ssh"), `#!/bin/sh\n${script}\n`);
+    chmodSync(join(directory, "ssh"), 0o755);
+    return { PATH: `${directory}:${process.env.PATH ?? ""}`, DOCKER_HOST: "ssh://far" };
+  }
+
+  test("reaches an engine through ssh, and joins ssh's streams to an engine", async () => {
+    const unix = join(directory, "engine.sock");
+    const engine = Bun.serve({ unix, fetch: () => Response.json([{ Id: "f".repeat(64), Name: "n" }]) });
+    const dial = `exec ${process.execPath} ${main} -H unix://${unix} system dial-stdio`;
+    const { stdout, stderr } = await shell('"$@"', ["network", "ls", "-q"], fakeSsh(dial));
+    await engine.stop(true);
+    expect({ stdout, stderr }).toEqual({ stdout: "ffffffffffff\n", stderr: "" });
+  });
+
+  test("tells why ssh failed", async () => {
+    const environment = fakeSsh("echo no route >&2; exit 255");
+    const { stderr, exitCode } = await shell('"$@"', ["network", "ls"], environment);
+    expect(stderr).toContain("has exited with exit status 255, make sure the URL is valid");
+    expect(stderr).toContain("stderr=no route");
+    expect(exitCode).toBe(1);
+  });
+});
