@@ -133,11 +133,33 @@ describe.skipIf(!both)("the client says what Docker's says", () => {
         "{{range .Mounts}}{{.Destination}} {{end}}",
         "{{range $key, $value := .Config.Labels}}{{$key}}={{$value}};{{end}}",
         "{{if .State.Health}}y{{else}}n{{end}}",
+        "{{.ID}} {{.HostConfig.NanoCPUs}} {{.HostConfig.DNS}}",
+        "{{.Mounts}} {{json .Mounts}}",
+        "{{range .Mounts}}{{.Name}}{{end}}",
+        "{{.NetworkSettings.Ports}} {{.HostConfig.PortBindings}}",
+        "{{.Config.ExposedPorts}} {{.Config.Healthcheck}} {{.Config.StopTimeout}} {{.HostConfig.Init}}",
+        "{{.SizeRw}} {{.HostConfig.Tmpfs}} {{.State.Health}}",
+        "{{.Config.Labels.nope}}",
+        "{{.Id}} {{.HostConfig.CapAdd}}",
+        "{{index .Args 7}} {{.Id}}",
+        '{{define "x"}}<{{.}}>{{end}}{{range .Args}}{{template "x" .}}{{end}}',
+        '{{template "nope" .}}',
+        "{{slice .Name 1 3}} {{truncate .Name 2}}",
+        "{{json .}}",
         "{{.Nope}}",
         "{{nope}}",
         "json",
       ]) {
         await expectSame("inspect", "--format", format, "long");
+      }
+      for (const format of ["{{.ID}} {{.Created}} {{.Variant}}", "{{json .}}", "{{.Config}} {{.RootFS}}"]) {
+        await expectSame("image", "inspect", "--format", format, "busybox");
+      }
+      for (const format of ["{{.ID}} {{.Created}} {{.IPAM}}", "{{json .}}"]) {
+        await expectSame("network", "inspect", "--format", format, "none");
+      }
+      for (const format of ["{{.}}", "{{json .}}", "{{.Nope}}"]) {
+        await expectSame("volume", "inspect", "--format", format, "pages");
       }
     });
   }, 120_000);
