@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { type GoTypeName, parseExactJson, toGoStruct } from "./go-types.ts";
+import { parseExactJson } from "../base/exact-json.ts";
+import { type GoTypeName, toGoStruct } from "./go-types.ts";
 import { Template } from "./template.ts";
 
 const container = {

@@ -136,7 +136,7 @@ const structs = {
   "network.PeerInfo": "Name string; IP string",
   "network.ServiceInfo": "VIP string; Ports []string; LocalLBIndex int; Tasks []network.Task",
   "network.Task": "Name string; EndpointID string; EndpointIP string; Info map[string]string",
-  "registry.IndexInfo": "Name string; Mirrors []string; Secure bool; Official bool",
+  "registry.IndexInfo": "Mirrors []string; Name string; Official bool; Secure bool",
   "registry.ServiceConfig": `
     AllowNondistributableArtifactsCIDRs? []string; AllowNondistributableArtifactsHostnames? []string;
     IndexConfigs map[string]*registry.IndexInfo; InsecureRegistryCIDRs []string; Mirrors []string`,
@@ -227,23 +227,11 @@ const stringMethods: Readonly<Record<string, (value: GoStruct) => string>> = {
 
 /**
  * JSON read as a struct: what it lacks has its zero value, what the type lacks is dropped.
- * @param json as {@link parseExactJson} gives it
+ * @param json large integers may be bigints
  * @throws Error where JSON has another kind of value than the type
  */
 export function toGoStruct(name: GoTypeName, json: unknown): GoStruct {
   return structOf(name, json);
-}
-
-/** JSON whose whole numbers keep all digits: those that a double cannot hold are bigints. */
-export function parseExactJson(text: string): unknown {
-  const exact = (_key: string, value: unknown, { source }: { source?: string } = {}): unknown =>
-    typeof value === "number" &&
-    source !== undefined &&
-    !Number.isSafeInteger(value) &&
-    /^-?\d+$/.test(source)
-      ? BigInt(source)
-      : value;
-  return JSON.parse(text, exact as (key: string, value: unknown) => unknown);
 }
 
 interface Field extends GoStructField {
@@ -331,11 +319,10 @@ function structOf(name: string, json: unknown): GoStruct {
   return new GoStruct(type, values);
 }
 
-/** A struct stands for its pointer: templates see no difference. */
 function pointerTo(type: string, json: unknown): unknown {
   if (json === undefined || json === null) return new GoNil(type, "pointer");
   const value = goValue(type.slice(1), json);
-  return value instanceof GoStruct ? value : new GoPointer(type, value);
+  return value instanceof GoStruct ? value.toPointer() : new GoPointer(type, value);
 }
 
 function listOf(type: string, json: unknown): unknown {

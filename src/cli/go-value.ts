@@ -40,14 +40,18 @@ export class GoStruct extends GoValue {
   /** In the order of the type's fields. */
   readonly values: readonly unknown[];
 
-  constructor(type: GoStructType, values: readonly unknown[]) {
+  readonly typeName: string;
+
+  constructor(type: GoStructType, values: readonly unknown[], { pointer = false } = {}) {
     super();
     this.type = type;
     this.values = values;
+    this.typeName = `${pointer ? "*" : ""}${type.name}`;
   }
 
-  get typeName(): string {
-    return this.type.name;
+  /** The same behind a pointer: only error texts tell it apart. */
+  toPointer(): GoStruct {
+    return new GoStruct(this.type, this.values, { pointer: true });
   }
 
   has(name: string): boolean {

@@ -1,4 +1,5 @@
 /** `inspect` of any object: the engine's JSON indented, compact, or through a template. */
+import { parseExactJson } from "../base/exact-json.ts";
 import { type Cli, messageOf, StatusError } from "./command.ts";
 import { explainTemplateError, parseTemplate } from "./formatter.ts";
 import type { GoTypeName } from "./go-types.ts";
@@ -63,7 +64,7 @@ async function rendererFor(format: string): Promise<Renderer> {
  * engine sent, where each key must be there. From then on keys must be there in typed maps, too.
  */
 async function templateRenderer(template: Template): Promise<(object: InspectedObject) => string> {
-  const { parseExactJson, toGoStruct } = await import("./go-types.ts");
+  const { toGoStruct } = await import("./go-types.ts");
   let missingKey: "default" | "error" = "default";
   return ({ type, json, typedOnly = false }) => {
     const raw = parseExactJson(json);

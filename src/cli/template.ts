@@ -51,7 +51,10 @@ export class TemplateObject extends GoValue {
   }
 }
 
-export class TemplateError extends Error {}
+export class TemplateError extends Error {
+  /** What had been written when execution failed. */
+  output = "";
+}
 
 export type TemplateFunction = (...args: unknown[]) => unknown;
 
@@ -549,7 +552,12 @@ class Execution {
 
   run(data: unknown): string {
     this.#variables = [{ name: "$", value: data }];
-    this.#walk(this.#parsed.nodes, data);
+    try {
+      this.#walk(this.#parsed.nodes, data);
+    } catch (error) {
+      if (error instanceof TemplateError) error.output = this.#output;
+      throw error;
+    }
     return this.#output;
   }
 

@@ -190,6 +190,44 @@ describe.skipIf(!both)("the client says what Docker's says", () => {
     }
   }, 120_000);
 
+  test("of the engine", async () => {
+    for (const format of [
+      "{{.Server.APIVersion}} {{.Server.Experimental}} {{json .Server}}",
+      "{{.Nope}}",
+      "{{.Server.Nope}}",
+      "{{nope}}",
+      "{{range .Server.Components}}{{getDetailsOrder .}}{{end}}",
+    ]) {
+      await expectSame("version", "--format", format);
+    }
+    for (const format of [
+      "{{.HTTPProxy}} {{.CPUCfsPeriod}} {{.CPUCfsQuota}} {{.ServerErrors}}",
+      "{{.ID}} {{.Nope}}",
+      "{{.ClientInfo.Context}} {{.ClientInfo.APIVersion}}",
+      "{{json .RegistryConfig}} {{json .Runtimes}} {{json .Swarm}}",
+      "{{nope}}",
+    ]) {
+      await expectSame("info", "--format", format);
+    }
+  }, 120_000);
+
+  test("of events", async () => {
+    await docker.ok("volume", "create", "pages");
+    await docker.ok("network", "create", "--label", "z=1", "--label", "a=2", "quiet");
+    const until = String(Math.ceil(Date.now() / 1000) + 1);
+    const past = ["events", "--since", "0", "--until", until];
+    await expectSame(...past);
+    for (const format of [
+      "json",
+      "{{json .}}",
+      "{{.Status}}|{{.ID}}|{{.From}}|{{.Scope}}|{{.Time}}|{{.TimeNano}}|{{.Actor}}",
+      "{{.Bad}}",
+      "{{.Actor",
+    ]) {
+      await expectSame(...past, "--format", format);
+    }
+  }, 120_000);
+
   test("of runs, with their streams and statuses", async () => {
     const run = "run --rm --network none";
     for (const line of [
