@@ -76,6 +76,8 @@ describe.skipIf(!both)("the client says what Docker's says", () => {
         '{{if eq .State "running"}}R {{.Names}}{{else}}- {{.Names}}{{end}}',
         '{{printf "%-10s|%5d" .Names 5}}',
         "{{.Size}}",
+        "raw",
+        "{{.Platform}} {{json .Platform}}",
         "{{.Nope}}",
         "{{.ID",
         "{{nope}}",
@@ -182,6 +184,12 @@ describe.skipIf(!both)("the client says what Docker's says", () => {
       "volume ls",
       "volume ls -q",
       "volume ls --format json",
+      "images --format raw",
+      "images -q --format raw",
+      "network ls --format raw",
+      "network ls -q --format raw",
+      "volume ls --format raw",
+      "ps -aq --format raw",
     ]) {
       await expectSame(...words(line));
     }

@@ -2,7 +2,7 @@ import { listVolumes } from "../../../client/volumes.ts";
 import { defineCommand, noArgs } from "../../command.ts";
 import { filterFlag, listFormatFlag } from "../../common-flags.ts";
 import { bool } from "../../flags.ts";
-import { volumeHeaders, volumeRow } from "../../formats/volume.ts";
+import { rawVolumes, volumeHeaders, volumeRow } from "../../formats/volume.ts";
 import { formatList } from "../../formatter.ts";
 
 const TABLE = "table {{.Driver}}\\t{{.Name}}";
@@ -21,7 +21,8 @@ export const command = defineCommand({
     const volumes = [...((await listVolumes(cli.engine, flags.filter)).Volumes ?? [])];
     volumes.sort((a, b) => a.Name.localeCompare(b.Name, "en", { numeric: true }));
     const chosen = flags.format || (flags.quiet ? "" : (cli.config.settings.volumesFormat ?? "")) || "table";
-    const format = chosen === "table" ? (flags.quiet ? "{{.Name}}" : TABLE) : chosen;
+    const raw = chosen === "raw" ? rawVolumes(flags) : undefined;
+    const format = raw ?? (chosen === "table" ? (flags.quiet ? "{{.Name}}" : TABLE) : chosen);
     cli.stdout.write(formatList({ format, headers: volumeHeaders }, volumes.map(volumeRow)));
   },
 });
