@@ -2,7 +2,13 @@
  * Lists through `--format`: tables, JSON lines, or a template of the user's, with Docker's headers and widths.
  */
 import { alignColumns, listLayout } from "./table.ts";
-import { Template, TemplateError, type TemplateFunction, TemplateObject } from "./template.ts";
+import {
+  Template,
+  TemplateError,
+  type TemplateFunction,
+  TemplateObject,
+  type TemplateOptions,
+} from "./template.ts";
 
 export interface ListFormat {
   /** `table …`, `json`, or a template. */
@@ -37,11 +43,11 @@ export function formatList({ format, headers }: ListFormat, rows: readonly Templ
 }
 
 /** @throws Error "template parsing error: …" */
-export function parseTemplate(source: string): Template {
+export function parseTemplate(source: string, options?: TemplateOptions): Template {
   try {
-    return new Template(source);
+    return new Template(source, options);
   } catch (error) {
-    throw explain(error);
+    throw explainTemplateError(error);
   }
 }
 
@@ -49,11 +55,12 @@ function execute(template: Template, row: TemplateObject): string {
   try {
     return template.execute(row);
   } catch (error) {
-    throw explain(error);
+    throw explainTemplateError(error);
   }
 }
 
-function explain(error: unknown): unknown {
+/** Docker's words for a template that fails. */
+export function explainTemplateError(error: unknown): unknown {
   if (!(error instanceof TemplateError)) return error;
   return new Error(`template parsing error: ${error.message}`, { cause: error });
 }

@@ -1,7 +1,17 @@
 /** `inspect` of any object: the engine's JSON indented, compact, or through a template. */
+import { parseExactJson } from "../base/exact-json.ts";
 import { type Cli, messageOf, StatusError } from "./command.ts";
-import { parseTemplate } from "./formatter.ts";
-import { TemplateError } from "./template.ts";
+import { explainTemplateError, parseTemplate } from "./formatter.ts";
+import type { GoTypeName } from "./go-types.ts";
+import { type Template, TemplateError, type TemplateOptions } from "./template.ts";
+
+/** An object as the engine sent it, and the type that Docker's client reads it into. */
+export interface InspectedObject {
+  readonly type: GoTypeName;
+  readonly json: string;
+  /** Templates are never tried on what the engine sent. */
+  readonly typedOnly?: boolean;
+}
 
 /**
  * Prints what `fetch` brings for each name; failures come after the output, one line each.
@@ -11,14 +21,14 @@ export async function inspectObjects(
   cli: Cli,
   names: readonly string[],
   format: string,
-  fetch: (name: string) => Promise<string>,
+  fetch: (name: string) => Promise<InspectedObject>,
 ): Promise<void> {
-  const render = rendererFor(format);
+  const render = await rendererFor(format);
   const errors: unknown[] = [];
   const texts: string[] = [];
   for (const name of names) {
     try {
-      texts.push(render.one((await fetch(name)).trim()));
+      texts.push(render.one(await fetch(name)));
     } catch (error) {
       errors.push(error);
     }
@@ -30,65 +40,56 @@ export async function inspectObjects(
 }
 
 interface Renderer {
-  one(text: string): string;
+  one(object: InspectedObject): string;
   all(rendered: readonly string[]): string;
 }
 
-function rendererFor(format: string): Renderer {
+async function rendererFor(format: string): Promise<Renderer> {
   if (format === "" || format === "json") {
     const layout = format === "json" ? compactJson : indentJson;
     return {
-      one: (text) => text,
+      one: ({ json }) => json.trim(),
       all: (texts) => (texts.length === 0 ? "[]\n" : `${layout(`[${texts.join(",")}]`)}\n`),
     };
   }
-  const template = parseInspectTemplate(format);
+  const one = await templateRenderer(parseInspectTemplate(format));
   return {
-    one: (text) => {
-      try {
-        return template.execute(withOptionalFields(parseJson(text)), { missingKey: "error" });
-      } catch (error) {
-        if (error instanceof TemplateError) {
-          throw new Error(`template parsing error: ${error.message}`, { cause: error });
-        }
-        throw error;
-      }
-    },
+    one,
     all: (texts) => (texts.length === 0 ? "\n" : texts.map((text) => `${text}\n`).join("")),
   };
 }
 
+/**
+ * As Docker does (cli/command/inspect): the template runs on the typed object and, if it does not fit there, on what the
+ * engine sent, where each key must be there. From then on keys must be there in typed maps, too.
+ */
+async function templateRenderer(template: Template): Promise<(object: InspectedObject) => string> {
+  const { toGoStruct } = await import("./go-types.ts");
+  let missingKey: "default" | "error" = "default";
+  return ({ type, json, typedOnly = false }) => {
+    const raw = parseExactJson(json);
+    const typed = toGoStruct(type, raw);
+    try {
+      return template.execute(typed, { missingKey });
+    } catch (error) {
+      if (typedOnly || !(error instanceof TemplateError)) throw explainTemplateError(error);
+    }
+    missingKey = "error";
+    try {
+      return template.execute(raw, { missingKey });
+    } catch (error) {
+      throw explainTemplateError(error);
+    }
+  };
+}
+
 /** @throws StatusError 64 */
-export function parseInspectTemplate(format: string): ReturnType<typeof parseTemplate> {
+export function parseInspectTemplate(format: string, options?: TemplateOptions): Template {
   try {
-    return parseTemplate(format);
+    return parseTemplate(format, options);
   } catch (error) {
     throw new StatusError(messageOf(error), 64, { cause: error });
   }
-}
-
-/**
- * Fields that Docker's types have and its JSON leaves out when empty: a template may ask for them.
- * They are found by name but not listed, so that `{{json .}}` shows what the engine sent.
- */
-function withOptionalFields(value: unknown): unknown {
-  if (value !== null && typeof value === "object" && "State" in value) {
-    const { State } = value as { State: unknown };
-    if (State !== null && typeof State === "object" && !("Health" in State)) {
-      Object.defineProperty(State, "Health", { value: null, enumerable: false });
-    }
-  }
-  return value;
-}
-
-/** A number that a double cannot hold is kept as its digits. */
-function parseJson(text: string): unknown {
-  if (!/\d{16}/.test(text)) return JSON.parse(text);
-  return JSON.parse(
-    text.replace(/("(?:\\.|[^"\\])*")|(-?\d{16,})(?![\d.eE])/g, (_all, quoted, digits) =>
-      quoted !== undefined ? quoted : Number.isSafeInteger(Number(digits)) ? digits : `"${digits}"`,
-    ),
-  );
 }
 
 /** Go's json.Indent with four spaces: digits and escapes stay as they are. */

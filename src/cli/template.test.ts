@@ -38,10 +38,14 @@ describe("templates", () => {
     ['{{printf "%-5s|%3d|%q|%v" .Name .Count .Name .On}}', 'web  |  3|"web"|true'],
     ["{{len .List}} {{len .Name}}", "2 3"],
     ['{{truncate .Name 2}} {{title .Name}} {{lower "ABC"}}', "we Web abc"],
-    ["{{.Labels}} {{.List}} {{.None}}", "map[a:2 z:1] [a b] <nil>"],
+    ["{{.Labels}} {{.List}} {{.None}}", "map[a:2 z:1] [a b] <no value>"],
     ['{{eq .Count 3}} {{ne .Name "x"}} {{lt .Count 5}} {{ge .Count 3}}', "true true true true"],
     ['{{eq .Name "x" "web"}}', "true"],
     ["{{(index .List 0)}}", "a"],
+    ['{{define "x"}}<{{.}}>{{end}}{{range .List}}{{template "x" .}}{{end}}', "<a><b>"],
+    ['{{block "x" .State}}{{.Running}}{{end}}', "true"],
+    ['{{truncate "grün" 3}}{{slice "aübc" 1 3}} {{slice .List 1}}', "gr\ufffdü [b]"],
+    ["{{json .Labels}}", '{"a":"2","z":"1"}'],
     ["{{println .Name .Count}}", "web 3\n"],
     ['{{"quoted \\"text\\""}} {{`raw`}}', 'quoted "text" raw'],
   ])("%s", (source, expected) => {
@@ -55,7 +59,14 @@ describe("templates", () => {
     ["{{end}}", "template: :1: unexpected {{end}}"],
     ["{{.Nope}}", 'template: :1:2: executing "" at <.Nope>: map has no entry for key "Nope"'],
     ["{{.State.Nope}}", 'template: :1:8: executing "" at <.State.Nope>: map has no entry for key "Nope"'],
-    ["{{index .List 5}}", "error calling index: reflect: slice index out of range"],
+    ["{{index .List 5}}", "<index .List 5>: error calling index: index out of range: 5"],
+    ["{{index .List 2}}", "error calling index: reflect: slice index out of range"],
+    ["{{slice .Name 4}}", "error calling slice: index out of range: 4"],
+    ["{{.Name.Nope}}", "<.Name.Nope>: can't evaluate field Nope in type interface {}"],
+    ["{{call .Name}}", "<call .Name>: error calling call: non-function .Name of type string"],
+    ['{{template "x" .Name}}', '<{{template "x" .Name}}>: template "x" not defined'],
+    ['{{if .On}}{{define "x"}}{{end}}{{end}}', "template: :1: unexpected <define> in command"],
+    ["{{define}}{{end}}", 'template: :1: unexpected "}}" in define clause'],
   ])("%s is refused in Go's words", (source, message) => {
     expect(() => render(source)).toThrow(message);
   });

@@ -4,28 +4,57 @@
  * Go's wording. Pure.
  */
 import { goQuote } from "./go-text.ts";
+import {
+  encodeJson,
+  formatValue,
+  GoDuration,
+  GoMap,
+  GoNil,
+  GoStruct,
+  GoValue,
+  isTrue,
+  sortedEntries,
+} from "./go-value.ts";
 import { general } from "./units.ts";
 
 /** A value whose fields are computed on demand, as methods of Go contexts are. */
-export class TemplateObject {
+export class TemplateObject extends GoValue {
   /** For error texts: `*formatter.ContainerContext`. */
   readonly typeName: string;
   readonly methods: Readonly<Record<string, (...args: string[]) => unknown>>;
 
   constructor(typeName: string, methods: Readonly<Record<string, (...args: string[]) => unknown>>) {
+    super();
     this.typeName = typeName;
     this.methods = methods;
   }
 
-  /** What `{{json .}}` prints: every method without arguments, sorted by name. */
-  toJSON(): Record<string, unknown> {
-    const names = Object.keys(this.methods).sort();
-    const plain = names.filter((name) => (this.methods[name] as () => unknown).length === 0);
-    return Object.fromEntries(plain.map((name) => [name, this.methods[name]?.()]));
+  /** What `{{json .}}` prints: every method without arguments, sorted by name, with HTML escaped. */
+  json(): string {
+    return encodeJson(this.#plain()).replace(
+      /[<>&]/g,
+      (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
+    );
+  }
+
+  print(): string {
+    return formatValue(this.#plain());
+  }
+
+  isTrue(): boolean {
+    return true;
+  }
+
+  #plain(): Record<string, unknown> {
+    const plain = Object.entries(this.methods).filter(([, method]) => method.length === 0);
+    return Object.fromEntries(plain.map(([name, method]) => [name, method()]));
   }
 }
 
-export class TemplateError extends Error {}
+export class TemplateError extends Error {
+  /** What had been written when execution failed. */
+  output = "";
+}
 
 export type TemplateFunction = (...args: unknown[]) => unknown;
 
@@ -42,6 +71,7 @@ type Node =
   | { readonly kind: "if"; readonly pipeline: Pipeline; readonly body: Node[]; readonly otherwise: Node[] }
   | { readonly kind: "with"; readonly pipeline: Pipeline; readonly body: Node[]; readonly otherwise: Node[] }
   | { readonly kind: "range"; readonly pipeline: Pipeline; readonly body: Node[]; readonly otherwise: Node[] }
+  | ({ readonly kind: "template"; readonly name: string; readonly pipeline: Pipeline | undefined } & Place)
   | { readonly kind: "break" }
   | { readonly kind: "continue" };
 
@@ -49,32 +79,25 @@ interface Pipeline {
   readonly variables: readonly string[];
   readonly declares: boolean;
   readonly commands: readonly (readonly Operand[])[];
+  /** As Go would write it, for error texts. */
+  readonly source: string;
 }
 
-type Operand =
-  | { readonly kind: "constant"; readonly value: unknown }
-  | { readonly kind: "dot" }
-  | {
-      readonly kind: "field";
-      readonly names: readonly string[];
-      readonly at: number;
-      readonly source: string;
-    }
-  | {
-      readonly kind: "variable";
-      readonly name: string;
-      readonly names: readonly string[];
-      readonly at: number;
-      readonly source: string;
-    }
-  | { readonly kind: "function"; readonly name: string; readonly at: number }
-  | {
-      readonly kind: "nested";
-      readonly pipeline: Pipeline;
-      readonly names: readonly string[];
-      readonly at: number;
-      readonly source: string;
-    };
+interface Place {
+  readonly at: number;
+  /** As Go would write it, for error texts. */
+  readonly source: string;
+}
+
+type Operand = Place &
+  (
+    | { readonly kind: "constant"; readonly value: unknown }
+    | { readonly kind: "dot" }
+    | { readonly kind: "field"; readonly names: readonly string[] }
+    | { readonly kind: "variable"; readonly name: string; readonly names: readonly string[] }
+    | { readonly kind: "function"; readonly name: string }
+    | { readonly kind: "nested"; readonly pipeline: Pipeline; readonly names: readonly string[] }
+  );
 
 interface Token {
   readonly kind: "field" | "variable" | "word" | "string" | "number" | "symbol" | "dot";
@@ -86,44 +109,65 @@ interface Token {
 class Break extends Error {}
 class Continue extends Error {}
 
+export interface TemplateOptions {
+  /** Of the template, in error texts. */
+  readonly name?: string;
+  /** Beside those that every template has. */
+  readonly functions?: Readonly<Record<string, TemplateFunction>>;
+}
+
+/** A template's text and what became of it: its own nodes and those that it defines by name. */
+interface Parsed {
+  readonly name: string;
+  readonly source: string;
+  readonly nodes: readonly Node[];
+  readonly defined: ReadonlyMap<string, readonly Node[]>;
+}
+
 export class Template {
-  readonly #source: string;
-  readonly #nodes: readonly Node[];
+  readonly #parsed: Parsed;
+  readonly #functions: Readonly<Record<string, TemplateFunction>>;
 
   /** @throws TemplateError `template: :1: …` */
-  constructor(source: string) {
-    this.#source = source;
-    this.#nodes = new Parser(source).parse();
+  constructor(source: string, { name = "", functions = {} }: TemplateOptions = {}) {
+    this.#functions = functions;
+    this.#parsed = new Parser(name, source, functions).parse();
   }
 
   /** @throws TemplateError */
   execute(data: unknown, options: ExecuteOptions = {}): string {
-    return new Execution(this.#source, options).run(this.#nodes, data);
+    const functions = { ...this.#functions, ...options.functions };
+    return new Execution(this.#parsed, { ...options, functions }).run(data);
   }
 }
 
 // ---- parsing
 
 class Parser {
+  readonly #name: string;
   readonly #source: string;
+  readonly #functions: Readonly<Record<string, TemplateFunction>>;
+  readonly #defined = new Map<string, Node[]>();
   #segments: { text: string; action: boolean; at: number }[] = [];
   #position = 0;
   #variables: string[] = ["$"];
 
-  constructor(source: string) {
+  constructor(name: string, source: string, functions: Readonly<Record<string, TemplateFunction>>) {
+    this.#name = name;
     this.#source = source;
+    this.#functions = functions;
   }
 
-  parse(): Node[] {
+  parse(): Parsed {
     this.#segments = this.#split();
     const { nodes, end } = this.#block([]);
     if (end !== undefined) throw this.#error(`unexpected {{${end}}}`, this.#source.length);
-    return nodes;
+    return { name: this.#name, source: this.#source, nodes, defined: this.#defined };
   }
 
   #error(message: string, at: number): TemplateError {
     const line = this.#source.slice(0, at).split("\n").length;
-    return new TemplateError(`template: :${line}: ${message}`);
+    return new TemplateError(`template: ${this.#name}:${line}: ${message}`);
   }
 
   /** Cuts text and actions apart, applying `{{-` and `-}}`. */
@@ -220,9 +264,19 @@ class Parser {
           nodes.push({ kind: word });
           break;
         case "define":
+          if (within.length > 0) throw this.#error("unexpected <define> in command", segment.at);
+          this.#define(word, rest, restAt, within);
+          break;
         case "template":
-        case "block":
-          throw this.#error(`{{${word}}} is not supported`, segment.at);
+          nodes.push(this.#invocation(word, rest, restAt));
+          break;
+        case "block": {
+          const invocation = this.#invocation(word, rest, restAt);
+          if (!invocation.pipeline) throw this.#error("missing value for block clause", restAt);
+          nodes.push(invocation);
+          this.#define(word, rest, restAt, within);
+          break;
+        }
         default:
           nodes.push({ kind: "print", pipeline: this.#pipelineOf(segment.text, segment.at) });
       }
@@ -257,6 +311,38 @@ class Parser {
     }
     this.#variables.length = scope;
     return { kind, pipeline, body: then.nodes, otherwise };
+  }
+
+  /** Reads the body of `define` or `block`, which sees no variables but `$`. */
+  #define(word: "define" | "block", text: string, at: number, within: readonly string[]): void {
+    const { name, rest, restAt } = this.#templateName(word, text, at);
+    if (word === "define" && rest.trim() !== "") {
+      throw this.#error(`unexpected ${goQuote(rest.trim())} in define clause`, restAt);
+    }
+    const variables = this.#variables;
+    this.#variables = ["$"];
+    const body = this.#block([...within.filter((kind) => kind !== "range"), word]);
+    if (body.end === "else") throw this.#error(`unexpected {{else}} in ${word} clause`, body.tailAt);
+    this.#variables = variables;
+    this.#defined.set(name, body.nodes);
+  }
+
+  #invocation(word: "template" | "block", text: string, at: number): Extract<Node, { kind: "template" }> {
+    const { name, rest, restAt } = this.#templateName(word, text, at);
+    const pipeline = rest.trim() === "" ? undefined : this.#pipelineOf(rest, restAt);
+    const source = `{{template ${[goQuote(name), pipeline?.source].join(" ").trim()}}}`;
+    return { kind: "template", name, pipeline, at: at + (/\S/.exec(text)?.index ?? 0), source };
+  }
+
+  #templateName(word: string, text: string, at: number): { name: string; rest: string; restAt: number } {
+    const match = /^\s*("(?:\\.|[^"\\])*"|`[^`]*`)/.exec(text);
+    if (!match) {
+      const found = /^\s*(\S+)/.exec(text)?.[1];
+      throw this.#error(`unexpected ${goQuote(found ?? "}}")} in ${word} clause`, at);
+    }
+    const quoted = match[1] as string;
+    const name = quoted[0] === "`" ? quoted.slice(1, -1) : decodeEscapes(quoted.slice(1, -1));
+    return { name, rest: text.slice(match[0].length), restAt: at + match[0].length };
   }
 
   #pipelineOf(text: string, at: number, range = false): Pipeline {
@@ -319,7 +405,10 @@ class Parser {
       if (tokens[cursor.at]?.text !== "|") break;
       cursor.at++;
     }
-    return { variables: declared.variables, declares: declared.declares, commands };
+    const { variables, declares } = declared;
+    const declaration = variables.length > 0 ? `${variables.join(", ")} ${declares ? ":=" : "="} ` : "";
+    const source = declaration + commands.map(commandSource).join(" | ");
+    return { variables, declares, commands, source };
   }
 
   #declarations(
@@ -348,11 +437,11 @@ class Parser {
     const token = tokens[cursor.at++] as Token;
     switch (token.kind) {
       case "string":
-        return { kind: "constant", value: this.#string(token) };
+        return { kind: "constant", value: this.#string(token), at: token.at, source: token.text };
       case "number":
-        return { kind: "constant", value: Number(token.text) };
+        return { kind: "constant", value: Number(token.text), at: token.at, source: token.text };
       case "dot":
-        return { kind: "dot" };
+        return { kind: "dot", at: token.at, source: "." };
       case "field": {
         const at = this.#chainStart(tokens, cursor) ?? token.at;
         const names = [token.text.slice(1), ...this.#chain(tokens, cursor)];
@@ -369,20 +458,21 @@ class Parser {
       }
       case "word":
         if (token.text === "true" || token.text === "false") {
-          return { kind: "constant", value: token.text === "true" };
+          return { kind: "constant", value: token.text === "true", at: token.at, source: token.text };
         }
-        if (token.text === "nil") return { kind: "constant", value: null };
-        if (!knownFunctions.has(token.text)) {
+        if (token.text === "nil") return { kind: "constant", value: null, at: token.at, source: "nil" };
+        if (!knownFunctions.has(token.text) && !Object.hasOwn(this.#functions, token.text)) {
           throw this.#error(`function ${goQuote(token.text)} not defined`, token.at);
         }
-        return { kind: "function", name: token.text, at: token.at };
+        return { kind: "function", name: token.text, at: token.at, source: token.text };
       default: {
         if (token.text !== "(") throw this.#error(`unexpected ${goQuote(token.text)} in operand`, token.at);
         const pipeline = this.#pipeline(tokens, cursor, token.at, false);
         if (tokens[cursor.at]?.text !== ")") throw this.#error("unclosed left paren", token.at);
         cursor.at++;
         const names = this.#chain(tokens, cursor);
-        return { kind: "nested", pipeline, names, at: token.at, source: `(…).${names.join(".")}` };
+        const source = [`(${pipeline.source})`, ...names].join(".");
+        return { kind: "nested", pipeline, names, at: token.at, source };
       }
     }
   }
@@ -407,6 +497,10 @@ class Parser {
     const value = decodeEscapes(token.text.slice(1, -1));
     return token.text[0] === "'" ? (value.codePointAt(0) ?? 0) : value;
   }
+}
+
+function commandSource(operands: readonly Operand[]): string {
+  return operands.map(({ source }) => source).join(" ");
 }
 
 const simpleEscapes: Readonly<Record<string, string>> = {
@@ -436,23 +530,52 @@ function decodeEscapes(text: string): string {
 
 // ---- executing
 
+/** How deep templates may call one another, as Go limits it. */
+const MAX_DEPTH = 1_000;
+
 class Execution {
-  readonly #source: string;
+  readonly #parsed: Parsed;
   readonly #functions: Readonly<Record<string, TemplateFunction>> | undefined;
   readonly #missingKey: "error" | "default";
   #variables: { name: string; value: unknown }[] = [];
+  /** The template being executed, for error texts. */
+  #name: string;
+  #depth = 0;
   #output = "";
 
-  constructor(source: string, { functions, missingKey = "default" }: ExecuteOptions) {
-    this.#source = source;
+  constructor(parsed: Parsed, { functions, missingKey = "default" }: ExecuteOptions) {
+    this.#parsed = parsed;
+    this.#name = parsed.name;
     this.#functions = functions;
     this.#missingKey = missingKey;
   }
 
-  run(nodes: readonly Node[], data: unknown): string {
+  run(data: unknown): string {
     this.#variables = [{ name: "$", value: data }];
-    this.#walk(nodes, data);
+    try {
+      this.#walk(this.#parsed.nodes, data);
+    } catch (error) {
+      if (error instanceof TemplateError) error.output = this.#output;
+      throw error;
+    }
     return this.#output;
+  }
+
+  #invoke({ name, pipeline, at, source }: Extract<Node, { kind: "template" }>, dot: unknown): void {
+    const nodes = this.#parsed.defined.get(name);
+    if (!nodes) throw this.#error(at, source, `template ${goQuote(name)} not defined`);
+    if (this.#depth === MAX_DEPTH) {
+      throw this.#error(at, source, `exceeded maximum template depth (${MAX_DEPTH})`);
+    }
+    const data = pipeline ? this.#pipeline(pipeline, dot) : undefined;
+    const [variables, caller] = [this.#variables, this.#name];
+    this.#variables = [{ name: "$", value: data }];
+    this.#name = name;
+    this.#depth++;
+    this.#walk(nodes, data);
+    this.#depth--;
+    this.#name = caller;
+    this.#variables = variables;
   }
 
   #walk(nodes: readonly Node[], dot: unknown): void {
@@ -482,6 +605,9 @@ class Execution {
         case "range":
           this.#scoped(() => this.#range(node, dot));
           break;
+        case "template":
+          this.#invoke(node, dot);
+          break;
         case "break":
           throw new Break();
         case "continue":
@@ -503,8 +629,11 @@ class Execution {
     const value = this.#commands(node.pipeline, dot);
     const entries = entriesOf(value);
     if (entries === undefined) {
-      const { at, source } = sourceOf(node.pipeline);
-      throw this.#error(at, source, `range can't iterate over ${printValue(value)}`);
+      throw this.#error(
+        node.pipeline.commands[0]?.[0]?.at ?? 0,
+        node.pipeline.source,
+        `range can't iterate over ${printValue(value)}`,
+      );
     }
     if (entries.length === 0) {
       this.#walk(node.otherwise, dot);
@@ -543,7 +672,8 @@ class Execution {
     let value: unknown;
     let piped = false;
     for (const command of pipeline.commands) {
-      value = this.#command(command, dot, piped ? [value] : []);
+      // As Go unpacks interfaces: a nil one leaves no value at all.
+      value = this.#command(command, dot, piped ? [value] : []) ?? undefined;
       piped = true;
     }
     return value;
@@ -557,9 +687,10 @@ class Execution {
   #command(operands: readonly Operand[], dot: unknown, piped: readonly unknown[]): unknown {
     const [first, ...rest] = operands as [Operand, ...Operand[]];
     if (first.kind === "function") {
+      if (first.name === "call") throw this.#notCallable(operands, dot);
       if (first.name === "and" || first.name === "or") return this.#junction(first.name, rest, dot, piped);
       const args = [...rest.map((operand) => this.#evaluate(operand, dot, [])), ...piped];
-      return this.#call(first, args);
+      return this.#call(first.name, args, { at: first.at, source: commandSource(operands) });
     }
     const args = [...rest.map((operand) => this.#evaluate(operand, dot, [])), ...piped];
     return this.#evaluate(first, dot, args);
@@ -574,16 +705,28 @@ class Execution {
     return piped.length > 0 ? piped[0] : value;
   }
 
-  #call(operand: Extract<Operand, { kind: "function" }>, args: readonly unknown[]): unknown {
-    const implementation = this.#functions?.[operand.name] ?? builtins[operand.name];
-    if (!implementation)
-      throw new TemplateError(`template: :1: function ${goQuote(operand.name)} not defined`);
+  /** No value that a template sees is a function. */
+  #notCallable(operands: readonly Operand[], dot: unknown): TemplateError {
+    const [{ at }, target] = operands as [Operand, Operand | undefined];
+    const value = target && this.#evaluate(target, dot, []);
+    const reason =
+      value === undefined || value === null
+        ? "call of nil"
+        : `non-function ${target?.source} of type ${typeOf(value)}`;
+    return this.#error(at, commandSource(operands), `error calling call: ${reason}`);
+  }
+
+  #call(name: string, args: readonly unknown[], { at, source }: Place): unknown {
+    const implementation = this.#functions?.[name] ?? builtins[name];
+    if (!implementation) {
+      throw new TemplateError(`template: ${this.#name}:1: function ${goQuote(name)} not defined`);
+    }
     try {
       return implementation(...args);
     } catch (error) {
       if (error instanceof TemplateError) throw error;
       const reason = error instanceof Error ? error.message : String(error);
-      throw this.#error(operand.at, operand.name, `error calling ${operand.name}: ${reason}`);
+      throw this.#error(at, source, `error calling ${name}: ${reason}`);
     }
   }
 
@@ -600,7 +743,7 @@ class Execution {
         return this.#fields(found?.value, operand, args);
       }
       case "function":
-        return this.#call(operand, args);
+        return this.#call(operand.name, args, operand);
       case "nested":
         return this.#fields(this.#pipeline(operand.pipeline, dot), operand, args);
     }
@@ -612,9 +755,14 @@ class Execution {
     args: readonly unknown[],
   ): unknown {
     let value = start;
+    let owner: unknown;
     operand.names.forEach((name, index) => {
       const last = index === operand.names.length - 1;
-      value = this.#field(value, name, operand, last ? args : []);
+      // What Go decoded without a type is an interface until it is looked at.
+      const type = isUntyped(owner) ? "interface {}" : typeOf(value);
+      const found = this.#field(value, name, { ...operand, type }, last ? args : []);
+      owner = value;
+      value = found;
     });
     return value;
   }
@@ -622,7 +770,7 @@ class Execution {
   #field(
     target: unknown,
     name: string,
-    operand: { readonly at: number; readonly source: string },
+    operand: Place & { readonly type: string },
     args: readonly unknown[],
   ): unknown {
     if (target instanceof TemplateObject) {
@@ -643,83 +791,70 @@ class Execution {
       }
       return method(...args.map(String));
     }
-    if (target === null || target === undefined) {
-      const missing = operand.source.split(".").at(operand.source.split(".").indexOf(name) - 1);
-      const known = this.#missingKey === "error" && missing !== undefined && missing !== "";
-      const reason = known
-        ? `map has no entry for key ${goQuote(missing)}`
-        : `nil data; no entry for key ${goQuote(name)}`;
-      throw this.#error(operand.at, operand.source, reason);
+    const fail = (reason: string): TemplateError => this.#error(operand.at, operand.source, reason);
+    if (args.length > 0) throw fail(`${name} has arguments but cannot be invoked as function`);
+    if (target === undefined) {
+      if (this.#missingKey === "error") throw fail(`nil data; no entry for key ${goQuote(name)}`);
+      return undefined;
     }
-    if (typeof target !== "object" || Array.isArray(target)) {
-      throw this.#error(operand.at, operand.source, `can't evaluate field ${name} in type ${typeOf(target)}`);
+    if (target === null) throw fail(`nil pointer evaluating interface {}.${name}`);
+    if (target instanceof GoStruct && target.has(name)) return target.get(name);
+    if (target instanceof GoNil && target.kind === "pointer") {
+      throw fail(`nil pointer evaluating ${target.typeName}.${name}`);
     }
-    if (Object.hasOwn(target, name)) return (target as Record<string, unknown>)[name];
-    if (this.#missingKey === "error") {
-      throw this.#error(operand.at, operand.source, `map has no entry for key ${goQuote(name)}`);
-    }
+    const members = membersOf(target);
+    if (!members) throw fail(`can't evaluate field ${name} in type ${operand.type}`);
+    if (members.has(name)) return members.get(name);
+    if (this.#missingKey === "error") throw fail(`map has no entry for key ${goQuote(name)}`);
     return undefined;
   }
 
   #error(at: number, source: string, reason: string): TemplateError {
-    const before = this.#source.slice(0, at);
+    const before = this.#parsed.source.slice(0, at);
     const line = before.split("\n").length;
     const column = at - (before.lastIndexOf("\n") + 1);
-    return new TemplateError(`template: :${line}:${column}: executing "" at <${source}>: ${reason}`);
+    const place = `${this.#parsed.name}:${line}:${column}`;
+    return new TemplateError(
+      `template: ${place}: executing ${goQuote(this.#name)} at <${source}>: ${reason}`,
+    );
   }
 }
 
-/** Where a pipeline stands, for errors. */
-function sourceOf({ commands }: Pipeline): { at: number; source: string } {
-  const operand = commands[0]?.[0];
-  if (operand === undefined || operand.kind === "constant" || operand.kind === "dot")
-    return { at: 0, source: "." };
-  return { at: operand.at, source: operand.kind === "function" ? operand.name : operand.source };
+/** JSON that was read without a type. */
+function isUntyped(value: unknown): boolean {
+  return typeof value === "object" && value !== null && !(value instanceof GoValue);
 }
 
-/** Go's truth: empty values are false. */
-function isTrue(value: unknown): boolean {
-  if (value === null || value === undefined) return false;
-  if (Array.isArray(value)) return value.length > 0;
-  if (value instanceof TemplateObject) return true;
-  if (typeof value === "object") return Object.keys(value).length > 0;
-  return Boolean(value);
+/** The keys of a map. */
+function membersOf(value: unknown): ReadonlyMap<string, unknown> | undefined {
+  if (value instanceof GoMap) return value.entries;
+  if (value instanceof GoNil && value.kind === "map") return new Map();
+  if (value === null || typeof value !== "object" || Array.isArray(value) || value instanceof GoValue) {
+    return undefined;
+  }
+  return new Map(Object.entries(value));
 }
 
 function entriesOf(value: unknown): [unknown, unknown][] | undefined {
   if (value === null || value === undefined) return [];
+  if (value instanceof GoNil && value.kind === "slice") return [];
   if (Array.isArray(value)) return value.map((item, index) => [index, item]);
   if (typeof value === "number")
     return Array.from({ length: Math.max(0, value) }, (_none, index) => [index, index]);
-  if (typeof value === "object" && !(value instanceof TemplateObject)) {
-    return Object.entries(value).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
-  }
-  return undefined;
+  const members = membersOf(value);
+  return members && sortedEntries(members);
 }
 
 function typeOf(value: unknown): string {
+  if (value instanceof GoValue) return value.typeName;
   if (Array.isArray(value)) return "[]interface {}";
-  return typeof value === "boolean" ? "bool" : typeof value === "number" ? "int" : typeof value;
+  if (typeof value === "boolean") return "bool";
+  return typeof value === "number" || typeof value === "bigint" ? "int" : typeof value;
 }
 
-/** As fmt.Print shows a value. */
-export function printValue(value: unknown): string {
-  if (value === undefined) return "<no value>";
-  return format(value);
-}
-
-function format(value: unknown): string {
-  if (value === null || value === undefined) return "<nil>";
-  if (Array.isArray(value)) return `[${value.map(format).join(" ")}]`;
-  if (value instanceof TemplateObject) return format(value.toJSON());
-  if (typeof value === "number") {
-    return Number.isInteger(value) ? String(value) : general(value, 17);
-  }
-  if (typeof value === "object") {
-    const entries = entriesOf(value) ?? [];
-    return `map[${entries.map(([key, item]) => `${key}:${format(item)}`).join(" ")}]`;
-  }
-  return String(value);
+/** What a template shows of a value. */
+function printValue(value: unknown): string {
+  return value === undefined || value === null ? "<no value>" : formatValue(value);
 }
 
 /** fmt.Sprint: spaces only between operands of which neither is text. */
@@ -727,7 +862,7 @@ function sprint(args: readonly unknown[]): string {
   return args
     .map((arg, at) => {
       const spaced = at > 0 && typeof arg !== "string" && typeof args[at - 1] !== "string";
-      return `${spaced ? " " : ""}${format(arg)}`;
+      return `${spaced ? " " : ""}${formatValue(arg)}`;
     })
     .join("");
 }
@@ -751,7 +886,7 @@ function sprintf(pattern: string, args: readonly unknown[]): string {
   if (next < args.length) {
     return `${text}%!(EXTRA ${args
       .slice(next)
-      .map((arg) => `${typeOf(arg)}=${format(arg)}`)
+      .map((arg) => `${typeOf(arg)}=${formatValue(arg)}`)
       .join(", ")})`;
   }
   return text;
@@ -760,12 +895,15 @@ function sprintf(pattern: string, args: readonly unknown[]): string {
 function formatVerb(verb: string, value: unknown, flags: string, precision: string | undefined): string {
   switch (verb) {
     case "d":
-      return typeof value === "number" ? String(value) : `%!d(${typeOf(value)}=${format(value)})`;
+      return kindOf(comparable(value)) === "number"
+        ? String(comparable(value))
+        : `%!d(${typeOf(value)}=${formatValue(value)})`;
     case "q":
-      return goQuote(format(value));
+      return goQuote(formatValue(value));
     case "x":
     case "X": {
-      const hex = typeof value === "number" ? value.toString(16) : Buffer.from(format(value)).toString("hex");
+      const hex =
+        typeof value === "number" ? value.toString(16) : Buffer.from(formatValue(value)).toString("hex");
       return verb === "X" ? hex.toUpperCase() : hex;
     }
     case "b":
@@ -781,96 +919,128 @@ function formatVerb(verb: string, value: unknown, flags: string, precision: stri
     case "T":
       return typeOf(value);
     default: {
-      const text = format(value);
+      const text = formatValue(value);
       const sign = flags.includes("+") && typeof value === "number" && value >= 0 ? "+" : "";
       return sign + (precision === undefined ? text : text.slice(0, Number(precision)));
     }
   }
 }
 
-/** JSON as Go writes it without HTML escaping. */
-export function toJson(value: unknown): string {
-  if (value instanceof TemplateObject) return escapeHtml(JSON.stringify(value));
-  const text = JSON.stringify(value === undefined ? null : value) ?? "null";
-  return text.replaceAll("\u2028", "\\u2028").replaceAll("\u2029", "\\u2029");
-}
-
-/** A context marshals itself, and then Go's escaping of HTML applies. */
-function escapeHtml(json: string): string {
-  return json.replace(
-    /[<>&\u2028\u2029]/g,
-    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
-}
-
 function indexInto(value: unknown, keys: readonly unknown[]): unknown {
   let current = value;
   for (const key of keys) {
-    if (Array.isArray(current)) {
-      if (typeof key !== "number") throw new Error("cannot index slice/array with type string");
-      if (key < 0 || key >= current.length) throw new Error(`reflect: slice index out of range`);
-      current = current[key];
-    } else if (typeof current === "string" && typeof key === "number") {
-      if (key < 0 || key >= current.length) throw new Error(`index out of range: ${key}`);
-      current = Buffer.from(current)[key];
-    } else if (current !== null && typeof current === "object") {
-      current = Object.hasOwn(current, String(key)) ? (current as Record<string, unknown>)[String(key)] : "";
-    } else if (current === null || current === undefined) {
-      throw new Error("index of untyped nil");
-    } else {
-      throw new Error(`can't index item of type ${typeOf(current)}`);
+    if (current === null || current === undefined) throw new Error("index of untyped nil");
+    if (current instanceof GoNil && current.kind === "pointer") throw new Error("index of nil pointer");
+    const items = itemsOf(current);
+    if (items) {
+      current = items[checkIndex(key, items.length, items.length - 1)];
+      continue;
     }
+    const members = membersOf(current);
+    if (!members) throw new Error(`can't index item of type ${typeOf(current)}`);
+    if (typeof key !== "string") {
+      throw new Error(`value has type ${typeOf(key)}; should be string`);
+    }
+    const zero = current instanceof GoMap || current instanceof GoNil ? current.zero : () => null;
+    current = members.has(key) ? members.get(key) : zero();
   }
   return current;
 }
 
+/** What can be indexed by number: a slice, or the bytes of text. */
+function itemsOf(value: unknown): ArrayLike<unknown> | undefined {
+  if (Array.isArray(value)) return value;
+  if (value instanceof GoNil && value.kind === "slice") return [];
+  return typeof value === "string" ? Buffer.from(value) : undefined;
+}
+
+/** @throws Error in Go's words, which differ right behind the end */
+function checkIndex(index: unknown, length: number, last: number): number {
+  if (typeof index !== "number") throw new Error(`cannot index slice/array with type ${typeOf(index)}`);
+  if (index < 0 || index > length) throw new Error(`index out of range: ${index}`);
+  if (index > last) throw new Error("reflect: slice index out of range");
+  return index;
+}
+
+/** Of a slice or of the bytes of text. */
+function slice(value: unknown, bounds: readonly unknown[]): unknown {
+  if (value === null || value === undefined) throw new Error("slice of untyped nil");
+  const items = itemsOf(value);
+  if (!items) throw new Error(`can't slice item of type ${typeOf(value)}`);
+  if (bounds.length > 3) throw new Error(`too many slice indexes: ${bounds.length}`);
+  if (bounds.length === 3 && typeof value === "string") throw new Error("cannot 3-index slice a string");
+  const [from, to] = [0, items.length].map((initial, at) =>
+    bounds[at] === undefined ? initial : checkIndex(bounds[at], items.length, items.length),
+  ) as [number, number];
+  if (from > to) throw new Error(`invalid slice index: ${from} > ${to}`);
+  return typeof value === "string"
+    ? Buffer.from(value).subarray(from, to).toString()
+    : Array.prototype.slice.call(items, from, to);
+}
+
+/** The first bytes. */
+function truncate(text: string, length: number): string {
+  const bytes = Buffer.from(text);
+  return bytes.length < length ? text : bytes.subarray(0, length).toString();
+}
+
 function lengthOf(value: unknown): number {
-  if (typeof value === "string") return Buffer.byteLength(value);
-  if (Array.isArray(value)) return value.length;
-  if (value === null || value === undefined) return 0;
-  if (typeof value === "object") return Object.keys(value).length;
-  throw new Error(`len of type ${typeOf(value)}`);
+  if (value === null || value === undefined) throw new Error("len of nil pointer");
+  const size = itemsOf(value)?.length ?? membersOf(value)?.size;
+  if (size === undefined) throw new Error(`len of type ${typeOf(value)}`);
+  return size;
+}
+
+/** What comparisons see: nil pointers are nil, durations and large integers are numbers. */
+function comparable(value: unknown): unknown {
+  if (value === undefined || (value instanceof GoNil && value.kind === "pointer")) return null;
+  return value instanceof GoDuration ? value.nanoseconds : value;
 }
 
 function equal(a: unknown, b: unknown): boolean {
-  const [left, right] = [a ?? null, b ?? null];
-  if (left !== null && right !== null && typeof left !== typeof right) {
-    throw new Error("incompatible types for comparison");
-  }
-  return left === right;
+  const [left, right] = [comparable(a), comparable(b)];
+  if (left === null || right === null) return left === right;
+  if (kindOf(left) !== kindOf(right)) throw new Error("incompatible types for comparison");
+  // biome-ignore lint/suspicious/noDoubleEquals: a bigint equals the same number
+  return left == right;
 }
 
 function compare(a: unknown, b: unknown): number {
-  if (typeof a !== typeof b) throw new Error("incompatible types for comparison");
-  if (typeof a !== "string" && typeof a !== "number") throw new Error("invalid type for comparison");
-  return a < (b as typeof a) ? -1 : a > (b as typeof a) ? 1 : 0;
+  const [left, right] = [comparable(a), comparable(b)];
+  if (kindOf(left) !== kindOf(right)) throw new Error("incompatible types for comparison");
+  if (kindOf(left) !== "string" && kindOf(left) !== "number") throw new Error("invalid type for comparison");
+  const [x, y] = [left as string, right as string];
+  return x < y ? -1 : x > y ? 1 : 0;
+}
+
+function kindOf(value: unknown): string {
+  return typeof value === "bigint" ? "number" : typeof value;
 }
 
 const builtins: Readonly<Record<string, TemplateFunction>> = {
-  json: (value) => toJson(value),
+  json: (value) => encodeJson(value),
   split: (text, separator) => String(text).split(String(separator)),
-  join: (items, separator) => (Array.isArray(items) ? items.map(format) : []).join(String(separator)),
+  join: (items, separator) => (Array.isArray(items) ? items.map(formatValue) : []).join(String(separator)),
   title: (text) =>
     String(text).replace(/(^|[^\p{L}\p{N}_'])(\p{L})/gu, (_all, gap, letter) => gap + letter.toUpperCase()),
   lower: (text) => String(text).toLowerCase(),
   upper: (text) => String(text).toUpperCase(),
   pad: (text, before, after) =>
     text === "" ? "" : " ".repeat(Number(before)) + String(text) + " ".repeat(Number(after)),
-  truncate: (text, length) => String(text).slice(0, Number(length)),
+  truncate: (text, length) => truncate(String(text), Number(length)),
   not: (value) => !isTrue(value),
   len: lengthOf,
   index: (value, ...keys) => indexInto(value, keys),
-  slice: (value, from = 0, to = undefined) =>
-    (value as string | unknown[]).slice(Number(from), to as number | undefined),
+  slice: (value, ...bounds) => slice(value, bounds),
   print: (...args) => sprint(args),
-  println: (...args) => `${args.map(format).join(" ")}\n`,
+  println: (...args) => `${args.map(formatValue).join(" ")}\n`,
   printf: (pattern, ...args) => sprintf(String(pattern), args),
   html: (...args) =>
     sprint(args).replace(/[&<>"']/g, (char) =>
       `&#${char.codePointAt(0)};`.replace("&#38;", "&amp;").replace("&#60;", "&lt;").replace("&#62;", "&gt;"),
     ),
   urlquery: (...args) => encodeURIComponent(sprint(args)).replaceAll("%20", "+"),
-  js: (...args) => toJson(sprint(args)).slice(1, -1),
+  js: (...args) => encodeJson(sprint(args)).slice(1, -1),
   eq: (first, ...others) => {
     if (others.length === 0) throw new Error("missing argument for comparison");
     return others.some((other) => equal(first, other));
@@ -882,9 +1052,4 @@ const builtins: Readonly<Record<string, TemplateFunction>> = {
   ge: (a, b) => compare(a, b) >= 0,
 };
 
-const knownFunctions: ReadonlySet<string> = new Set([
-  ...Object.keys(builtins),
-  "and",
-  "or",
-  "getDetailsOrder",
-]);
+const knownFunctions: ReadonlySet<string> = new Set([...Object.keys(builtins), "and", "or", "call"]);

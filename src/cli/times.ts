@@ -1,18 +1,17 @@
 /** Points in time: as flags give them, and as Go prints them. */
 import { parseDuration } from "./units.ts";
+import { zoneName } from "./zones.ts";
 
 /**
  * A time of `--since` and `--until` for the engine: unix seconds, RFC 3339 or a date, or a duration before now
- * (`42m`). What is none of these goes to the engine as it is, which refuses it.
+ * (`42m`), to the second. What is none of these goes to the engine as it is, which refuses it.
  * @param now milliseconds
+ * @see moby `api/types/time` GetTimestamp
  */
 export function toEngineTime(text: string, now: number): string {
   if (text === "") return "";
-  try {
-    return withNanoseconds(BigInt(Math.trunc(now)) * 1_000_000n - BigInt(parseDuration(text)));
-  } catch {
-    // not a duration
-  }
+  const before = durationOf(text);
+  if (before !== undefined) return String(Math.floor((now - before / 1e6) / 1000));
   if (/^-?\d+(\.\d+)?$/.test(text)) return text;
   const match = /^(\d{4}-\d\d-\d\d)(?:T(\d\d(?::\d\d(?::\d\d)?)?)(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)?$/.exec(
     text,
@@ -25,6 +24,16 @@ export function toEngineTime(text: string, now: number): string {
   return withNanoseconds(BigInt(milliseconds) * 1_000_000n + nanoseconds);
 }
 
+/** Nanoseconds. A bare `0` is the beginning of time. */
+function durationOf(text: string): number | undefined {
+  if (text === "0") return undefined;
+  try {
+    return parseDuration(text);
+  } catch {
+    return undefined;
+  }
+}
+
 function withNanoseconds(total: bigint): string {
   return `${total / 1_000_000_000n}.${String(total % 1_000_000_000n).padStart(9, "0")}`;
 }
@@ -35,14 +44,16 @@ export function goTime(seconds: number): string {
   return `${localClock(date, " ")} ${offset(date, "")} ${zoneName(date)}`;
 }
 
-/** The same for a timestamp of the API, in its own offset and with its fraction. */
+/** The same for a timestamp of the API, in its own offset and with its fraction; an offset that is ours has our name. */
 export function goTimeOf(timestamp: string): string {
   const match = /^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?(Z|([+-]\d\d):(\d\d))$/.exec(timestamp);
   if (!match) return timestamp;
   const [, date, clock, fraction = "", zone, hours, minutes] = match;
   const trimmed = fraction.replace(/\.?0+$/, "");
   if (zone === "Z") return `${date} ${clock}${trimmed} +0000 UTC`;
-  return `${date} ${clock}${trimmed} ${hours}${minutes} ${hours}${minutes}`;
+  const here = new Date(timestamp);
+  const name = offset(here, "") === `${hours}${minutes}` ? zoneName(here) : `${hours}${minutes}`;
+  return `${date} ${clock}${trimmed} ${hours}${minutes} ${name}`;
 }
 
 /** RFC 3339 in local time with all nine digits. @param nanoseconds since 1970 */
@@ -63,10 +74,4 @@ function offset(date: Date, colon: string): string {
   const magnitude = Math.abs(minutes);
   const two = (value: number): string => String(value).padStart(2, "0");
   return `${minutes < 0 ? "-" : "+"}${two(Math.trunc(magnitude / 60))}${colon}${two(magnitude % 60)}`;
-}
-
-function zoneName(date: Date): string {
-  if (date.getTimezoneOffset() === 0) return "UTC";
-  const parts = new Intl.DateTimeFormat("en-US", { timeZoneName: "short" }).formatToParts(date);
-  return parts.find(({ type }) => type === "timeZoneName")?.value ?? "";
 }

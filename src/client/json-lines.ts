@@ -1,9 +1,10 @@
 /** JSON documents one after another, as the engine's progress and event streams carry them. */
+import { parseExactJson } from "../base/exact-json.ts";
 import { EngineProtocolError } from "./errors.ts";
 
 /**
  * Yields each document as soon as it is complete. Documents are objects; what separates them (newlines, RS, nothing
- * at all) does not matter.
+ * at all) does not matter. Whole numbers beyond a double's are bigints.
  */
 export async function* readJsonStream<T>(
   source: AsyncIterable<Uint8Array>,
@@ -40,7 +41,7 @@ export async function* readJsonStream<T>(
 
 function parseDocument<T>(text: string): T {
   try {
-    return JSON.parse(text) as T;
+    return parseExactJson(text) as T;
   } catch (cause) {
     throw new EngineProtocolError(`invalid JSON from the engine: ${text.slice(0, 64)}`, { cause });
   }

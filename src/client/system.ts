@@ -32,6 +32,9 @@ export async function authenticate(
   return await (await engine.request({ method: "POST", path: "/auth", json: auth })).json();
 }
 
+/** An event whose nanoseconds are exact. */
+export type ExactEventMessage = Omit<EventMessage, "timeNano"> & { readonly timeNano?: number | bigint };
+
 export interface EventsOptions {
   readonly since?: string;
   readonly until?: string;
@@ -43,12 +46,12 @@ export interface EventsOptions {
 export async function events(
   engine: Engine,
   { since, until, filters, signal }: EventsOptions = {},
-): Promise<AsyncGenerator<EventMessage, void, undefined>> {
+): Promise<AsyncGenerator<ExactEventMessage, void, undefined>> {
   const reply = await engine.request({
     method: "GET",
     path: "/events",
     query: { ...(since && { since }), ...(until && { until }), ...encodeFilters(filters) },
     ...(signal && { signal }),
   });
-  return reply.documents<EventMessage>();
+  return reply.documents<ExactEventMessage>();
 }

@@ -76,6 +76,8 @@ describe.skipIf(!both)("the client says what Docker's says", () => {
         '{{if eq .State "running"}}R {{.Names}}{{else}}- {{.Names}}{{end}}',
         '{{printf "%-10s|%5d" .Names 5}}',
         "{{.Size}}",
+        "raw",
+        "{{.Platform}} {{json .Platform}}",
         "{{.Nope}}",
         "{{.ID",
         "{{nope}}",
@@ -133,11 +135,33 @@ describe.skipIf(!both)("the client says what Docker's says", () => {
         "{{range .Mounts}}{{.Destination}} {{end}}",
         "{{range $key, $value := .Config.Labels}}{{$key}}={{$value}};{{end}}",
         "{{if .State.Health}}y{{else}}n{{end}}",
+        "{{.ID}} {{.HostConfig.NanoCPUs}} {{.HostConfig.DNS}}",
+        "{{.Mounts}} {{json .Mounts}}",
+        "{{range .Mounts}}{{.Name}}{{end}}",
+        "{{.NetworkSettings.Ports}} {{.HostConfig.PortBindings}}",
+        "{{.Config.ExposedPorts}} {{.Config.Healthcheck}} {{.Config.StopTimeout}} {{.HostConfig.Init}}",
+        "{{.SizeRw}} {{.HostConfig.Tmpfs}} {{.State.Health}}",
+        "{{.Config.Labels.nope}}",
+        "{{.Id}} {{.HostConfig.CapAdd}}",
+        "{{index .Args 7}} {{.Id}}",
+        '{{define "x"}}<{{.}}>{{end}}{{range .Args}}{{template "x" .}}{{end}}',
+        '{{template "nope" .}}',
+        "{{slice .Name 1 3}} {{truncate .Name 2}}",
+        "{{json .}}",
         "{{.Nope}}",
         "{{nope}}",
         "json",
       ]) {
         await expectSame("inspect", "--format", format, "long");
+      }
+      for (const format of ["{{.ID}} {{.Created}} {{.Variant}}", "{{json .}}", "{{.Config}} {{.RootFS}}"]) {
+        await expectSame("image", "inspect", "--format", format, "busybox");
+      }
+      for (const format of ["{{.ID}} {{.Created}} {{.IPAM}}", "{{json .}}"]) {
+        await expectSame("network", "inspect", "--format", format, "none");
+      }
+      for (const format of ["{{.}}", "{{json .}}", "{{.Nope}}"]) {
+        await expectSame("volume", "inspect", "--format", format, "pages");
       }
     });
   }, 120_000);
@@ -160,11 +184,55 @@ describe.skipIf(!both)("the client says what Docker's says", () => {
       "volume ls",
       "volume ls -q",
       "volume ls --format json",
+      "images --format raw",
+      "images -q --format raw",
+      "network ls --format raw",
+      "network ls -q --format raw",
+      "volume ls --format raw",
+      "ps -aq --format raw",
     ]) {
       await expectSame(...words(line));
     }
     for (const line of ["network rm nope", "volume rm nope", "rmi nope", "tag nope x", "tag busybox UPPER"]) {
       await expectSame(...words(line));
+    }
+  }, 120_000);
+
+  test("of the engine", async () => {
+    for (const format of [
+      "{{.Server.APIVersion}} {{.Server.Experimental}} {{json .Server}}",
+      "{{.Nope}}",
+      "{{.Server.Nope}}",
+      "{{nope}}",
+      "{{range .Server.Components}}{{getDetailsOrder .}}{{end}}",
+    ]) {
+      await expectSame("version", "--format", format);
+    }
+    for (const format of [
+      "{{.HTTPProxy}} {{.CPUCfsPeriod}} {{.CPUCfsQuota}} {{.ServerErrors}}",
+      "{{.ID}} {{.Nope}}",
+      "{{.ClientInfo.Context}} {{.ClientInfo.APIVersion}}",
+      "{{json .RegistryConfig}} {{json .Runtimes}} {{json .Swarm}}",
+      "{{nope}}",
+    ]) {
+      await expectSame("info", "--format", format);
+    }
+  }, 120_000);
+
+  test("of events", async () => {
+    await docker.ok("volume", "create", "pages");
+    await docker.ok("network", "create", "--label", "z=1", "--label", "a=2", "quiet");
+    const until = String(Math.ceil(Date.now() / 1000) + 1);
+    const past = ["events", "--since", "0", "--until", until];
+    await expectSame(...past);
+    for (const format of [
+      "json",
+      "{{json .}}",
+      "{{.Status}}|{{.ID}}|{{.From}}|{{.Scope}}|{{.Time}}|{{.TimeNano}}|{{.Actor}}",
+      "{{.Bad}}",
+      "{{.Actor",
+    ]) {
+      await expectSame(...past, "--format", format);
     }
   }, 120_000);
 

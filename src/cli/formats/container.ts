@@ -1,6 +1,7 @@
 /** A container as a row of `ps`. */
 import type { ContainerSummary } from "../../api/types.ts";
 import { goQuote } from "../go-text.ts";
+import { GoNil, GoStruct, type GoStructType, type GoValue } from "../go-value.ts";
 import { familiarName, familiarString, findReference } from "../reference.ts";
 import { ellipsis } from "../table.ts";
 import { TemplateObject } from "../template.ts";
@@ -24,6 +25,21 @@ export const containerHeaders: Readonly<Record<string, string>> = {
   Networks: "NETWORKS",
   Platform: "PLATFORM",
 };
+
+/** `--format raw`. */
+export function rawContainers({ quiet, size }: { readonly quiet: boolean; readonly size: boolean }): string {
+  if (quiet) return "container_id: {{.ID}}";
+  return `container_id: {{.ID}}
+image: {{.Image}}
+command: {{.Command}}
+created_at: {{.CreatedAt}}
+state: {{- pad .State 1 0}}
+status: {{- pad .Status 1 0}}
+names: {{.Names}}
+labels: {{- pad .Labels 1 0}}
+ports: {{- pad .Ports 1 0}}
+${size ? "size: {{.Size}}\\n" : ""}`;
+}
 
 export function containerRow(
   container: ContainerSummary,
@@ -58,12 +74,29 @@ export function containerRow(
         .join(","),
     LocalVolumes: () => String((container.Mounts ?? []).filter(({ Driver }) => Driver === "local").length),
     Networks: () => Object.keys(container.NetworkSettings?.Networks ?? {}).join(","),
-    Platform: () => {
-      const platform = container.ImageManifestDescriptor?.platform;
-      if (!platform) return null;
-      return [platform.os, platform.architecture, platform.variant].filter(Boolean).join("/");
-    },
+    Platform: () => platformOf(container),
   });
+}
+
+const platformType: GoStructType = {
+  name: "*formatter.Platform",
+  fields: [
+    { name: "Architecture", json: "architecture", omitEmpty: false, embedded: false },
+    { name: "OS", json: "os", omitEmpty: false, embedded: false },
+    { name: "Variant", json: "variant", omitEmpty: true, embedded: false },
+  ],
+  string: (platform) =>
+    ["OS", "Architecture", "Variant"]
+      .map((name) => platform.get(name))
+      .filter(Boolean)
+      .join("/"),
+};
+
+/** Text for people, an object in JSON. */
+function platformOf({ ImageManifestDescriptor }: ContainerSummary): GoValue {
+  const platform = ImageManifestDescriptor?.platform;
+  if (!platform) return new GoNil("*formatter.Platform", "pointer");
+  return new GoStruct(platformType, [platform.architecture ?? "", platform.os ?? "", platform.variant ?? ""]);
 }
 
 function imageName({ Image = "", ImageID = "" }: ContainerSummary, truncate: boolean): string {

@@ -20,6 +20,23 @@ export const imageHeaders: Readonly<Record<string, string>> = {
   UniqueSize: "UNIQUE SIZE",
 };
 
+/** `--format raw`. */
+export function rawImages({
+  quiet,
+  digests,
+}: {
+  readonly quiet: boolean;
+  readonly digests: boolean;
+}): string {
+  if (quiet) return "image_id: {{.ID}}";
+  return `repository: {{ .Repository }}
+tag: {{.Tag}}
+${digests ? "digest: {{.Digest}}\n" : ""}image_id: {{.ID}}
+created_at: {{.CreatedAt}}
+virtual_size: {{.Size}}
+`;
+}
+
 export interface ImageRowOptions {
   readonly truncate: boolean;
   /** A row for each digest, rather than one with its first. */

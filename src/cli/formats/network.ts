@@ -16,6 +16,13 @@ export const networkHeaders: Readonly<Record<string, string>> = {
   CreatedAt: "CREATED AT",
 };
 
+/** `--format raw`. */
+export function rawNetworks({ quiet }: { readonly quiet: boolean }): string {
+  return quiet
+    ? "network_id: {{.ID}}"
+    : "network_id: {{.ID}}\\nname: {{.Name}}\\ndriver: {{.Driver}}\\nscope: {{.Scope}}\\n";
+}
+
 export function networkRow(network: Network, { truncate }: { readonly truncate: boolean }): TemplateObject {
   const labels = network.Labels ?? {};
   return new TemplateObject("*network.networkContext", {

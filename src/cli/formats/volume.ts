@@ -18,6 +18,11 @@ export const volumeHeaders: Readonly<Record<string, string>> = {
   Status: "STATUS",
 };
 
+/** `--format raw`. */
+export function rawVolumes({ quiet }: { readonly quiet: boolean }): string {
+  return quiet ? "name: {{.Name}}" : "name: {{.Name}}\\ndriver: {{.Driver}}\\n";
+}
+
 export function volumeRow(volume: Volume): TemplateObject {
   const labels = volume.Labels ?? {};
   const usage = volume.UsageData;

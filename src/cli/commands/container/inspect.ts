@@ -10,8 +10,9 @@ export const command = defineCommand({
   args: atLeast(1),
   flags: { format: inspectFormatFlag, size: bool({ short: "s", usage: "Display total file sizes" }) },
   async run({ flags, args, cli }) {
-    await inspectObjects(cli, args, flags.format, (name) =>
-      inspectContainerText(cli.engine, name, flags.size),
-    );
+    await inspectObjects(cli, args, flags.format, async (name) => ({
+      type: "container.InspectResponse",
+      json: await inspectContainerText(cli.engine, name, flags.size),
+    }));
   },
 });

@@ -2,7 +2,7 @@ import { listContainers } from "../../../client/containers.ts";
 import { defineCommand, messageOf, noArgs } from "../../command.ts";
 import { filterFlag, listFormatFlag } from "../../common-flags.ts";
 import { bool, integer } from "../../flags.ts";
-import { containerHeaders, containerRow } from "../../formats/container.ts";
+import { containerHeaders, containerRow, rawContainers } from "../../formats/container.ts";
 import { formatList } from "../../formatter.ts";
 import { Template, TemplateObject } from "../../template.ts";
 
@@ -62,7 +62,8 @@ export const command = defineCommand({
       filters: flags.filter,
     });
     const standard = custom === "" || custom === "table";
-    const format = quiet ? "{{.ID}}" : standard ? `${TABLE}${size ? "\\t{{.Size}}" : ""}` : custom;
+    const raw = custom === "raw" ? rawContainers({ quiet, size }) : undefined;
+    const format = raw ?? (quiet ? "{{.ID}}" : standard ? `${TABLE}${size ? "\\t{{.Size}}" : ""}` : custom);
     const rows = containers.map((container) => containerRow(container, { truncate: !flags["no-trunc"] }));
     cli.stdout.write(formatList({ format, headers: containerHeaders }, rows));
   },

@@ -15,7 +15,10 @@ export const command = defineCommand({
   flags: { format: inspectFormatFlag, platform: string({ usage: PLATFORM_HELP }) },
   async run({ flags, args, cli }) {
     const platform = flags.platform === "" ? undefined : JSON.stringify(toPlatform(flags.platform));
-    await inspectObjects(cli, args, flags.format, (name) => inspectImageText(cli.engine, name, platform));
+    await inspectObjects(cli, args, flags.format, async (name) => ({
+      type: "image.InspectResponse",
+      json: await inspectImageText(cli.engine, name, platform),
+    }));
   },
 });
 

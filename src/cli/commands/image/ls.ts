@@ -2,7 +2,7 @@ import { listImages } from "../../../client/images.ts";
 import { atMost, defineCommand } from "../../command.ts";
 import { filterFlag, listFormatFlag } from "../../common-flags.ts";
 import { bool } from "../../flags.ts";
-import { imageHeaders, imageRows } from "../../formats/image.ts";
+import { imageHeaders, imageRows, rawImages } from "../../formats/image.ts";
 import { formatList } from "../../formatter.ts";
 import { goQuote } from "../../go-text.ts";
 
@@ -47,6 +47,7 @@ export const command = defineCommand({
 
 function toFormat(format: string, quiet: boolean, digests: boolean): string {
   if (format === "table") return quiet ? "{{.ID}}" : digests ? TABLE_WITH_DIGEST : TABLE;
+  if (format === "raw") return rawImages({ quiet, digests });
   return format.startsWith("table") && digests && !format.includes("{{.Digest}}")
     ? `${format}\\t{{.Digest}}`
     : format;

@@ -14,8 +14,9 @@ export const command = defineCommand({
   },
   async run({ flags, args, cli }) {
     const { verbose } = flags;
-    await inspectObjects(cli, args, flags.format, (name) =>
-      inspectNetworkText(cli.engine, name, { verbose }),
-    );
+    await inspectObjects(cli, args, flags.format, async (name) => ({
+      type: "network.Inspect",
+      json: await inspectNetworkText(cli.engine, name, { verbose }),
+    }));
   },
 });

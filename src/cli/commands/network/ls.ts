@@ -2,7 +2,7 @@ import { listNetworks } from "../../../client/networks.ts";
 import { defineCommand, noArgs } from "../../command.ts";
 import { filterFlag, listFormatFlag } from "../../common-flags.ts";
 import { bool } from "../../flags.ts";
-import { networkHeaders, networkRow } from "../../formats/network.ts";
+import { networkHeaders, networkRow, rawNetworks } from "../../formats/network.ts";
 import { formatList } from "../../formatter.ts";
 import { compareNaturally } from "../../natural-order.ts";
 
@@ -22,7 +22,8 @@ export const command = defineCommand({
   async run({ flags, cli }) {
     const networks = await listNetworks(cli.engine, flags.filter);
     const chosen = flags.format || (flags.quiet ? "" : (cli.config.settings.networksFormat ?? "")) || "table";
-    const format = chosen === "table" ? (flags.quiet ? "{{.ID}}" : TABLE) : chosen;
+    const raw = chosen === "raw" ? rawNetworks(flags) : undefined;
+    const format = raw ?? (chosen === "table" ? (flags.quiet ? "{{.ID}}" : TABLE) : chosen);
     networks.sort((a, b) => compareNaturally(a.Name ?? "", b.Name ?? ""));
     const rows = networks.map((network) => networkRow(network, { truncate: !flags["no-trunc"] }));
     cli.stdout.write(formatList({ format, headers: networkHeaders }, rows));

@@ -1,5 +1,4 @@
-import type { EventMessage } from "../../../api/types.ts";
-import { events } from "../../../client/system.ts";
+import { type ExactEventMessage, events } from "../../../client/system.ts";
 import { defineCommand, messageOf, noArgs, StatusError } from "../../command.ts";
 import { filterFlag, inspectFormatFlag } from "../../common-flags.ts";
 import { string } from "../../flags.ts";
@@ -18,7 +17,7 @@ export const command = defineCommand({
     until: string({ usage: "Stream events until this timestamp" }),
   },
   async run({ flags, cli }) {
-    const render = rendererFor(flags.format);
+    const render = await rendererFor(flags.format);
     const now = Date.now();
     const messages = await events(cli.engine, {
       since: toEngineTime(flags.since, now),
@@ -29,19 +28,23 @@ export const command = defineCommand({
   },
 });
 
-function rendererFor(format: string): (message: EventMessage) => string {
+type Renderer = (message: ExactEventMessage) => string;
+
+/** A template must fit an event that says nothing. @throws StatusError 64 */
+async function rendererFor(format: string): Promise<Renderer> {
   if (format === "") return describe;
+  const { toGoStruct } = await import("../../go-types.ts");
   try {
     const template = new Template(format === "json" ? "{{json .}}" : format);
-    return (message) => template.execute(message);
+    template.execute(toGoStruct("events.Message", {}).toPointer());
+    return (message) => template.execute(toGoStruct("events.Message", message));
   } catch (error) {
     throw new StatusError(`Error parsing format: ${messageOf(error)}`, 64, { cause: error });
   }
 }
 
-function describe({ Type, Action, Actor, time, timeNano }: EventMessage): string {
-  // A double cannot hold nanoseconds since 1970; microseconds survive.
-  const nanoseconds = timeNano ? BigInt(Math.round(timeNano)) : BigInt(time ?? 0) * 1_000_000_000n;
+function describe({ Type, Action, Actor, time, timeNano }: ExactEventMessage): string {
+  const nanoseconds = timeNano ? BigInt(timeNano) : BigInt(time ?? 0) * 1_000_000_000n;
   const attributes = Object.entries(Actor?.Attributes ?? {})
     .sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
     .map(([key, value]) => `${key}=${value}`);

@@ -2,10 +2,11 @@ import type { SystemInfo } from "../../../api/types.ts";
 import { VERSION } from "../../../base/version.ts";
 import { EngineConnectionError } from "../../../client/errors.ts";
 import { engineInfo } from "../../../client/system.ts";
-import { type Cli, defineCommand, messageOf, noArgs, StatusError } from "../../command.ts";
+import { type Cli, defineCommand, messageOf, noArgs } from "../../command.ts";
 import { inspectFormatFlag } from "../../common-flags.ts";
 import { HUB_CREDENTIALS_KEY } from "../../config-file.ts";
-import { parseTemplate } from "../../formatter.ts";
+import { parseInspectTemplate } from "../../inspect.ts";
+import { type Template, TemplateError } from "../../template.ts";
 import { bytesSize } from "../../units.ts";
 import { clientVersion } from "./version.ts";
 
@@ -42,27 +43,43 @@ export const command = defineCommand({
 });
 
 async function printFormatted(cli: Cli, format: string): Promise<number> {
-  const template = parse(format === "json" ? "{{json .}}" : format);
-  let failure: unknown;
-  let info: object = {};
+  const template = parseInspectTemplate(format === "json" ? "{{json .}}" : format);
+  const { toGoStruct } = await import("../../go-types.ts");
+  const { ApiVersion: _negotiated, ...version } = clientVersion(cli);
+  const client = { ClientInfo: { Debug: cli.debug, ...version, Plugins: [] } };
+  const needsServer = !/\.[a-zA-Z]/.test(format) || !fits(template, toGoStruct("system.sparseInfo", client));
+  const { info, failure } = needsServer ? await serverInfo(cli) : {};
+  const failures: unknown[] = failure === undefined ? [] : [failure];
   try {
-    info = await engineInfo(cli.engine);
+    cli.stdout.line(template.execute(toGoStruct("system.dockerInfo", { ...info, ...client })));
   } catch (error) {
-    failure = error;
-    if (!(error instanceof EngineConnectionError)) cli.stderr.line(messageOf(error));
+    if (!(error instanceof TemplateError)) throw error;
+    cli.stdout.line(error.output);
+    failures.push(error);
   }
-  const { DefaultAPIVersion, ...client } = clientVersion(cli);
-  const ClientInfo = { Debug: cli.debug, ...client, DefaultAPIVersion, Plugins: [], Warnings: null };
-  cli.stdout.line(template.execute({ ...info, ClientInfo }));
-  if (failure instanceof EngineConnectionError) throw failure;
+  if (failures.length > 0) throw new Error(failures.map(messageOf).join("\n"), { cause: failures[0] });
   return 0;
 }
 
-function parse(format: string): ReturnType<typeof parseTemplate> {
+/** Whether a template can do with what the client knows by itself. */
+function fits(template: Template, data: unknown): boolean {
   try {
-    return parseTemplate(format);
+    template.execute(data);
+    return true;
   } catch (error) {
-    throw new StatusError(messageOf(error), 64, { cause: error });
+    if (error instanceof TemplateError) return false;
+    throw error;
+  }
+}
+
+/** An engine that answers with an error is part of the information; one that does not answer is a failure. */
+async function serverInfo(cli: Cli): Promise<{ info?: object; failure?: unknown }> {
+  try {
+    return { info: await engineInfo(cli.engine) };
+  } catch (error) {
+    if (error instanceof EngineConnectionError) return { failure: error };
+    cli.stderr.line(messageOf(error));
+    return { info: { ServerErrors: [messageOf(error)] } };
   }
 }
 

@@ -7,16 +7,22 @@ import { atLeast, type Cli, defineCommand } from "../../command.ts";
 import { inspectFormatFlag } from "../../common-flags.ts";
 import { bool, string } from "../../flags.ts";
 import { goQuote } from "../../go-text.ts";
-import { inspectObjects } from "../../inspect.ts";
+import { type InspectedObject, inspectObjects } from "../../inspect.ts";
 
-type Fetch = (cli: Cli, name: string, size: boolean) => Promise<string>;
+interface Kind {
+  readonly type: InspectedObject["type"];
+  readonly fetch: (cli: Cli, name: string, size: boolean) => Promise<string>;
+}
 
 /** In the order in which a name is looked for. */
-const kinds: Readonly<Record<string, Fetch>> = {
-  container: (cli, name, size) => inspectContainerText(cli.engine, name, size),
-  image: (cli, name) => inspectImageText(cli.engine, name),
-  network: (cli, name) => inspectNetworkText(cli.engine, name),
-  volume: (cli, name) => inspectVolumeText(cli.engine, name),
+const kinds: Readonly<Record<string, Kind>> = {
+  container: {
+    type: "container.InspectResponse",
+    fetch: (cli, name, size) => inspectContainerText(cli.engine, name, size),
+  },
+  image: { type: "image.InspectResponse", fetch: (cli, name) => inspectImageText(cli.engine, name) },
+  network: { type: "network.Inspect", fetch: (cli, name) => inspectNetworkText(cli.engine, name) },
+  volume: { type: "volume.Volume", fetch: (cli, name) => inspectVolumeText(cli.engine, name) },
 };
 const unsupported = ["config", "node", "plugin", "secret", "service", "task"];
 
@@ -45,13 +51,13 @@ async function findObject(
   cli: Cli,
   name: string,
   { type, size }: { readonly type: string; readonly size: boolean },
-): Promise<string> {
-  for (const [kind, fetch] of Object.entries(kinds)) {
+): Promise<InspectedObject> {
+  for (const [kind, { type: goType, fetch }] of Object.entries(kinds)) {
     if (type !== "" && kind !== type) continue;
     try {
-      const text = await fetch(cli, name, size);
+      const json = await fetch(cli, name, size);
       if (size && kind !== "container") cli.stderr.line(`WARNING: --size ignored for ${kind}`);
-      return text;
+      return { type: goType, json };
     } catch (error) {
       if (type !== "" || !isSkippable(error)) throw error;
     }

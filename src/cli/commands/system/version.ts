@@ -3,11 +3,12 @@ import { API_VERSION } from "../../../api/route.ts";
 import type { SystemVersion } from "../../../api/types.ts";
 import { BUILD_TIME, COMMIT, VERSION } from "../../../base/version.ts";
 import { engineVersion } from "../../../client/system.ts";
-import { type Cli, defineCommand, noArgs, StatusError } from "../../command.ts";
+import { type Cli, defineCommand, noArgs } from "../../command.ts";
 import { inspectFormatFlag } from "../../common-flags.ts";
+import { GoMap, GoStruct } from "../../go-value.ts";
 import { parseInspectTemplate } from "../../inspect.ts";
-import { alignColumns } from "../../table.ts";
-import { TemplateError } from "../../template.ts";
+import { alignColumns, type TableLayout } from "../../table.ts";
+import { type Template, TemplateError } from "../../template.ts";
 
 export const command = defineCommand({
   use: "version [OPTIONS]",
@@ -15,10 +16,7 @@ export const command = defineCommand({
   args: noArgs,
   flags: { format: inspectFormatFlag },
   async run({ flags, cli }) {
-    const template =
-      flags.format === ""
-        ? undefined
-        : parseInspectTemplate(flags.format === "json" ? "{{json .}}" : flags.format);
+    const template = flags.format === "" ? undefined : parse(flags.format);
     let server: SystemVersion | null = null;
     let failure: unknown;
     try {
@@ -26,24 +24,39 @@ export const command = defineCommand({
     } catch (error) {
       failure = error;
     }
-    for (const { Name, Details } of server?.Components ?? []) {
-      const details = (Details ?? {}) as Record<string, string>;
-      if (Name === "Engine" && details.BuildTime) details.BuildTime = toAnsiDate(details.BuildTime);
-    }
+    if (server) server = withEngine(server);
     const client = clientVersion(cli);
-    if (template) cli.stdout.line(render(() => template.execute({ Client: client, Server: server })));
-    else cli.stdout.write(alignColumns(`${describe(client, server)}\n`, { minWidth: 20, padding: 1 }));
+    try {
+      const text = template
+        ? await render(template, { Client: client, Server: server })
+        : describe(client, server);
+      cli.stdout.write(alignColumns(`${text}\n`, layout));
+    } catch (error) {
+      if (!(error instanceof TemplateError)) throw error;
+      cli.stdout.write(alignColumns(`${error.output}\n`, layout));
+      failure ??= error;
+    }
     if (failure !== undefined) throw failure;
   },
 });
 
-function render(execute: () => string): string {
-  try {
-    return execute();
-  } catch (error) {
-    if (error instanceof TemplateError) throw new StatusError(error.message, 1, { cause: error });
-    throw error;
-  }
+const layout: TableLayout = { minWidth: 20, padding: 1 };
+
+function parse(format: string): Template {
+  const functions = { getDetailsOrder };
+  return parseInspectTemplate(format === "json" ? "{{json .}}" : format, { name: "version", functions });
+}
+
+/** The names of a component's details. */
+function getDetailsOrder(component: unknown): string[] {
+  const details = component instanceof GoStruct ? component.get("Details") : undefined;
+  return details instanceof GoMap ? [...details.entries.keys()].sort() : [];
+}
+
+/** @throws TemplateError */
+async function render(template: Template, versions: object): Promise<string> {
+  const { toGoStruct } = await import("../../go-types.ts");
+  return template.execute(toGoStruct("system.versionInfo", versions));
 }
 
 interface ClientVersion {
@@ -67,7 +80,7 @@ export function clientVersion({ engine }: Cli): ClientVersion {
     GoVersion: `bun${Bun.version}`,
     Os: platform(),
     Arch: arch() === "x64" ? "amd64" : arch(),
-    BuildTime: BUILD_TIME,
+    BuildTime: toAnsiDate(BUILD_TIME),
     Context: "default",
   };
 }
@@ -81,13 +94,13 @@ function describe(client: ClientVersion, server: SystemVersion | null): string {
     ` API version:\t${client.ApiVersion}${downgraded}`,
     ` Go version:\t${client.GoVersion}`,
     ` Git commit:\t${client.GitCommit}`,
-    ` Built:\t${toAnsiDate(client.BuildTime)}`,
+    ` Built:\t${client.BuildTime}`,
     ` OS/Arch:\t${client.Os}/${client.Arch}`,
     ` Context:\t${client.Context}`,
   ];
   if (!server) return lines.join("\n");
   lines.push("", `Server:${server.Platform?.Name ? ` ${server.Platform.Name}` : ""}`);
-  for (const { Name, Version, Details } of componentsOf(server)) {
+  for (const { Name, Version, Details } of server.Components ?? []) {
     const details = (Details ?? {}) as Record<string, string>;
     lines.push(` ${Name}:`, `  Version:\t${Version}`);
     if (Name === "Engine") lines.push(...describeEngine(details));
@@ -101,17 +114,28 @@ function describeEngine(details: Readonly<Record<string, string>>): string[] {
     `  API version:\t${details.ApiVersion ?? ""} (minimum version ${details.MinAPIVersion ?? ""})`,
     `  Go version:\t${details.GoVersion ?? ""}`,
     `  Git commit:\t${details.GitCommit ?? ""}`,
-    `  Built:\t${toAnsiDate(details.BuildTime ?? "")}`,
+    `  Built:\t${details.BuildTime ?? ""}`,
     `  OS/Arch:\t${details.Os ?? ""}/${details.Arch ?? ""}`,
     `  Experimental:\t${details.Experimental ?? ""}`,
   ];
 }
 
-/** Engines older than the list of components say the same at the top. */
-function componentsOf(server: SystemVersion): NonNullable<SystemVersion["Components"]> {
+/** With the engine among its components: engines older than that list say the same at the top. */
+function withEngine(server: SystemVersion): SystemVersion {
   const components = server.Components ?? [];
-  if (components.some(({ Name }) => Name === "Engine")) return components;
-  const { ApiVersion, MinAPIVersion, GitCommit, GoVersion, Os, Arch, BuildTime, Experimental } = server;
+  if (!components.some(({ Name }) => Name === "Engine")) {
+    return { ...server, Components: [...components, engineComponent(server)] };
+  }
+  const Components = components.map((component) => {
+    const details = component.Details as Record<string, string> | undefined;
+    if (component.Name !== "Engine" || details?.BuildTime === undefined) return component;
+    return { ...component, Details: { ...details, BuildTime: toAnsiDate(details.BuildTime) } };
+  });
+  return { ...server, Components };
+}
+
+function engineComponent(server: SystemVersion): NonNullable<SystemVersion["Components"]>[number] {
+  const { Version = "", ApiVersion, MinAPIVersion, GitCommit, GoVersion, Os, Arch, Experimental } = server;
   const Details = {
     ApiVersion,
     MinAPIVersion,
@@ -119,10 +143,10 @@ function componentsOf(server: SystemVersion): NonNullable<SystemVersion["Compone
     GoVersion,
     Os,
     Arch,
-    BuildTime,
+    BuildTime: toAnsiDate(server.BuildTime ?? ""),
     Experimental: String(Experimental ?? false),
   };
-  return [...components, { Name: "Engine", Version: server.Version ?? "", Details }];
+  return { Name: "Engine", Version, Details };
 }
 
 /** `Thu May  7 21:09:36 2026`, in the zone of the timestamp; what is no timestamp stays. */

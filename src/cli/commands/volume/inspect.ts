@@ -9,6 +9,10 @@ export const command = defineCommand({
   args: atLeast(1),
   flags: { format: inspectFormatFlag },
   async run({ flags, args, cli }) {
-    await inspectObjects(cli, args, flags.format, (name) => inspectVolumeText(cli.engine, name));
+    await inspectObjects(cli, args, flags.format, async (name) => ({
+      type: "volume.Volume",
+      json: await inspectVolumeText(cli.engine, name),
+      typedOnly: true,
+    }));
   },
 });

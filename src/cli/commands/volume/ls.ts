@@ -2,7 +2,7 @@ import { listVolumes } from "../../../client/volumes.ts";
 import { defineCommand, noArgs } from "../../command.ts";
 import { filterFlag, listFormatFlag } from "../../common-flags.ts";
 import { bool } from "../../flags.ts";
-import { volumeHeaders, volumeRow } from "../../formats/volume.ts";
+import { rawVolumes, volumeHeaders, volumeRow } from "../../formats/volume.ts";
 import { formatList } from "../../formatter.ts";
 import { compareNaturally } from "../../natural-order.ts";
 
@@ -22,7 +22,8 @@ export const command = defineCommand({
     const volumes = [...((await listVolumes(cli.engine, flags.filter)).Volumes ?? [])];
     volumes.sort((a, b) => compareNaturally(a.Name, b.Name));
     const chosen = flags.format || (flags.quiet ? "" : (cli.config.settings.volumesFormat ?? "")) || "table";
-    const format = chosen === "table" ? (flags.quiet ? "{{.Name}}" : TABLE) : chosen;
+    const raw = chosen === "raw" ? rawVolumes(flags) : undefined;
+    const format = raw ?? (chosen === "table" ? (flags.quiet ? "{{.Name}}" : TABLE) : chosen);
     cli.stdout.write(formatList({ format, headers: volumeHeaders }, volumes.map(volumeRow)));
   },
 });
