@@ -16,7 +16,8 @@ import { attachToContainer } from "./attach.ts";
 import { bootContainers } from "./boot.ts";
 import { type CreateRequest, createContainer } from "./create.ts";
 import type { ContainerDeps } from "./deps.ts";
-import { removeContainer } from "./remove.ts";
+import { viewContainers } from "./inspect.ts";
+import { pruneContainers, removeContainer } from "./remove.ts";
 import { restartContainer } from "./restart.ts";
 import { RunningContainers } from "./running.ts";
 import { startContainer } from "./start.ts";
@@ -176,8 +177,14 @@ function compose(host: FakeHost): ContainerDeps {
         return { path: "/rootfs", ...host.resource("mount") };
       },
       describe: () => ({ LowerDir: "", MergedDir: "", UpperDir: "", WorkDir: "" }),
-      usage: async () => ({ size: 0, inodes: 0 }),
-      remove: async (key) => void host.prepared.delete(key),
+      usage: async (key) => {
+        if (!host.prepared.has(key)) throw new NotFoundError(`snapshot ${key} does not exist`);
+        return { size: 10, inodes: 1 };
+      },
+      remove: async (key) => {
+        host.step(`remove ${key}`);
+        host.prepared.delete(key);
+      },
       reconcile: async () => {},
     },
     networking: {
@@ -409,6 +416,38 @@ describe("start", () => {
     await startContainer(deps, id, { signal });
     await served;
     expect(host.journal).toEqual(["mount", "network", "task", "attach", "start"]);
+  });
+});
+
+describe("prune", () => {
+  test("goes on where one container cannot be removed, and tells so", async () => {
+    const [first, stuck, last] = [
+      await create({}, "first"),
+      await create({}, "stuck"),
+      await create({}, "last"),
+    ];
+    host.failAt = `remove ${stuck}`;
+    const { ids, reclaimed } = await pruneContainers(deps, () => true, signal);
+    expect([...ids].sort()).toEqual([first, last].sort());
+    expect(reclaimed).toBe(20);
+    expect(host.events.at(-1)).toMatchObject({ action: "prune", actor: { attributes: { reclaimed: "20" } } });
+    expect(deps.store.list().map(({ id }) => String(id))).toEqual([stuck]);
+    expect(deps.store.byId(stuck)?.state.status).toBe("dead");
+  });
+});
+
+describe("sizes", () => {
+  test("of a container whose layer is gone are nothing, and those of others are there", async () => {
+    const [gone, there] = [await create({}, "gone"), await create({}, "there")];
+    host.prepared.delete(gone);
+    const views = await viewContainers(deps, deps.store.list(), { size: true, signal });
+    const sizes = new Map(views.map(({ record, sizes }) => [record.id as string, sizes?.rw]));
+    expect(sizes).toEqual(
+      new Map([
+        [there, 10],
+        [gone, 0],
+      ]),
+    );
   });
 });
 

@@ -183,6 +183,21 @@ describe("volumes", () => {
     expect(names({})).toEqual(["kept", "used"]);
   });
 
+  test("prune goes on where one cannot be removed, and tells so", async () => {
+    for (const name of ["v1", "v2", "v3"]) await volumes.create({ name });
+    told = [];
+    const directory = join(root, "volumes", "v2");
+    chattr("+i", directory);
+    try {
+      const { deleted } = await volumes.prune(filters({ all: ["true"] }), AbortSignal.timeout(5000));
+      expect(deleted).toEqual(["v1", "v3"]);
+      expect(told).toEqual(["destroy v1", "destroy v3", "prune "]);
+      expect(names({})).toEqual(["v2"]);
+    } finally {
+      chattr("-i", directory);
+    }
+  });
+
   test("copy-up happens once", async () => {
     const rootfs = join(root, "rootfs");
     mkdirSync(join(rootfs, "srv"), { recursive: true });
