@@ -22,9 +22,16 @@ import type {
   VolumeUse,
 } from "../../core/storage.ts";
 import { checkVolumeName } from "./names.ts";
-import { type Filters, isDangling, matchesVolume, type VolumeRecord } from "./records.ts";
+import {
+  ANONYMOUS_LABEL,
+  type Filters,
+  isDangling,
+  isLocal,
+  matchesVolume,
+  toPruneFilters,
+  type VolumeRecord,
+} from "./records.ts";
 
-export const ANONYMOUS_LABEL = "com.docker.volume.anonymous";
 const DEFAULT_DRIVER = "local";
 
 export interface CreateVolumeRequest {
@@ -93,16 +100,15 @@ export class Volumes implements ContainerVolumes {
   }
 
   /**
-   * Removes what nothing refers to: only anonymous ones, unless the filter `all` is set. What cannot be removed is left
-   * for the next time.
+   * Removes local ones that nothing refers to: only anonymous ones, unless the filter `all` is set. What cannot be
+   * removed is left for the next time. @throws InvalidParameterError for the filter `all`
    */
   async prune(filters: Filters, signal: AbortSignal): Promise<{ deleted: string[]; reclaimed: number }> {
-    const all = [...(filters.get("all") ?? [])].some((value) => ["1", "true"].includes(value.toLowerCase()));
+    const wanted = toPruneFilters(filters);
     const deleted: string[] = [];
     let reclaimed = 0;
-    for (const record of this.list(filters)) {
+    for (const record of this.list(wanted).filter(isLocal)) {
       signal.throwIfAborted();
-      if (!all && !record.anonymous) continue;
       try {
         await this.#locks.run(record.name, async () => {
           if (!this.#records.has(record.name) || this.#isUsed(record.name)) return;
