@@ -17,6 +17,8 @@ import { bootContainers } from "./boot.ts";
 import { type CreateRequest, createContainer } from "./create.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { viewContainers } from "./inspect.ts";
+import { listContainers } from "./list.ts";
+import { readContainerLog } from "./logs.ts";
 import { pruneContainers, removeContainer } from "./remove.ts";
 import { restartContainer } from "./restart.ts";
 import { RunningContainers } from "./running.ts";
@@ -433,6 +435,20 @@ describe("prune", () => {
     expect(host.events.at(-1)).toMatchObject({ action: "prune", actor: { attributes: { reclaimed: "20" } } });
     expect(deps.store.list().map(({ id }) => String(id))).toEqual([stuck]);
     expect(deps.store.byId(stuck)?.state.status).toBe("dead");
+    const request = { stdout: true, stderr: true, follow: false, signal };
+    expect(() => readContainerLog(deps, stuck, request)).toThrow(
+      "can not get logs from container which is dead or marked for removal",
+    );
+  });
+});
+
+describe("the list", () => {
+  test("of what has exited has none that never started", async () => {
+    const [ended] = [await create({}, "ended"), await create({}, "new")];
+    await startContainer(deps, ended, { signal });
+    await end(ended, 0);
+    const filters = new Map([["exited", new Set(["0"])]]);
+    expect(listContainers(deps, { all: true, filters }).map(({ name }) => name)).toEqual(["ended"]);
   });
 });
 
