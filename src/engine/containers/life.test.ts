@@ -264,7 +264,14 @@ function compose(host: FakeHost): ContainerDeps {
       shmSize: 1,
       cgroupNamespace: undefined,
     },
-    host: { cpus: 2, cgroupVersion: 2, swapLimit: true },
+    host: {
+      cpus: 2,
+      cgroupVersion: 2,
+      swapLimit: true,
+      blockIoWeight: true,
+      cpuRealtime: false,
+      memoryNodes: "0",
+    },
   };
 }
 

@@ -156,7 +156,14 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
     events,
     paths,
     defaults: config.containers,
-    host: { cpus: host.cpus, cgroupVersion: host.cgroups.version, swapLimit: host.cgroups.swap },
+    host: {
+      cpus: host.cpus,
+      cgroupVersion: host.cgroups.version,
+      swapLimit: host.cgroups.swap,
+      blockIoWeight: containerHost.blockIoWeight,
+      cpuRealtime: containerHost.cpuRealtime,
+      memoryNodes: containerHost.memoryNodes,
+    },
   };
   networks.containers.containers = networkedContainers(store, paths);
   images.usedBy((imageId) => usersOf(store, imageId));

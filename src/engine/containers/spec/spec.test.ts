@@ -24,6 +24,8 @@ const host: ContainerHost = {
   capabilities: [...DEFAULT_CAPABILITIES, "CAP_SYS_ADMIN", "CAP_NET_ADMIN", "CAP_SYS_PTRACE"],
   cgroupVersion: 1,
   blockIoWeight: true,
+  cpuRealtime: false,
+  memoryNodes: "0",
   architecture: "amd64",
   apparmor: false,
   selinux: false,
