@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { KeyedLock } from "../../base/keyed-lock.ts";
-import { NoSpaceError, NotFoundError } from "../../core/errors.ts";
+import { NoSpaceError, NotFoundError, SystemError } from "../../core/errors.ts";
 import type { EngineEvent } from "../../core/events.ts";
 import type { Digest } from "../../core/ids.ts";
 import type { ContainerSandbox } from "../../core/networking.ts";
@@ -23,6 +23,7 @@ import { pruneContainers, removeContainer } from "./remove.ts";
 import { restartContainer } from "./restart.ts";
 import { RunningContainers } from "./running.ts";
 import { startContainer } from "./start.ts";
+import { exitCodeOfFailure, toStartFailure } from "./start-failure.ts";
 import { killContainer, stopContainer } from "./stop.ts";
 import { ContainerStore } from "./store.ts";
 import { updateContainer } from "./update.ts";
@@ -398,6 +399,29 @@ describe("start", () => {
     taskOf(donor).alive = false;
     await expect(startContainer(deps, id, { signal })).rejects.toThrow(`container ${donor} has exited`);
     expect(host.tasks.has(id)).toBe(false);
+  });
+
+  test("in the namespaces of a container that is gone is the engine's failure, not a missing container", async () => {
+    const id = await create({ NetworkMode: "container:gone" });
+    const failure = await startContainer(deps, id, { signal }).catch((error: unknown) => error);
+    expect(failure).toBeInstanceOf(SystemError);
+    expect(String(failure)).toContain("joining network namespace of container: No such container: gone");
+  });
+
+  test("that fails for want of a device is the engine's failure", async () => {
+    const id = await create();
+    deps = { ...deps, toSpec: () => Promise.reject(new NotFoundError("no device")) };
+    const failure = await startContainer(deps, id, { signal }).catch((error: unknown) => error);
+    expect(failure).toBeInstanceOf(SystemError);
+    expect(deps.store.byId(id)?.state).toMatchObject({ exitCode: 128, error: "no device" });
+  });
+
+  test("with a directory mounted onto a file is the request's fault", () => {
+    const failure = toStartFailure(new Error("mount `/tmp` to `etc/passwd`: Not a directory"));
+    expect(exitCodeOfFailure(failure)).toBe(127);
+    expect(failure.message).toEndWith(
+      "Not a directory: Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type",
+    );
   });
 
   test("of a running container changes nothing", async () => {
