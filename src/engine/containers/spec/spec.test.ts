@@ -213,6 +213,16 @@ describe("options", () => {
     expect(spec.linux.devices).toHaveLength(1);
   });
 
+  test("privileged has a device at another path as well", () => {
+    const Devices = [
+      { PathOnHost: "/dev/kvm", PathInContainer: "/dev/kvm", CgroupPermissions: "rwm" },
+      { PathOnHost: "/dev/fuse", PathInContainer: "/dev/other", CgroupPermissions: "r" },
+    ];
+    const { linux } = specOf({ hostConfig: { Privileged: true, Devices } });
+    expect(linux.devices?.map(({ path }) => path)).toEqual(["/dev/kvm", "/dev/other"]);
+    expect(linux.resources?.devices).toEqual([{ allow: true, access: "rwm" }]);
+  });
+
   test("limits become cgroup settings", () => {
     const { resources } = specOf({
       hostConfig: {
