@@ -9,6 +9,8 @@ const host = {
   blockIoWeight: true,
   cpuRealtime: false,
   memoryNodes: "0-1,4",
+  apparmor: false,
+  selinux: false,
 } as const;
 const check = (hostConfig: object, facts: object = {}) =>
   checkHostConfig(hostConfig as HostConfig, {
@@ -61,6 +63,12 @@ describe("a create request is refused in dockerd's words when", () => {
       "it wants real-time where the kernel gives none",
       { CpuRealtimeRuntime: 1000 },
       "kernel does not support CPU real-time scheduler",
+    ],
+    ["a security option is unknown", { SecurityOpt: ["x=y"] }, 'invalid --security-opt 2: "x=y"'],
+    [
+      "it names a profile on a host without AppArmor",
+      { SecurityOpt: ["apparmor=mine"] },
+      "AppArmor is not supported on this host, but the profile 'mine' was specified",
     ],
     [
       "it would remove itself and restart",

@@ -10,6 +10,7 @@ import type { HostFacts } from "./deps.ts";
 import { parsePortRange, parsePortSpec } from "./ports.ts";
 import { parseSignal } from "./signals.ts";
 import { checkCapabilities } from "./spec/capabilities.ts";
+import { parseSecurityOptions } from "./spec/security.ts";
 
 const MIB = 1024 * 1024;
 const LEAST_MEMORY = 6 * MIB;
@@ -59,6 +60,7 @@ export function checkHostConfig(
   checkPortBindings(hostConfig.PortBindings);
   checkNamespaceModes(hostConfig);
   checkCapabilities(hostConfig);
+  parseSecurityOptions(hostConfig.SecurityOpt ?? [], options.host);
   checkRuntime(hostConfig.Runtime, options);
   if ((hostConfig.ShmSize ?? 0) < 0) {
     throw new InvalidParameterError("SHM size can not be less than 0");

@@ -28,6 +28,8 @@ export interface HostFacts {
   readonly cpuRealtime: boolean;
   /** As the kernel writes it: `0-1`. */
   readonly memoryNodes: string;
+  readonly apparmor: boolean;
+  readonly selinux: boolean;
 }
 
 export interface SpecInput {

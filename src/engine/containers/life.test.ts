@@ -272,6 +272,8 @@ function compose(host: FakeHost): ContainerDeps {
       blockIoWeight: true,
       cpuRealtime: false,
       memoryNodes: "0",
+      apparmor: false,
+      selinux: false,
     },
   };
 }

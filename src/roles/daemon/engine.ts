@@ -163,6 +163,8 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
       blockIoWeight: containerHost.blockIoWeight,
       cpuRealtime: containerHost.cpuRealtime,
       memoryNodes: containerHost.memoryNodes,
+      apparmor: containerHost.apparmor,
+      selinux: containerHost.selinux,
     },
   };
   networks.containers.containers = networkedContainers(store, paths);
