@@ -13,6 +13,10 @@ export interface ContainerHost {
   readonly cgroupVersion: 1 | 2;
   /** The kernel shares block devices by weight. */
   readonly blockIoWeight: boolean;
+  /** Time can be given to real-time processes by cgroup. */
+  readonly cpuRealtime: boolean;
+  /** As the kernel writes it: `0-1`. */
+  readonly memoryNodes: string;
   /** As Docker writes it: `amd64`, `arm64`. */
   readonly architecture: string;
   readonly apparmor: boolean;

@@ -29,11 +29,13 @@ const ARCHITECTURES: Readonly<Record<string, string>> = { x64: "amd64", ia32: "3
 /** @param initPath the daemon's `--init-path` */
 export function readContainerHost({ initPath }: { initPath?: string }): ContainerHost {
   const { layout, controllers } = detectCgroups();
-  const blkio = controllers.get("blkio");
+  const [blkio, cpu] = [controllers.get("blkio"), controllers.get("cpu")];
   return {
     capabilities: heldCapabilities(),
     cgroupVersion: layout === "v2" ? 2 : 1,
     blockIoWeight: layout === "v2" || (blkio !== undefined && existsSync(join(blkio, "blkio.weight"))),
+    cpuRealtime: cpu !== undefined && existsSync(join(cpu, "cpu.rt_period_us")),
+    memoryNodes: readOrEmpty("/sys/devices/system/node/online").trim() || "0",
     architecture: ARCHITECTURES[process.arch] ?? process.arch,
     apparmor: readOrEmpty("/sys/module/apparmor/parameters/enabled").trim() === "Y",
     selinux: existsSync("/sys/fs/selinux/enforce"),

@@ -2,9 +2,22 @@ import { describe, expect, test } from "bun:test";
 import type { ContainerConfig, HostConfig } from "../../api/types.ts";
 import { checkConfig, checkConflicts, checkHostConfig } from "./checks.ts";
 
-const host = { cpus: 2, cgroupVersion: 2, swapLimit: true } as const;
-const check = (hostConfig: object) =>
-  checkHostConfig(hostConfig as HostConfig, { host, runtimes: new Set(["crun"]), defaultRuntime: "crun" });
+const host = {
+  cpus: 2,
+  cgroupVersion: 2,
+  swapLimit: true,
+  blockIoWeight: true,
+  cpuRealtime: false,
+  memoryNodes: "0-1,4",
+  apparmor: false,
+  selinux: false,
+} as const;
+const check = (hostConfig: object, facts: object = {}) =>
+  checkHostConfig(hostConfig as HostConfig, {
+    host: { ...host, ...facts },
+    runtimes: new Set(["crun"]),
+    defaultRuntime: "crun",
+  });
 
 describe("a create request is refused in dockerd's words when", () => {
   const refused: [string, object, string][] = [
@@ -33,6 +46,29 @@ describe("a create request is refused in dockerd's words when", () => {
       "it names a cpu that is not there",
       { CpusetCpus: "0-2" },
       "Requested CPUs are not available - requested 0-2, available: 0-1",
+    ],
+    ["its cpus are no list", { CpusetCpus: "0-x" }, "Invalid value 0-x for cpuset cpus"],
+    [
+      "it names a memory node that is not there",
+      { CpusetMems: "1-2" },
+      "Requested memory nodes are not available - requested 1-2, available: 0-1,4",
+    ],
+    ["its memory nodes are no list", { CpusetMems: "3-1" }, "Invalid value 3-1 for cpuset mems"],
+    [
+      "its share of the cpu is negative",
+      { CpuShares: -1 },
+      "invalid CPU shares (-1): value must be a positive integer",
+    ],
+    [
+      "it wants real-time where the kernel gives none",
+      { CpuRealtimeRuntime: 1000 },
+      "kernel does not support CPU real-time scheduler",
+    ],
+    ["a security option is unknown", { SecurityOpt: ["x=y"] }, 'invalid --security-opt 2: "x=y"'],
+    [
+      "it names a profile on a host without AppArmor",
+      { SecurityOpt: ["apparmor=mine"] },
+      "AppArmor is not supported on this host, but the profile 'mine' was specified",
     ],
     [
       "it would remove itself and restart",
@@ -93,12 +129,20 @@ test("what is fine passes without a warning", () => {
       Memory: 6 * 1024 * 1024,
       NanoCpus: 5e8,
       CpusetCpus: "0,1",
+      CpusetMems: "0-1,4",
       IpcMode: "container:abc",
       ExtraHosts: ["a:1.2.3.4", "b=::1", "c:[::1]", "d:host-gateway"],
       PortBindings: { "80": null, "8080/tcp": [{ HostPort: "8000-8010" }, { HostPort: "" }] },
       RestartPolicy: { Name: "on-failure", MaximumRetryCount: 2 },
     }),
   ).toEqual([]);
+});
+
+test("weights that the kernel does not have are a warning", () => {
+  expect(check({ BlkioWeight: 5, BlkioWeightDevice: [{}] }, { blockIoWeight: false })).toEqual([
+    "Your kernel does not support Block I/O weight or the cgroup is not mounted. Weight discarded.",
+    "Your kernel does not support Block I/O weight_device or the cgroup is not mounted. Weight-device discarded.",
+  ]);
 });
 
 test("publishing in the host's network is a warning", () => {

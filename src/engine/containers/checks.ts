@@ -10,6 +10,7 @@ import type { HostFacts } from "./deps.ts";
 import { parsePortRange, parsePortSpec } from "./ports.ts";
 import { parseSignal } from "./signals.ts";
 import { checkCapabilities } from "./spec/capabilities.ts";
+import { parseSecurityOptions } from "./spec/security.ts";
 
 const MIB = 1024 * 1024;
 const LEAST_MEMORY = 6 * MIB;
@@ -59,6 +60,7 @@ export function checkHostConfig(
   checkPortBindings(hostConfig.PortBindings);
   checkNamespaceModes(hostConfig);
   checkCapabilities(hostConfig);
+  parseSecurityOptions(hostConfig.SecurityOpt ?? [], options.host);
   checkRuntime(hostConfig.Runtime, options);
   if ((hostConfig.ShmSize ?? 0) < 0) {
     throw new InvalidParameterError("SHM size can not be less than 0");
@@ -251,7 +253,18 @@ export function checkResources(
   }
   checkCpu(resources, host, refuse);
   const weight = resources.BlkioWeight ?? 0;
-  if (weight > 0 && (weight < 10 || weight > 1000)) refuse("Range of blkio weight is from 10 to 1000");
+  if (weight > 0 && !host.blockIoWeight) {
+    warnings.push(
+      "Your kernel does not support Block I/O weight or the cgroup is not mounted. Weight discarded.",
+    );
+  } else if (weight > 0 && (weight < 10 || weight > 1000)) {
+    refuse("Range of blkio weight is from 10 to 1000");
+  }
+  if (resources.BlkioWeightDevice?.length && !host.blockIoWeight) {
+    warnings.push(
+      "Your kernel does not support Block I/O weight_device or the cgroup is not mounted. Weight-device discarded.",
+    );
+  }
   if (resources.IOMaximumBandwidth || resources.IOMaximumIOps) {
     refuse("Invalid QoS settings: linux does not support Maximum IO Bandwidth or Maximum IO IOps");
   }
@@ -279,22 +292,52 @@ function checkCpu(resources: HostConfig, host: HostFacts, refuse: (message: stri
     refuse("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)");
   }
   if (quota > 0 && quota < 1000) refuse("CPU cfs quota can not be less than 1ms (i.e. 1000)");
-  checkCpuset("CPUs", resources.CpusetCpus, host.cpus, refuse);
+  checkRealtime(resources, host, refuse);
+  const shares = resources.CpuShares ?? 0;
+  if (shares < 0) refuse(`invalid CPU shares (${shares}): value must be a positive integer`);
+  checkCpuset(resources.CpusetCpus, { what: "CPUs", field: "cpus", available: `0-${host.cpus - 1}` }, refuse);
+  checkCpuset(
+    resources.CpusetMems,
+    { what: "memory nodes", field: "mems", available: host.memoryNodes },
+    refuse,
+  );
 }
 
+function checkRealtime(
+  { CpuRealtimePeriod, CpuRealtimeRuntime }: HostConfig,
+  host: HostFacts,
+  refuse: (message: string) => never,
+): void {
+  if (!CpuRealtimePeriod && !CpuRealtimeRuntime) return;
+  if (!host.cpuRealtime) refuse("kernel does not support CPU real-time scheduler");
+  if (CpuRealtimePeriod && CpuRealtimeRuntime && CpuRealtimeRuntime > CpuRealtimePeriod) {
+    refuse("cpu real-time runtime cannot be higher than cpu real-time period");
+  }
+}
+
+/** @param options.available as the kernel writes it: `0-3,8` */
 function checkCpuset(
-  what: string,
   text: string | undefined,
-  count: number,
+  { what, field, available }: { what: string; field: string; available: string },
   refuse: (message: string) => never,
 ): void {
   if (!text) return;
-  for (const part of text.split(",")) {
-    const range = /^\s*(\d+)(?:-(\d+))?\s*$/.exec(part);
-    const [first, last] = [Number(range?.[1]), Number(range?.[2] ?? range?.[1])];
-    if (!range || last < first) refuse(`Invalid value ${text} for cpuset cpus`);
-    if (last >= count) {
-      refuse(`Requested ${what} are not available - requested ${text}, available: 0-${count - 1}`);
-    }
+  const requested = toRanges(text);
+  if (!requested) refuse(`Invalid value ${text} for cpuset ${field}`);
+  const there = toRanges(available) ?? [];
+  const isThere = ([first, last]: Range) => there.some(([least, most]) => least <= first && last <= most);
+  if (!requested.every(isThere)) {
+    refuse(`Requested ${what} are not available - requested ${text}, available: ${available}`);
   }
+}
+
+type Range = readonly [first: number, last: number];
+
+/** Undefined for what is no list of numbers and ranges. */
+function toRanges(text: string): Range[] | undefined {
+  const ranges = text.split(",").map((part) => {
+    const match = /^\s*(\d+)(?:-(\d+))?\s*$/.exec(part);
+    return [Number(match?.[1]), Number(match?.[2] ?? match?.[1])] as const;
+  });
+  return ranges.every(([first, last]) => first <= last) ? ranges : undefined;
 }

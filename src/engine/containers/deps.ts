@@ -22,6 +22,14 @@ export interface HostFacts {
   readonly cgroupVersion: 1 | 2;
   /** Memory and swap can be limited together. */
   readonly swapLimit: boolean;
+  /** The kernel shares block devices by weight. */
+  readonly blockIoWeight: boolean;
+  /** Time can be given to real-time processes by cgroup. */
+  readonly cpuRealtime: boolean;
+  /** As the kernel writes it: `0-1`. */
+  readonly memoryNodes: string;
+  readonly apparmor: boolean;
+  readonly selinux: boolean;
 }
 
 export interface SpecInput {

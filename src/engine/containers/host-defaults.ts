@@ -7,9 +7,6 @@ import type { HostConfig } from "../../api/types.ts";
 import type { ContainerDefaults } from "../../core/config.ts";
 import type { HostFacts } from "./deps.ts";
 
-const LEAST_CPU_SHARES = 2;
-const MOST_CPU_SHARES = 262_144;
-
 export interface HostDefaults {
   readonly defaults: ContainerDefaults;
   readonly host: HostFacts;
@@ -34,7 +31,9 @@ export function withHostDefaults(requested: HostConfig, options: HostDefaults): 
     LogConfig: withLogDefaults(requested.LogConfig, defaults),
     Runtime: requested.Runtime || defaults.runtime,
     ShmSize: requested.ShmSize || defaults.shmSize,
-    CpuShares: clampCpuShares(requested.CpuShares ?? 0),
+    CpuShares: requested.CpuShares ?? 0,
+    BlkioWeight: host.blockIoWeight ? requested.BlkioWeight : undefined,
+    BlkioWeightDevice: host.blockIoWeight ? requested.BlkioWeightDevice : undefined,
     MemorySwap: defaultSwap(requested, host),
     MemorySwappiness:
       requested.MemorySwappiness === -1 || host.cgroupVersion === 2 ? undefined : requested.MemorySwappiness,
@@ -67,10 +66,6 @@ function withLogDefaults(
   const Type = (requested?.Type || defaults.logDriver) as NonNullable<HostConfig["LogConfig"]>["Type"];
   const inherited = Type === defaults.logDriver ? defaults.logOptions : {};
   return { Type, Config: { ...inherited, ...requested?.Config } };
-}
-
-function clampCpuShares(shares: number): number {
-  return shares <= 0 ? 0 : Math.min(Math.max(shares, LEAST_CPU_SHARES), MOST_CPU_SHARES);
 }
 
 function defaultSwap(requested: HostConfig, host: HostFacts): number {

@@ -1,5 +1,6 @@
 /** What `docker ps` and `docker inspect` know of a container beyond its record. Encoding is the server's. */
 import type { EndpointSettings, PortMap } from "../../api/types.ts";
+import { log } from "../../base/log.ts";
 import type { ContainerRecord } from "../../core/container.ts";
 import { NotFoundError } from "../../core/errors.ts";
 import type { ContainerDeps } from "./deps.ts";
@@ -71,7 +72,7 @@ async function viewContainer(
     sandbox: sandbox && { id: sandbox.id, path: sandbox.key ?? "" },
     endpoints: record.networks,
     execIds: deps.execs.idsOf(record.id),
-    sizes: size ? await measure(deps, record, signal) : undefined,
+    sizes: size ? await measureContainer(deps, record, signal) : undefined,
   };
 }
 
@@ -84,12 +85,24 @@ function imageNameOf(deps: ContainerDeps, { image, imageId }: ContainerRecord): 
   }
 }
 
-async function measure(
-  deps: ContainerDeps,
+/** What cannot be measured, as the layer of a container that is being removed, counts as nothing. */
+export async function measureContainer(
+  deps: Pick<ContainerDeps, "snapshots">,
   { id, layers }: ContainerRecord,
   signal: AbortSignal,
 ): Promise<ContainerSizes> {
-  const { size: rw } = await deps.snapshots.usage(id, signal);
-  const below = await Promise.all(layers.map((layer) => deps.snapshots.layerUsage(layer, signal)));
-  return { rw, rootFs: below.reduce((sum, { size }) => sum + size, rw) };
+  const sizeOf = async (usage: Promise<{ readonly size: number }>): Promise<number> => {
+    try {
+      return (await usage).size;
+    } catch (error) {
+      signal.throwIfAborted();
+      log("warn", "the size of a layer could not be found out", { container: id, error });
+      return 0;
+    }
+  };
+  const [rw = 0, ...below] = await Promise.all([
+    sizeOf(deps.snapshots.usage(id, signal)),
+    ...layers.map((layer) => sizeOf(deps.snapshots.layerUsage(layer, signal))),
+  ]);
+  return { rw, rootFs: below.reduce((sum, size) => sum + size, rw) };
 }

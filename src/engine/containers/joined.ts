@@ -1,7 +1,7 @@
 /** The running containers whose namespaces another container shares: `container:<id>` modes. */
 import type { HostConfig } from "../../api/types.ts";
 import type { ContainerRecord } from "../../core/container.ts";
-import { ConflictError } from "../../core/errors.ts";
+import { ConflictError, NotFoundError, SystemError } from "../../core/errors.ts";
 import type { RunningContainers } from "./running.ts";
 import type { ContainerStore } from "./store.ts";
 
@@ -16,7 +16,7 @@ export interface JoinedContainers {
   readonly pid: Joined | undefined;
 }
 
-/** @throws NotFoundError, ConflictError when one of them does not run or keeps its IPC to itself */
+/** @throws SystemError when one of them is gone; ConflictError when one of them does not run or keeps its IPC to itself */
 export function joinedContainers(store: ContainerStore, container: ContainerRecord): JoinedContainers {
   const { NetworkMode, IpcMode, PidMode } = container.hostConfig;
   return {
@@ -48,7 +48,7 @@ function join(
   check: (donor: HostConfig, id: string) => void = () => {},
 ): Joined | undefined {
   if (!mode?.startsWith("container:")) return undefined;
-  const donor = store.get(mode.slice("container:".length));
+  const donor = donorOf(store, mode.slice("container:".length), what);
   if (donor.id === container.id) throw new ConflictError(`cannot join own ${what}`, { subject: donor.id });
   if (donor.state.status === "restarting") {
     throw new ConflictError(`Container ${donor.id} is restarting, wait until the container is running`);
@@ -61,6 +61,19 @@ function join(
   }
   check(donor.hostConfig, donor.id);
   return { id: donor.id, pid: donor.state.pid };
+}
+
+/** Its absence is not that of the container which was asked for: 404 would mean that one. @throws SystemError */
+function donorOf(store: ContainerStore, reference: string, what: string): ContainerRecord {
+  try {
+    return store.get(reference);
+  } catch (error) {
+    if (!(error instanceof NotFoundError)) throw error;
+    throw new SystemError(`joining ${what} of container: ${error.message}`, {
+      subject: reference,
+      cause: error,
+    });
+  }
 }
 
 function checkShareable({ IpcMode }: HostConfig, id: string): void {

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { KeyedLock } from "../../base/keyed-lock.ts";
-import { NoSpaceError, NotFoundError } from "../../core/errors.ts";
+import { NoSpaceError, NotFoundError, SystemError } from "../../core/errors.ts";
 import type { EngineEvent } from "../../core/events.ts";
 import type { Digest } from "../../core/ids.ts";
 import type { ContainerSandbox } from "../../core/networking.ts";
@@ -16,10 +16,14 @@ import { attachToContainer } from "./attach.ts";
 import { bootContainers } from "./boot.ts";
 import { type CreateRequest, createContainer } from "./create.ts";
 import type { ContainerDeps } from "./deps.ts";
-import { removeContainer } from "./remove.ts";
+import { viewContainers } from "./inspect.ts";
+import { listContainers } from "./list.ts";
+import { readContainerLog } from "./logs.ts";
+import { pruneContainers, removeContainer } from "./remove.ts";
 import { restartContainer } from "./restart.ts";
 import { RunningContainers } from "./running.ts";
 import { startContainer } from "./start.ts";
+import { exitCodeOfFailure, toStartFailure } from "./start-failure.ts";
 import { killContainer, stopContainer } from "./stop.ts";
 import { ContainerStore } from "./store.ts";
 import { updateContainer } from "./update.ts";
@@ -176,8 +180,14 @@ function compose(host: FakeHost): ContainerDeps {
         return { path: "/rootfs", ...host.resource("mount") };
       },
       describe: () => ({ LowerDir: "", MergedDir: "", UpperDir: "", WorkDir: "" }),
-      usage: async () => ({ size: 0, inodes: 0 }),
-      remove: async (key) => void host.prepared.delete(key),
+      usage: async (key) => {
+        if (!host.prepared.has(key)) throw new NotFoundError(`snapshot ${key} does not exist`);
+        return { size: 10, inodes: 1 };
+      },
+      remove: async (key) => {
+        host.step(`remove ${key}`);
+        host.prepared.delete(key);
+      },
       reconcile: async () => {},
     },
     networking: {
@@ -255,7 +265,16 @@ function compose(host: FakeHost): ContainerDeps {
       shmSize: 1,
       cgroupNamespace: undefined,
     },
-    host: { cpus: 2, cgroupVersion: 2, swapLimit: true },
+    host: {
+      cpus: 2,
+      cgroupVersion: 2,
+      swapLimit: true,
+      blockIoWeight: true,
+      cpuRealtime: false,
+      memoryNodes: "0",
+      apparmor: false,
+      selinux: false,
+    },
   };
 }
 
@@ -391,6 +410,29 @@ describe("start", () => {
     expect(host.tasks.has(id)).toBe(false);
   });
 
+  test("in the namespaces of a container that is gone is the engine's failure, not a missing container", async () => {
+    const id = await create({ NetworkMode: "container:gone" });
+    const failure = await startContainer(deps, id, { signal }).catch((error: unknown) => error);
+    expect(failure).toBeInstanceOf(SystemError);
+    expect(String(failure)).toContain("joining network namespace of container: No such container: gone");
+  });
+
+  test("that fails for want of a device is the engine's failure", async () => {
+    const id = await create();
+    deps = { ...deps, toSpec: () => Promise.reject(new NotFoundError("no device")) };
+    const failure = await startContainer(deps, id, { signal }).catch((error: unknown) => error);
+    expect(failure).toBeInstanceOf(SystemError);
+    expect(deps.store.byId(id)?.state).toMatchObject({ exitCode: 128, error: "no device" });
+  });
+
+  test("with a directory mounted onto a file is the request's fault", () => {
+    const failure = toStartFailure(new Error("mount `/tmp` to `etc/passwd`: Not a directory"));
+    expect(exitCodeOfFailure(failure)).toBe(127);
+    expect(failure.message).toEndWith(
+      "Not a directory: Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type",
+    );
+  });
+
   test("of a running container changes nothing", async () => {
     const id = await create();
     await startContainer(deps, id, { signal });
@@ -416,6 +458,52 @@ describe("start", () => {
     await startContainer(deps, id, { signal });
     await served;
     expect(host.journal).toEqual(["mount", "network", "task", "attach", "start"]);
+  });
+});
+
+describe("prune", () => {
+  test("goes on where one container cannot be removed, and tells so", async () => {
+    const [first, stuck, last] = [
+      await create({}, "first"),
+      await create({}, "stuck"),
+      await create({}, "last"),
+    ];
+    host.failAt = `remove ${stuck}`;
+    const { ids, reclaimed } = await pruneContainers(deps, () => true, signal);
+    expect([...ids].sort()).toEqual([first, last].sort());
+    expect(reclaimed).toBe(20);
+    expect(host.events.at(-1)).toMatchObject({ action: "prune", actor: { attributes: { reclaimed: "20" } } });
+    expect(deps.store.list().map(({ id }) => String(id))).toEqual([stuck]);
+    expect(deps.store.byId(stuck)?.state.status).toBe("dead");
+    const request = { stdout: true, stderr: true, follow: false, signal };
+    expect(() => readContainerLog(deps, stuck, request)).toThrow(
+      "can not get logs from container which is dead or marked for removal",
+    );
+  });
+});
+
+describe("the list", () => {
+  test("of what has exited has none that never started", async () => {
+    const [ended] = [await create({}, "ended"), await create({}, "new")];
+    await startContainer(deps, ended, { signal });
+    await end(ended, 0);
+    const filters = new Map([["exited", new Set(["0"])]]);
+    expect(listContainers(deps, { all: true, filters }).map(({ name }) => name)).toEqual(["ended"]);
+  });
+});
+
+describe("sizes", () => {
+  test("of a container whose layer is gone are nothing, and those of others are there", async () => {
+    const [gone, there] = [await create({}, "gone"), await create({}, "there")];
+    host.prepared.delete(gone);
+    const views = await viewContainers(deps, deps.store.list(), { size: true, signal });
+    const sizes = new Map(views.map(({ record, sizes }) => [record.id as string, sizes?.rw]));
+    expect(sizes).toEqual(
+      new Map([
+        [there, 10],
+        [gone, 0],
+      ]),
+    );
   });
 });
 

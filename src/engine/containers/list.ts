@@ -1,5 +1,5 @@
 /** `docker ps`: which containers, in which order. Reads immutable records only: it never waits for any container. */
-import { type ContainerRecord, isRunning } from "../../core/container.ts";
+import { type ContainerRecord, isRunning, ZERO_TIME } from "../../core/container.ts";
 import { InvalidParameterError, NotFoundError } from "../../core/errors.ts";
 import type { Digest } from "../../core/ids.ts";
 import type { ContainerDeps } from "./deps.ts";
@@ -87,7 +87,10 @@ function toTests(deps: ContainerDeps, filters: Filters): Test[] {
   });
   any("exited", (value) => {
     if (!/^-?\d+$/.test(value)) throw invalidFilter("exited", value);
-    return (container) => !isRunning(container) && container.state.exitCode === Number(value);
+    return (container) =>
+      !isRunning(container) &&
+      container.state.startedAt !== ZERO_TIME &&
+      container.state.exitCode === Number(value);
   });
   any("isolation", (value) => () => value === "" || value === "default");
   any("is-task", (value) => {

@@ -1,6 +1,6 @@
 /** `docker logs`: what a container wrote, by its log driver. */
 import type { ContainerRecord } from "../../core/container.ts";
-import { InvalidParameterError, NotImplementedError } from "../../core/errors.ts";
+import { ConflictError, InvalidParameterError, NotImplementedError } from "../../core/errors.ts";
 import type { LogEntry, ReadLogOptions } from "../../core/logs.ts";
 import type { ContainerDeps } from "./deps.ts";
 
@@ -18,13 +18,19 @@ export interface ContainerLog {
 
 /**
  * Following ends with the container's process.
- * @throws InvalidParameterError without any stream; NotImplementedError when the driver keeps nothing
+ * @throws InvalidParameterError without any stream; ConflictError when it is being removed or dead;
+ *   NotImplementedError when the driver keeps nothing
  */
 export function readContainerLog(deps: ContainerDeps, reference: string, request: LogRequest): ContainerLog {
   if (!request.stdout && !request.stderr) {
     throw new InvalidParameterError("Bad parameters: you must choose at least one stream");
   }
   const container = deps.store.get(reference);
+  if (container.state.status === "removing" || container.state.status === "dead") {
+    throw new ConflictError("can not get logs from container which is dead or marked for removal", {
+      subject: container.id,
+    });
+  }
   const driver = deps.logDrivers.get(container.hostConfig.LogConfig?.Type ?? "");
   if (!driver || driver.pathFor(container.id) === undefined) {
     throw new NotImplementedError("configured logging driver does not support reading");

@@ -1,8 +1,10 @@
 /** `docker rm` and `docker container prune`. */
+import { log } from "../../base/log.ts";
 import { type ContainerRecord, isRunning } from "../../core/container.ts";
 import { ConflictError, messageOf, SystemError } from "../../core/errors.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { discardContainer } from "./discard.ts";
+import { measureContainer } from "./inspect.ts";
 import { ownContainer, ownContainerToEnd } from "./owner.ts";
 import { forceStop } from "./stop.ts";
 
@@ -90,13 +92,14 @@ export async function pruneContainers(
   let reclaimed = 0;
   for (const { id } of deps.store.list().filter((container) => !isRunning(container) && matches(container))) {
     if (signal.aborted) break;
-    using _owner = await ownContainer(deps, id);
-    const container = deps.store.byId(id);
-    if (!container || isRunning(container) || container.state.status === "removing") continue;
-    const { size } = await deps.snapshots.usage(id, signal);
-    await discardContainer(deps, container, { removeVolumes: false });
-    ids.push(id);
-    reclaimed += size;
+    try {
+      const freed = await pruneContainer(deps, id, signal);
+      if (freed === undefined) continue;
+      ids.push(id);
+      reclaimed += freed;
+    } catch (error) {
+      log("warn", "a container could not be pruned", { container: id, error });
+    }
   }
   deps.events.publish({
     type: "container",
@@ -104,4 +107,18 @@ export async function pruneContainers(
     actor: { id: "", attributes: { reclaimed: String(reclaimed) } },
   });
   return { ids, reclaimed };
+}
+
+/** Bytes that are free now; undefined if it is none to remove, or not any more. */
+async function pruneContainer(
+  deps: ContainerDeps,
+  id: string,
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  using _owner = await ownContainer(deps, id);
+  const container = deps.store.byId(id);
+  if (!container || isRunning(container) || container.state.status === "removing") return undefined;
+  const { rw } = await measureContainer(deps, container, signal);
+  await discardContainer(deps, container, { removeVolumes: false });
+  return rw;
 }

@@ -10,6 +10,9 @@ const UNKNOWN = 128;
 const CANNOT_INVOKE = 126;
 const NOT_FOUND = 127;
 
+const WRONG_KIND_OF_MOUNT =
+  "Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type";
+
 /** A failed start whose exit code is known. */
 export class StartError extends InvalidParameterError {
   readonly exitCode: number;
@@ -24,9 +27,20 @@ export class StartError extends InvalidParameterError {
 export function toStartFailure(error: unknown): EngineError {
   if (error instanceof StartError) return error;
   const text = messageOf(error);
+  if (text.toLowerCase().includes("not a directory")) {
+    return new StartError(`${text}: ${WRONG_KIND_OF_MOUNT}`, NOT_FOUND, error);
+  }
   const exitCode = classify(text);
   if (exitCode !== undefined) return new StartError(text, exitCode, error);
   return error instanceof EngineError ? error : new SystemError(text, { cause: error });
+}
+
+/**
+ * What stood in the way before there was a process: the engine's failure, whatever it is. The request to start is not
+ * wrong, and the container that it names is there. @see moby daemon/start.go
+ */
+export function toPreparationFailure(error: unknown): SystemError {
+  return new SystemError(messageOf(error), { cause: error });
 }
 
 /** 126, 127 or 128. */

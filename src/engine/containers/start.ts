@@ -21,7 +21,7 @@ import { startingHealth } from "./health/state.ts";
 import { checkDonors, joinedContainers } from "./joined.ts";
 import { prepareMounts } from "./mounts.ts";
 import { containerDirectory, identityFiles } from "./paths.ts";
-import { exitCodeOfFailure, toStartFailure } from "./start-failure.ts";
+import { exitCodeOfFailure, toPreparationFailure, toStartFailure } from "./start-failure.ts";
 
 /**
  * `docker start`.
@@ -87,7 +87,11 @@ export async function bringUp(
   const sandbox = undo.use(await deps.networking.create(container, { joined: joined.network, signal }));
   const files = writeIdentityFiles(deps, container, { sandbox, joined: joined.network });
   const prepared = undo.use(await prepareMounts(container, deps.volumes));
-  const spec = await deps.toSpec({ container, rootfs: root.path, sandbox, prepared, files, joined });
+  const spec = await deps
+    .toSpec({ container, rootfs: root.path, sandbox, prepared, files, joined })
+    .catch((error) => {
+      throw toPreparationFailure(error);
+    });
   try {
     const task = undo.use(
       await deps.runtime.create({

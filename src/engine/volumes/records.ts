@@ -1,6 +1,8 @@
 /** A volume as it is persisted, and the filters of `volume ls` and `volume prune`. */
 import { InvalidParameterError } from "../../core/errors.ts";
 
+export const ANONYMOUS_LABEL = "com.docker.volume.anonymous";
+
 export interface VolumeRecord {
   readonly name: string;
   readonly driver: string;
@@ -8,7 +10,7 @@ export interface VolumeRecord {
   readonly createdAt: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly options: Readonly<Record<string, string>>;
-  /** Made without a name: goes with its last container on `rm -v`, and with `volume prune`. */
+  /** Made without a name: goes with its last container on `rm -v`. `volume prune` goes by the label. */
   readonly anonymous: boolean;
   /** The container whose create made it, while that one is there. Boot removes it if the create was cut short. */
   readonly madeFor?: string;
@@ -29,6 +31,30 @@ export function matchesVolume(record: VolumeRecord, filters: Filters): boolean {
     ![...(filters.get("label!") ?? [])].some((label) => hasLabel(record, label)) &&
     matchesName(record.name, filters.get("name"))
   );
+}
+
+/** Whether its data is in the data root: what is mounted by driver options is not the engine's to prune and to count. */
+export function isLocal({ driver, options }: VolumeRecord): boolean {
+  return driver === "local" && Object.keys(options).length === 0;
+}
+
+/**
+ * The filters of `prune` as those of a list: without `all` it is about anonymous volumes.
+ * @throws InvalidParameterError in dockerd's words (moby volume/service/convert.go, withPrune)
+ */
+export function toPruneFilters(filters: Filters): Filters {
+  const values = [...(filters.get("all") ?? [])];
+  const [value] = values;
+  if (values.length > 1) {
+    throw new InvalidParameterError(`invalid filter 'all=[${values.join(" ")}]': only one value is expected`);
+  }
+  if (value !== undefined && /^(?:1|t|T|true|TRUE|True)$/.test(value)) return filters;
+  if (value !== undefined && !/^(?:0|f|F|false|FALSE|False)$/.test(value)) {
+    throw new InvalidParameterError(
+      `invalid filter 'all': strconv.ParseBool: parsing ${JSON.stringify(value)}: invalid syntax`,
+    );
+  }
+  return new Map([...filters, ["label", new Set([...(filters.get("label") ?? []), ANONYMOUS_LABEL])]]);
 }
 
 /** The `dangling` filter. @throws InvalidParameterError in dockerd's words */

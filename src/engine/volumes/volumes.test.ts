@@ -14,7 +14,8 @@ import { ConflictError, InvalidParameterError, NotFoundError } from "../../core/
 import type { StateStore } from "../../core/state.ts";
 import { openSqliteStateStore } from "../../drivers/state-sqlite/store.ts";
 import { LocalVolumeDriver } from "../../drivers/volumes-local/driver.ts";
-import { ANONYMOUS_LABEL, Volumes } from "./volumes.ts";
+import { ANONYMOUS_LABEL } from "./records.ts";
+import { Volumes } from "./volumes.ts";
 
 const filters = (entries: Record<string, string[]>) =>
   new Map(Object.entries(entries).map(([key, values]) => [key, new Set(values)]));
@@ -181,6 +182,38 @@ describe("volumes", () => {
     const second = await volumes.prune(filters({ all: ["true"], "label!": ["keep"] }), signal);
     expect(second.deleted).toEqual(["named"]);
     expect(names({})).toEqual(["kept", "used"]);
+  });
+
+  test("prune goes by the anonymous label, and leaves what driver options mount from elsewhere", async () => {
+    await volumes.create({ name: "labelled", labels: { [ANONYMOUS_LABEL]: "" } });
+    await volumes.create({ name: "elsewhere", driverOpts: { type: "tmpfs", device: "tmpfs" } });
+    const first = await volumes.prune(filters({ all: ["0"] }), AbortSignal.timeout(5000));
+    expect(first.deleted).toEqual(["labelled"]);
+    const second = await volumes.prune(filters({ all: ["1"] }), AbortSignal.timeout(5000));
+    expect(second.deleted).toEqual([]);
+  });
+
+  test("prune refuses an `all` that is not one truth value", async () => {
+    const prune = (...all: string[]) => volumes.prune(filters({ all }), AbortSignal.timeout(5000));
+    await expect(prune("yes")).rejects.toThrow(
+      `invalid filter 'all': strconv.ParseBool: parsing "yes": invalid syntax`,
+    );
+    await expect(prune("1", "0")).rejects.toThrow("invalid filter 'all=[1 0]': only one value is expected");
+  });
+
+  test("prune goes on where one cannot be removed, and tells so", async () => {
+    for (const name of ["v1", "v2", "v3"]) await volumes.create({ name });
+    told = [];
+    const directory = join(root, "volumes", "v2");
+    chattr("+i", directory);
+    try {
+      const { deleted } = await volumes.prune(filters({ all: ["true"] }), AbortSignal.timeout(5000));
+      expect(deleted).toEqual(["v1", "v3"]);
+      expect(told).toEqual(["destroy v1", "destroy v3", "prune "]);
+      expect(names({})).toEqual(["v2"]);
+    } finally {
+      chattr("-i", directory);
+    }
   });
 
   test("copy-up happens once", async () => {

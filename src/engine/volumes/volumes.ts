@@ -9,6 +9,7 @@
  * a record is removed at boot (`recover`), and so are anonymous volumes whose container never came to be.
  */
 import { KeyedLock } from "../../base/keyed-lock.ts";
+import { log } from "../../base/log.ts";
 import { ConflictError, InvalidParameterError, NotFoundError } from "../../core/errors.ts";
 import type { EventSink } from "../../core/events.ts";
 import { randomId } from "../../core/ids.ts";
@@ -21,9 +22,16 @@ import type {
   VolumeUse,
 } from "../../core/storage.ts";
 import { checkVolumeName } from "./names.ts";
-import { type Filters, isDangling, matchesVolume, type VolumeRecord } from "./records.ts";
+import {
+  ANONYMOUS_LABEL,
+  type Filters,
+  isDangling,
+  isLocal,
+  matchesVolume,
+  toPruneFilters,
+  type VolumeRecord,
+} from "./records.ts";
 
-export const ANONYMOUS_LABEL = "com.docker.volume.anonymous";
 const DEFAULT_DRIVER = "local";
 
 export interface CreateVolumeRequest {
@@ -91,21 +99,27 @@ export class Volumes implements ContainerVolumes {
     });
   }
 
-  /** Removes what nothing refers to: only anonymous ones, unless the filter `all` is set. */
+  /**
+   * Removes local ones that nothing refers to: only anonymous ones, unless the filter `all` is set. What cannot be
+   * removed is left for the next time. @throws InvalidParameterError for the filter `all`
+   */
   async prune(filters: Filters, signal: AbortSignal): Promise<{ deleted: string[]; reclaimed: number }> {
-    const all = [...(filters.get("all") ?? [])].some((value) => ["1", "true"].includes(value.toLowerCase()));
+    const wanted = toPruneFilters(filters);
     const deleted: string[] = [];
     let reclaimed = 0;
-    for (const record of this.list(filters)) {
+    for (const record of this.list(wanted).filter(isLocal)) {
       signal.throwIfAborted();
-      if (!all && !record.anonymous) continue;
-      await this.#locks.run(record.name, async () => {
-        if (!this.#records.has(record.name) || this.#isUsed(record.name)) return;
-        const size = await this.#sizeOf(record, signal);
-        await this.#remove(record);
-        deleted.push(record.name);
-        reclaimed += size;
-      });
+      try {
+        await this.#locks.run(record.name, async () => {
+          if (!this.#records.has(record.name) || this.#isUsed(record.name)) return;
+          const size = await this.#sizeOf(record, signal);
+          await this.#remove(record);
+          deleted.push(record.name);
+          reclaimed += size;
+        });
+      } catch (error) {
+        log("warn", "a volume could not be pruned", { volume: record.name, error });
+      }
     }
     this.#events.publish({
       type: "volume",
@@ -304,8 +318,15 @@ export class Volumes implements ContainerVolumes {
     });
   }
 
+  /** Nothing, if it cannot be measured: that must keep nobody from a list or from removing it. */
   async #sizeOf(record: VolumeRecord, signal: AbortSignal): Promise<number> {
-    return await this.#driver(record.driver, record.name).usage(record.name, signal);
+    try {
+      return await this.#driver(record.driver, record.name).usage(record.name, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      log("warn", "the size of a volume could not be found out", { volume: record.name, error });
+      return 0;
+    }
   }
 
   #isUsed(name: string): boolean {

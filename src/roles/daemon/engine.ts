@@ -156,7 +156,16 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
     events,
     paths,
     defaults: config.containers,
-    host: { cpus: host.cpus, cgroupVersion: host.cgroups.version, swapLimit: host.cgroups.swap },
+    host: {
+      cpus: host.cpus,
+      cgroupVersion: host.cgroups.version,
+      swapLimit: host.cgroups.swap,
+      blockIoWeight: containerHost.blockIoWeight,
+      cpuRealtime: containerHost.cpuRealtime,
+      memoryNodes: containerHost.memoryNodes,
+      apparmor: containerHost.apparmor,
+      selinux: containerHost.selinux,
+    },
   };
   networks.containers.containers = networkedContainers(store, paths, containers.locks);
   images.usedBy((imageId) => usersOf(store, imageId));

@@ -1,6 +1,8 @@
 /** `/images` and `/distribution`: decodes, makes one call of `engine/images`, encodes. */
 import { decodeAuthHeader, registryCredentials } from "../../api/bodies/auth.ts";
+import { DecodeError } from "../../api/decode.ts";
 import type { ImageInspect, ImageSummary } from "../../api/types.ts";
+import { log } from "../../base/log.ts";
 import { InvalidParameterError, NotImplementedError } from "../../core/errors.ts";
 import type { Credentials } from "../../core/registry.ts";
 import { type Images, LIST_FILTERS, PRUNE_FILTERS } from "../../engine/images/index.ts";
@@ -108,8 +110,15 @@ function tag(call: Call, images: Images): void {
   call.empty(201);
 }
 
-function credentialsOf(call: Call): Credentials | undefined {
-  return toCredentials(decodeAuthHeader(call.header("x-registry-auth"), registryCredentials));
+/** What cannot be read is no credentials: a public image needs none. @see moby image_routes.go, postImagesCreate */
+export function credentialsOf(call: Pick<Call, "header">): Credentials | undefined {
+  try {
+    return toCredentials(decodeAuthHeader(call.header("x-registry-auth"), registryCredentials));
+  } catch (error) {
+    if (!(error instanceof DecodeError)) throw error;
+    log("debug", "credentials that cannot be read are left out", { error });
+    return undefined;
+  }
 }
 
 /** Undefined if there is nothing to log in with. */

@@ -3,6 +3,7 @@ import { InvalidParameterError } from "../../core/errors.ts";
 import type { ContainerDeps } from "../../engine/containers/deps.ts";
 import { viewContainers } from "../../engine/containers/inspect.ts";
 import type { Images } from "../../engine/images/index.ts";
+import { isLocal } from "../../engine/volumes/records.ts";
 import type { Volumes } from "../../engine/volumes/volumes.ts";
 import type { Call, Handlers } from "../call.ts";
 import { toSummary } from "../encode/container.ts";
@@ -54,12 +55,15 @@ async function containerUsage({ containers }: UsageDeps, signal: AbortSignal): P
 
 async function volumeUsage({ volumes }: UsageDeps, signal: AbortSignal): Promise<object[]> {
   return await Promise.all(
-    volumes.list().map(async (record) => {
-      const { size, references } = await volumes.usage(record, signal);
-      return {
-        ...toVolume(record, volumes.mountpointOf(record)),
-        UsageData: { Size: size, RefCount: references },
-      };
-    }),
+    volumes
+      .list()
+      .filter(isLocal)
+      .map(async (record) => {
+        const { size, references } = await volumes.usage(record, signal);
+        return {
+          ...toVolume(record, volumes.mountpointOf(record)),
+          UsageData: { Size: size, RefCount: references },
+        };
+      }),
   );
 }

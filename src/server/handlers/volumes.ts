@@ -30,7 +30,7 @@ export function volumeHandlers(volumes: Volumes): Handlers {
     VolumePrune: async (call) => {
       const filters = new Map(call.query.filters(PRUNE_FILTERS));
       // Before 1.42 prune took named volumes along.
-      if (!call.atLeast([1, 42])) filters.set("all", new Set(["true"]));
+      if (!call.atLeast([1, 42])) filters.set("all", new Set([...(filters.get("all") ?? []), "true"]));
       const { deleted, reclaimed } = await volumes.prune(filters, call.signal);
       call.json({ VolumesDeleted: deleted, SpaceReclaimed: reclaimed });
     },

@@ -39,7 +39,13 @@ export function toDevices(
     );
   }
   const rules = (hostConfig.DeviceCgroupRules ?? []).map(parseDeviceRule);
-  if (hostConfig.Privileged) return { nodes: host.allDevices(), rules: [ALLOW_ALL] };
+  if (hostConfig.Privileged) {
+    const moved = (hostConfig.Devices ?? []).filter(
+      ({ PathOnHost, PathInContainer }) => PathInContainer && PathInContainer !== PathOnHost,
+    );
+    const added = moved.flatMap((device) => mapDevice(device, host).nodes);
+    return { nodes: [...host.allDevices(), ...added], rules: [ALLOW_ALL] };
+  }
   const devices = (hostConfig.Devices ?? []).map((device) => mapDevice(device, host));
   return {
     nodes: devices.flatMap(({ nodes }) => nodes),

@@ -41,16 +41,12 @@ function toSwappiness(value: number | null | undefined, cgroupVersion: 1 | 2): n
   return value === undefined || value === null || value < 0 || cgroupVersion === 2 ? undefined : value;
 }
 
-/** Weights, where the kernel has them (elsewhere they are discarded with a warning, as dockerd does), and rates. */
+/** Weights, where the kernel has them (elsewhere create discards them with a warning), and rates. */
 export function toBlockIo(
   hostConfig: HostConfig,
   host: Pick<ContainerHost, "devicesAt" | "blockIoWeight">,
 ): RuntimeResources["blockIO"] {
   const { BlkioWeight, BlkioWeightDevice } = hostConfig;
-  const weighed = (BlkioWeight ?? 0) > 0 || (BlkioWeightDevice?.length ?? 0) > 0;
-  if (weighed && !host.blockIoWeight) {
-    log("warn", "your kernel does not support Block I/O weight: weight discarded");
-  }
   const numbers = (path = ""): { major: number; minor: number } => {
     const [device] = host.devicesAt(path);
     if (device?.type !== "b")

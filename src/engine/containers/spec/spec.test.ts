@@ -24,6 +24,8 @@ const host: ContainerHost = {
   capabilities: [...DEFAULT_CAPABILITIES, "CAP_SYS_ADMIN", "CAP_NET_ADMIN", "CAP_SYS_PTRACE"],
   cgroupVersion: 1,
   blockIoWeight: true,
+  cpuRealtime: false,
+  memoryNodes: "0",
   architecture: "amd64",
   apparmor: false,
   selinux: false,
@@ -209,6 +211,16 @@ describe("options", () => {
     expect(spec.linux.seccomp).toBeUndefined();
     expect(spec.linux.resources?.devices).toEqual([{ allow: true, access: "rwm" }]);
     expect(spec.linux.devices).toHaveLength(1);
+  });
+
+  test("privileged has a device at another path as well", () => {
+    const Devices = [
+      { PathOnHost: "/dev/kvm", PathInContainer: "/dev/kvm", CgroupPermissions: "rwm" },
+      { PathOnHost: "/dev/fuse", PathInContainer: "/dev/other", CgroupPermissions: "r" },
+    ];
+    const { linux } = specOf({ hostConfig: { Privileged: true, Devices } });
+    expect(linux.devices?.map(({ path }) => path)).toEqual(["/dev/kvm", "/dev/other"]);
+    expect(linux.resources?.devices).toEqual([{ allow: true, access: "rwm" }]);
   });
 
   test("limits become cgroup settings", () => {
