@@ -187,6 +187,8 @@ export function runtimeContract(make: () => Promise<RuntimeUnderTest>): void {
       await task.update({ pids: { limit: 1 } });
       const attempt = await execAndWait(task, ["sh", "-c", "true | true"]).catch(() => ({ exitCode: 1 }));
       expect(attempt.exitCode).not.toBe(0);
+      await task.update({ pids: { limit: -1 } });
+      expect((await execAndWait(task, ["sh", "-c", "true | true"])).exitCode).toBe(0);
     });
   });
 

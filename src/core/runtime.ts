@@ -62,7 +62,7 @@ export interface Task extends AsyncDisposable {
   exec(id: string, process: RuntimeProcess, options: ExecOptions): Promise<ExecTask>;
   /** Execs that have traces on the host, running or ended, by id: what outlived the daemon. */
   readonly execs: ReadonlyMap<string, ExecTask>;
-  /** Changes limits of the running container. @throws SystemError with the runtime's text */
+  /** Changes limits of the running container; a `pids.limit` of −1 takes that one away. @throws SystemError with the runtime's text */
   update(resources: RuntimeResources): Promise<void>;
   /** The log file was renamed: the monitor goes on in a new one of the old name. */
   reopenLog(): Promise<void>;

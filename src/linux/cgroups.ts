@@ -56,6 +56,12 @@ export class Cgroup {
     return tree === undefined ? [] : processesBelow(join(tree, this.path));
   }
 
+  /** Takes the limit of processes away. @throws when the kernel refuses */
+  allowAnyProcesses(): void {
+    const tree = this.#treeOf("pids");
+    if (tree !== undefined) writeFileSync(join(tree, this.path, "pids.max"), "max");
+  }
+
   /** How many processes of the group the kernel has killed for want of memory. */
   oomKills(): number {
     const tree = this.#treeOf("memory");

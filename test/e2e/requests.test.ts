@@ -88,6 +88,20 @@ describe("a running container", () => {
     expect(await refused("h=40&w=4294967296")).toContain("value out of range");
   });
 
+  test("a limit of processes is changed and taken away while it runs", async () => {
+    const id = await running({ HostConfig: { PidsLimit: 100 } });
+    const limit = async (PidsLimit: number) => {
+      await suite.engine.call("POST", `/containers/${id}/update`, { PidsLimit });
+      const find = "cat /sys/fs/cgroup/pids.max /sys/fs/cgroup/pids/pids.max 2>/dev/null; true";
+      return await suite.cli("docker").ok("exec", id, "sh", "-c", find);
+    };
+    expect(await limit(50)).toBe("50");
+    expect(await limit(0)).toBe("max");
+    expect((await suite.engine.call("GET", `/containers/${id}/json`)).HostConfig.PidsLimit).toBe(0);
+    await suite.engine.call("POST", `/containers/${id}/restart?t=0`);
+    expect((await suite.engine.call("GET", `/containers/${id}/json`)).State.Running).toBe(true);
+  });
+
   test("attach for nothing is let in and out", async () => {
     const { status } = await request("POST", `/containers/${await running()}/attach`);
     expect(status).toBe(200);

@@ -103,6 +103,8 @@ class NamespaceDirectory implements NetworkNamespaces, Disposable {
     for (const name of readdirSync(this.#directory)) {
       const id = name.replace(/\.json(\.new)?$/, "");
       if (!owned.has(id)) this.forget(id);
+      // Of one that lives: facts that were being written when the last daemon died. The former ones hold.
+      else if (name.endsWith(".new")) rmSync(join(this.#directory, name), { force: true });
     }
   }
 

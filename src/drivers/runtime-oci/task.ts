@@ -175,9 +175,13 @@ export class OciTask implements Task {
   }
 
   async update(resources: RuntimeResources): Promise<void> {
+    const { pids, ...others } = resources;
+    // crun writes -1 as it stands, which the kernel refuses.
+    const unlimited = pids?.limit === -1;
     const file = `${this.#paths.directory}/resources.json`;
-    writeFileSync(file, JSON.stringify(resources), { mode: 0o600 });
+    writeFileSync(file, JSON.stringify(unlimited ? others : resources), { mode: 0o600 });
     await this.#callRuntime("update", "--resources", file, this.id);
+    if (unlimited) this.#cgroup.allowAnyProcesses();
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -678,6 +678,27 @@ describe("update", () => {
       expect(hostConfig[name] || undefined).toBeUndefined();
     }
   });
+
+  test("takes a limit of processes away again", async () => {
+    const id = await create();
+    await updateContainer(deps, id, { PidsLimit: 10 });
+    await updateContainer(deps, id, { CpuShares: 100 });
+    expect(deps.store.get(id).hostConfig.PidsLimit).toBe(10);
+    await updateContainer(deps, id, { PidsLimit: -1 });
+    expect(deps.store.get(id).hostConfig.PidsLimit).toBe(0);
+  });
+
+  test("refuses what contradicts what stays", async () => {
+    const id = await create();
+    await updateContainer(deps, id, { CpuQuota: 50_000, Memory: 64 << 20, MemorySwap: 128 << 20 });
+    const refused = async (change: Parameters<typeof updateContainer>[2]) =>
+      await updateContainer(deps, id, change).catch((error: unknown) => String(error));
+    expect(await refused({ NanoCpus: 1e9 })).toContain(
+      `Cannot update container ${id}: Conflicting options: Nano CPUs cannot be updated as CPU Quota has already been set`,
+    );
+    expect(await refused({ Memory: 256 << 20 })).toContain("already set memoryswap limit");
+    expect(await refused({ Memory: 100 << 20 })).toEqual([]);
+  });
 });
 
 describe("remove", () => {

@@ -26,7 +26,7 @@ export function toResources(hostConfig: HostConfig, cgroupVersion: 1 | 2): Runti
       cpus: hostConfig.CpusetCpus || undefined,
       mems: hostConfig.CpusetMems || undefined,
     }),
-    pids: hostConfig.PidsLimit ? { limit: hostConfig.PidsLimit } : undefined,
+    pids: hostConfig.PidsLimit && hostConfig.PidsLimit > 0 ? { limit: hostConfig.PidsLimit } : undefined,
   };
 }
 
