@@ -33,7 +33,7 @@ import { fetchConfig } from "./download.ts";
 import { type Filters, flagFilter, imageFilter } from "./filters.ts";
 import type { ProgressMessage } from "./progress.ts";
 import { Puller, UNFINISHED_LIFETIME_MS } from "./pull.ts";
-import { deleteImage, type RemovedItem, removeImage } from "./remove.ts";
+import { deleteImage, type RemovedItem, removeImage, untagSpareNames } from "./remove.ts";
 import { ImageStore, sizeOf } from "./store.ts";
 
 export { LIST_FILTERS, PRUNE_FILTERS } from "./filters.ts";
@@ -183,7 +183,11 @@ export class Images implements ContainerImages {
       signal.throwIfAborted();
       if (onlyDangling && this.#store.referencesTo(image.id).some((reference) => reference.tag !== undefined))
         continue;
-      if (!matches(image) || this.#isInUse(image.id)) continue;
+      if (!matches(image)) continue;
+      if (this.#isInUse(image.id)) {
+        removed.push(...(await untagSpareNames(this.#removal(), image)));
+        continue;
+      }
       const before = removed.length;
       await deleteImage(this.#removal(), image, removed);
       const layers = new Set(
