@@ -645,6 +645,15 @@ describe("prune", () => {
   });
 });
 
+test("names that mean something else are refused", async () => {
+  expect(() => images.pull("scratch:1", { signal })).toThrow("'scratch' is a reserved name");
+  registry.push("app:1", one);
+  await pull("app:1");
+  expect(() => images.tag(`${registry.host}/app:1`, "sha256", "1")).toThrow(
+    "refusing to create an ambiguous tag using digest algorithm as name",
+  );
+});
+
 describe("prune of everything unused", () => {
   test("leaves an image in use the last of its names", async () => {
     registry.push("app:1", one);

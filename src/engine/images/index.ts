@@ -5,7 +5,7 @@
 import type { ImageInspect, ImageSummary } from "../../api/types.ts";
 import { log } from "../../base/log.ts";
 import type { ContentStore, Descriptor } from "../../core/content.ts";
-import { InvalidParameterError, NotFoundError } from "../../core/errors.ts";
+import { ForbiddenError, InvalidParameterError, NotFoundError } from "../../core/errors.ts";
 import type { EventSink } from "../../core/events.ts";
 import type { Digest } from "../../core/ids.ts";
 import type { ContainerImages, ImageConfig, ResolvedImage } from "../../core/image.ts";
@@ -15,6 +15,7 @@ import {
   canonicalString,
   familiarString,
   parseReference,
+  type Reference,
   withDefaultTag,
   withTag,
 } from "../../core/references.ts";
@@ -107,13 +108,16 @@ export class Images implements ContainerImages {
   /**
    * Pulls, reporting progress. The first step of the iteration fails if the image cannot be had at all.
    * @param name without tag and digest all tags are pulled
+   * @throws InvalidParameterError; ForbiddenError for the name that means no image at all
    */
   pull(
     name: string,
     { platform, credentials, signal }: PullOptions,
   ): AsyncGenerator<ProgressMessage, void, undefined> {
+    const reference = parseReference(name);
+    if (isOfficial(reference, "scratch")) throw new ForbiddenError("'scratch' is a reserved name");
     return this.#puller.pull({
-      reference: parseReference(name),
+      reference,
       ...(platform ? { platform: parsePlatform(platform) } : {}),
       ...(credentials ? { credentials } : {}),
       signal,
@@ -145,8 +149,11 @@ export class Images implements ContainerImages {
    * @throws NotFoundError; InvalidParameterError
    */
   tag(name: string, repository: string, tagName: string): void {
-    const image = this.#store.get(name);
     const parsed = parseReference(repository);
+    if (isOfficial(parsed, "sha256")) {
+      throw new InvalidParameterError("refusing to create an ambiguous tag using digest algorithm as name");
+    }
+    const image = this.#store.get(name);
     if (parsed.digest !== undefined) {
       throw new InvalidParameterError("refusing to create a tag with a digest reference", {
         subject: repository,
@@ -311,6 +318,11 @@ export class Images implements ContainerImages {
       events: this.#deps.events,
     };
   }
+}
+
+/** Written as this one word. */
+function isOfficial({ domain, path }: Reference, name: string): boolean {
+  return domain === "docker.io" && path === `library/${name}`;
 }
 
 export function createImages(deps: ImagesDeps): Images {

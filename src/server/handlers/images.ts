@@ -81,7 +81,8 @@ async function create(call: Call, images: Images): Promise<void> {
     if (call.query.get("fromSrc")) throw new NotImplementedError("importing an image is not implemented");
     throw new InvalidParameterError("fromImage or fromSrc must be given");
   }
-  const progress = images.pull(nameWithTag(fromImage, call.query.get("tag") ?? ""), {
+  // `docker pull -a` of old sends a colon without a tag.
+  const progress = images.pull(nameWithTag(fromImage.replace(/:$/, ""), call.query.get("tag") ?? ""), {
     platform: call.query.get("platform"),
     credentials: credentialsOf(call),
     signal: call.signal,
