@@ -645,6 +645,16 @@ describe("prune", () => {
   });
 });
 
+test("an image for another platform than the one to delete stays", async () => {
+  registry.push("app:1", one);
+  await pull("app:1");
+  const name = `${registry.host}/app:1`;
+  await expect(images.remove(name, { force: true, platform: "linux/s390x" })).rejects.toThrow(NotFoundError);
+  expect(tagsOf()).toEqual([name]);
+  await images.remove(name, { force: false, platform: "linux/amd64" });
+  expect(tagsOf()).toEqual([]);
+});
+
 test("names that mean something else are refused", async () => {
   expect(() => images.pull("scratch:1", { signal })).toThrow("'scratch' is a reserved name");
   registry.push("app:1", one);

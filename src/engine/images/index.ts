@@ -174,8 +174,12 @@ export class Images implements ContainerImages {
     });
   }
 
-  /** @throws NotFoundError, ConflictError */
-  async remove(name: string, options: { force: boolean }): Promise<RemovedItem[]> {
+  /** @throws NotFoundError, also when it is for another platform; ConflictError */
+  async remove(
+    name: string,
+    options: { force: boolean; platform?: string | undefined },
+  ): Promise<RemovedItem[]> {
+    this.resolve(name, options.platform);
     return await removeImage(this.#removal(), name, options.force);
   }
 

@@ -6,7 +6,7 @@ import { log } from "../../base/log.ts";
 import { InvalidParameterError, NotImplementedError } from "../../core/errors.ts";
 import type { Credentials } from "../../core/registry.ts";
 import { type Images, LIST_FILTERS, PRUNE_FILTERS } from "../../engine/images/index.ts";
-import type { Call, Handlers } from "../call.ts";
+import type { Call, Handlers, Query } from "../call.ts";
 
 export function imageHandlers(images: Images): Handlers {
   return {
@@ -16,7 +16,12 @@ export function imageHandlers(images: Images): Handlers {
     ImageHistory: (call) => call.json(images.history(call.param("name"))),
     ImageTag: (call) => tag(call, images),
     ImageDelete: async (call) =>
-      call.json(await images.remove(call.param("name"), { force: call.query.flag("force") })),
+      call.json(
+        await images.remove(call.param("name"), {
+          force: call.query.flag("force"),
+          platform: call.atLeast([1, 50]) ? platformToDelete(call.query) : undefined,
+        }),
+      ),
     ImagePrune: async (call) => call.json(await images.prune(call.query.filters(PRUNE_FILTERS), call.signal)),
     DistributionInspect: async (call) =>
       call.json(
@@ -66,10 +71,28 @@ function inspectFor(call: Call, image: ImageInspect): object {
 /** Inspect takes the platform as a JSON object; pull takes it as text. */
 function platformParameter(call: Call): string | undefined {
   const text = call.query.get("platform");
-  if (!text) return undefined;
+  return text ? decodePlatform(text) : undefined;
+}
+
+/** An image is kept for one platform only. @see moby image_delete.go, httputils.DecodePlatform */
+export function platformToDelete(query: Pick<Query, "all">): string | undefined {
+  const platforms = query.all("platforms").map(decodePlatform);
+  if (platforms.length > 1) throw new InvalidParameterError("multiple platforms are not supported");
+  return platforms[0];
+}
+
+function decodePlatform(text: string): string {
+  const { os, architecture, variant } = parsePlatformJson(text);
+  if (!os && !architecture && variant) {
+    throw new InvalidParameterError("optional platform fields provided, but OS and Architecture are missing");
+  }
+  if (!os || !architecture) throw new InvalidParameterError("both OS and Architecture must be provided");
+  return [os, architecture, variant].filter(Boolean).join("/");
+}
+
+function parsePlatformJson(text: string): Record<string, string | undefined> {
   try {
-    const { os, architecture, variant } = JSON.parse(text) as Record<string, string | undefined>;
-    return [os, architecture, variant].filter(Boolean).join("/");
+    return Object(JSON.parse(text));
   } catch (error) {
     throw new InvalidParameterError(`failed to parse platform: ${String(error)}`, { cause: error });
   }
