@@ -191,7 +191,7 @@ function toNetworkSettings({ record, ports, sandbox, endpoints }: ContainerView)
   };
 }
 
-function toConfig(config: ContainerConfig): object {
+export function toConfig(config: ContainerConfig): object {
   return {
     Hostname: config.Hostname ?? "",
     Domainname: config.Domainname ?? "",

@@ -1,12 +1,14 @@
 /** `/images` and `/distribution`: decodes, makes one call of `engine/images`, encodes. */
 import { decodeAuthHeader, registryCredentials } from "../../api/bodies/auth.ts";
 import { DecodeError } from "../../api/decode.ts";
-import type { ImageInspect, ImageSummary } from "../../api/types.ts";
+import type { ContainerConfig, ImageInspect, ImageSummary } from "../../api/types.ts";
 import { log } from "../../base/log.ts";
+import { ZERO_TIME } from "../../core/container.ts";
 import { InvalidParameterError, NotImplementedError } from "../../core/errors.ts";
 import type { Credentials } from "../../core/registry.ts";
 import { type Images, LIST_FILTERS, PRUNE_FILTERS } from "../../engine/images/index.ts";
 import type { Call, Handlers, Query } from "../call.ts";
+import { toConfig } from "../encode/container.ts";
 
 export function imageHandlers(images: Images): Handlers {
   return {
@@ -59,12 +61,23 @@ function inspect(call: Call, images: Images): void {
   call.json(inspectFor(call, found));
 }
 
-function inspectFor(call: Call, image: ImageInspect): object {
+/** @see moby `api/server/router/image/image_routes.go`, getImagesByName */
+export function inspectFor(call: Pick<Call, "atLeast">, image: ImageInspect): object {
   const { Descriptor, ...rest } = image;
   return {
     ...rest,
+    ...(call.atLeast([1, 50]) ? {} : { Config: toContainerConfig(image.Config ?? {}) }),
     ...(call.atLeast([1, 48]) ? { Descriptor } : {}),
-    ...(call.atLeast([1, 44]) ? {} : { VirtualSize: image.Size }),
+    ...(call.atLeast([1, 44]) ? {} : { VirtualSize: image.Size, Created: image.Created ?? ZERO_TIME }),
+  };
+}
+
+/** An image's defaults were shown as a container's configuration once, with everything that an image cannot say. */
+function toContainerConfig(config: NonNullable<ImageInspect["Config"]>): object {
+  return {
+    ...toConfig(config as ContainerConfig),
+    Env: config.Env ?? null,
+    Labels: config.Labels ?? null,
   };
 }
 
