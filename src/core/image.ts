@@ -10,6 +10,8 @@ export interface ImageConfig {
   readonly os: string;
   readonly variant?: string;
   readonly "os.version"?: string;
+  /** The builder's. */
+  readonly docker_version?: string;
   readonly config?: ImageDefaults;
   readonly rootfs: { readonly type: string; readonly diff_ids: readonly Digest[] };
   readonly history?: readonly {

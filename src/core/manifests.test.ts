@@ -129,6 +129,9 @@ test("platforms are compared whatever they are called", () => {
   expect(platformMatches(parsePlatform("linux/x86_64"), { os: "linux", architecture: "amd64" })).toBe(true);
   expect(platformMatches(parsePlatform("linux/amd64"), { os: "linux", architecture: "arm64" })).toBe(false);
   expect(() => parsePlatform("linux/../x")).toThrow("invalid platform");
+  expect(parsePlatform("windows").os).toBe("windows");
+  expect(parsePlatform("aarch64")).toEqual({ os: "linux", architecture: "arm64" });
+  expect(() => parsePlatform("foobar")).toThrow('"foobar": unknown operating system or architecture');
 });
 
 describe("an image's configuration", () => {

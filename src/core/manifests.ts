@@ -176,10 +176,27 @@ export function parsePlatform(text: string): Platform {
   }
   const [first = "", second, variant] = parts;
   if (second === undefined) {
-    return first === "linux" ? hostPlatform() : { os: "linux", architecture: ARCHITECTURES[first] ?? first };
+    if (OPERATING_SYSTEMS.has(first)) return { ...hostPlatform(), os: first };
+    const architecture = ARCHITECTURES[first] ?? first;
+    if (KNOWN_ARCHITECTURES.has(architecture)) return { os: "linux", architecture };
+    throw bad(`${JSON.stringify(text)}: unknown operating system or architecture: invalid argument`);
   }
   return { os: first, architecture: ARCHITECTURES[second] ?? second, ...(variant ? { variant } : {}) };
 }
+
+/** What may stand alone. @see containerd/platforms database.go */
+const OPERATING_SYSTEMS = new Set(
+  (
+    "aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9 solaris windows " +
+    "zos"
+  ).split(" "),
+);
+const KNOWN_ARCHITECTURES = new Set(
+  (
+    "386 amd64 amd64p32 arm armbe arm64 arm64be ppc64 ppc64le loong64 mips mipsle mips64 mips64le mips64p32 " +
+    "mips64p32le ppc riscv riscv64 s390 s390x sparc sparc64 wasm"
+  ).split(" "),
+);
 
 const ARCHITECTURES: Readonly<Record<string, string>> = {
   x86_64: "amd64",

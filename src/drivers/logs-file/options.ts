@@ -3,6 +3,7 @@
  * and what may be asked for is Docker's.
  * @see moby daemon/logger/jsonfilelog, daemon/logger/local, daemon/logger/factory.go
  */
+import { compileGoRegExp } from "../../base/go-regexp.ts";
 import { InvalidParameterError, NotImplementedError } from "../../core/errors.ts";
 import type { LogRotation } from "../../core/logs.ts";
 
@@ -38,7 +39,16 @@ export function checkLogOptions(name: FileLogDriverName, options: Readonly<Recor
       `log opt 'compress' is not supported by the ${name} log driver of this engine`,
     );
   }
+  for (const key of ["labels-regex", "env-regex"]) checkPattern(options[key]);
   toRotation(name, options);
+}
+
+function checkPattern(text: string | undefined): void {
+  try {
+    compileGoRegExp(text ?? "");
+  } catch (error) {
+    throw new InvalidParameterError(`error parsing regexp: ${text}`, { cause: error });
+  }
 }
 
 /** @throws InvalidParameterError */

@@ -1,10 +1,12 @@
 /** What `docker ps` and `docker inspect` know of a container beyond its record. Encoding is the server's. */
-import type { EndpointSettings, PortMap } from "../../api/types.ts";
+import type { EndpointSettings, HostConfig, PortMap } from "../../api/types.ts";
 import { log } from "../../base/log.ts";
 import type { ContainerRecord } from "../../core/container.ts";
 import { NotFoundError } from "../../core/errors.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { identityFiles } from "./paths.ts";
+import { mergeUlimits } from "./spec/resources.ts";
+import { apparmorProfileOf } from "./spec/security.ts";
 
 export interface ContainerSizes {
   /** Bytes of the writable layer. */
@@ -26,6 +28,9 @@ export interface ContainerView {
 }
 
 export interface ContainerDetails extends ContainerView {
+  /** Also what it has from the daemon's defaults. */
+  readonly ulimits: NonNullable<HostConfig["Ulimits"]>;
+  readonly apparmorProfile: string;
   readonly logPath: string | undefined;
   readonly files:
     | { readonly hostname: string; readonly hosts: string; readonly resolvConf: string }
@@ -53,6 +58,8 @@ export async function inspectContainer(
   const driver = deps.logDrivers.get(record.hostConfig.LogConfig?.Type ?? "");
   return {
     ...view,
+    ulimits: mergeUlimits(record.hostConfig.Ulimits ?? [], deps.defaults.ulimits),
+    apparmorProfile: apparmorProfileOf(record.hostConfig.SecurityOpt ?? [], deps.host),
     logPath: driver?.pathFor(record.id),
     files: record.state.startedAt.startsWith("0001") ? undefined : identityFiles(deps.paths, record.id),
     graphDriver: { name: deps.snapshots.name, data: deps.snapshots.describe(record.id, record.layers) },

@@ -16,7 +16,7 @@ import { attachToContainer } from "./attach.ts";
 import { bootContainers } from "./boot.ts";
 import { type CreateRequest, createContainer } from "./create.ts";
 import type { ContainerDeps } from "./deps.ts";
-import { viewContainers } from "./inspect.ts";
+import { inspectContainer, viewContainers } from "./inspect.ts";
 import { listContainers } from "./list.ts";
 import { readContainerLog } from "./logs.ts";
 import { pruneContainers, removeContainer } from "./remove.ts";
@@ -489,6 +489,22 @@ describe("the list", () => {
     await end(ended, 0);
     const filters = new Map([["exited", new Set(["0"])]]);
     expect(listContainers(deps, { all: true, filters }).map(({ name }) => name)).toEqual(["ended"]);
+  });
+});
+
+describe("inspect", () => {
+  test("shows the daemon's limits beside the container's own, and the profile that confines it", async () => {
+    const ulimits = ["nofile", "core"].map((Name) => ({ Name, Soft: 1, Hard: 1 }));
+    const own = { Name: "core", Soft: 2, Hard: 2 };
+    deps = {
+      ...deps,
+      defaults: { ...deps.defaults, ulimits },
+      host: { ...deps.host, apparmor: true },
+    };
+    const id = await create({ Ulimits: [own], SecurityOpt: ["apparmor=mine"] });
+    const details = await inspectContainer(deps, id, { size: false, signal });
+    expect(details.ulimits).toEqual([own, { Name: "nofile", Soft: 1, Hard: 1 }]);
+    expect(details.apparmorProfile).toBe("mine");
   });
 });
 

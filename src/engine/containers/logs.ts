@@ -1,4 +1,5 @@
 /** `docker logs`: what a container wrote, by its log driver. */
+import { compileGoRegExp } from "../../base/go-regexp.ts";
 import type { ContainerRecord } from "../../core/container.ts";
 import { ConflictError, InvalidParameterError, NotImplementedError } from "../../core/errors.ts";
 import type { LogEntry, ReadLogOptions } from "../../core/logs.ts";
@@ -43,7 +44,7 @@ export function readContainerLog(deps: ContainerDeps, reference: string, request
   });
   return {
     tty: container.config.Tty ?? false,
-    attributes: attributesOf(container),
+    attributes: logAttributes(container),
     entries: request.stdout && request.stderr ? entries : only(entries, request.stdout ? "stdout" : "stderr"),
   };
 }
@@ -52,22 +53,29 @@ async function* only(entries: AsyncIterable<LogEntry>, stream: LogEntry["stream"
   for await (const entry of entries) if (entry.stream === stream) yield entry;
 }
 
-function attributesOf({ config, hostConfig }: ContainerRecord): Record<string, string> {
-  const { labels = "", env = "" } = hostConfig.LogConfig?.Config ?? {};
-  const variables = new Map(
-    (config.Env ?? []).map((entry): [string, string] => {
-      const at = entry.indexOf("=");
-      return at < 0 ? [entry, ""] : [entry.slice(0, at), entry.slice(at + 1)];
-    }),
-  );
-  const attributes: Record<string, string> = {};
-  for (const name of labels.split(",")) {
-    const value = config.Labels?.[name];
-    if (value !== undefined) attributes[name] = value;
-  }
-  for (const name of env.split(",")) {
-    const value = variables.get(name);
-    if (value !== undefined) attributes[name] = value;
-  }
-  return attributes;
+/** Labels and variables that the log options name, ordered by name. @see moby daemon/logger/loginfo.go, ExtraAttributes */
+export function logAttributes({
+  config,
+  hostConfig,
+}: Pick<ContainerRecord, "config" | "hostConfig">): Record<string, string> {
+  const options = hostConfig.LogConfig?.Config ?? {};
+  const variables = (config.Env ?? []).flatMap((entry): [string, string][] => {
+    const at = entry.indexOf("=");
+    return at < 0 ? [] : [[entry.slice(0, at), entry.slice(at + 1)]];
+  });
+  const chosen = [
+    ...chooseAttributes(Object.entries(config.Labels ?? {}), options.labels, options["labels-regex"]),
+    ...chooseAttributes(variables, options.env, options["env-regex"]),
+  ];
+  return Object.fromEntries(chosen.sort(([a], [b]) => (a < b ? -1 : Number(a > b))));
+}
+
+function chooseAttributes(
+  all: [string, string][],
+  names: string | undefined,
+  pattern: string | undefined,
+): [string, string][] {
+  const named = new Set(names?.split(","));
+  const matching = pattern ? compileGoRegExp(pattern) : undefined;
+  return all.filter(([name]) => named.has(name) || matching?.test(name));
 }

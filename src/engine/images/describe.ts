@@ -105,8 +105,10 @@ export function inspectImage(
   return {
     Id: image.id,
     ...namesOf(image, parts.store),
+    Parent: "",
     Comment: latest?.comment ?? "",
     ...(config.created ? { Created: config.created } : {}),
+    DockerVersion: String(config.docker_version ?? ""),
     Author: config.author ?? "",
     Config: { ...config.config },
     Architecture: config.architecture,

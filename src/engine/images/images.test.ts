@@ -645,6 +645,43 @@ describe("prune", () => {
   });
 });
 
+test("an image for another platform than the one to delete stays", async () => {
+  registry.push("app:1", one);
+  await pull("app:1");
+  const name = `${registry.host}/app:1`;
+  await expect(images.remove(name, { force: true, platform: "linux/s390x" })).rejects.toThrow(NotFoundError);
+  expect(tagsOf()).toEqual([name]);
+  await images.remove(name, { force: false, platform: "linux/amd64" });
+  expect(tagsOf()).toEqual([]);
+});
+
+test("names that mean something else are refused", async () => {
+  expect(() => images.pull("scratch:1", { signal })).toThrow("'scratch' is a reserved name");
+  registry.push("app:1", one);
+  await pull("app:1");
+  expect(() => images.tag(`${registry.host}/app:1`, "sha256", "1")).toThrow(
+    "refusing to create an ambiguous tag using digest algorithm as name",
+  );
+});
+
+describe("prune of everything unused", () => {
+  test("leaves an image in use the last of its names", async () => {
+    registry.push("app:1", one);
+    await pull("app:1");
+    const { id } = images.resolve(`${registry.host}/app:1`);
+    for (const name of ["a", "b"]) images.tag(id, `${registry.host}/${name}`, "1");
+    images.tag(id, `${registry.host}/b`, "2");
+    users = [{ id: "c", running: false, name: "web", imageId: id }];
+    const everything = new Map([["dangling", new Set(["false"])]]);
+    const { ImagesDeleted } = await images.prune(everything, signal);
+    expect(tagsOf()).toEqual([`${registry.host}/b:2`]);
+    expect(ImagesDeleted.filter((item) => "Deleted" in item)).toEqual([]);
+    expect(ImagesDeleted).toContainEqual({ Untagged: `${registry.host}/app:1` });
+    await images.prune(new Map(), signal);
+    expect(tagsOf()).toEqual([`${registry.host}/b:2`]);
+  });
+});
+
 describe("list", () => {
   test("is filtered by label, reference, age and dangling", async () => {
     registry.push("old:1", [[{ name: "a" }]], {

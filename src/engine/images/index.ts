@@ -5,7 +5,7 @@
 import type { ImageInspect, ImageSummary } from "../../api/types.ts";
 import { log } from "../../base/log.ts";
 import type { ContentStore, Descriptor } from "../../core/content.ts";
-import { InvalidParameterError, NotFoundError } from "../../core/errors.ts";
+import { ForbiddenError, InvalidParameterError, NotFoundError } from "../../core/errors.ts";
 import type { EventSink } from "../../core/events.ts";
 import type { Digest } from "../../core/ids.ts";
 import type { ContainerImages, ImageConfig, ResolvedImage } from "../../core/image.ts";
@@ -15,6 +15,7 @@ import {
   canonicalString,
   familiarString,
   parseReference,
+  type Reference,
   withDefaultTag,
   withTag,
 } from "../../core/references.ts";
@@ -33,7 +34,7 @@ import { fetchConfig } from "./download.ts";
 import { type Filters, flagFilter, imageFilter } from "./filters.ts";
 import type { ProgressMessage } from "./progress.ts";
 import { Puller, UNFINISHED_LIFETIME_MS } from "./pull.ts";
-import { deleteImage, type RemovedItem, removeImage } from "./remove.ts";
+import { deleteImage, type RemovedItem, removeImage, untagSpareNames } from "./remove.ts";
 import { ImageStore, sizeOf } from "./store.ts";
 
 export { LIST_FILTERS, PRUNE_FILTERS } from "./filters.ts";
@@ -107,13 +108,16 @@ export class Images implements ContainerImages {
   /**
    * Pulls, reporting progress. The first step of the iteration fails if the image cannot be had at all.
    * @param name without tag and digest all tags are pulled
+   * @throws InvalidParameterError; ForbiddenError for the name that means no image at all
    */
   pull(
     name: string,
     { platform, credentials, signal }: PullOptions,
   ): AsyncGenerator<ProgressMessage, void, undefined> {
+    const reference = parseReference(name);
+    if (isOfficial(reference, "scratch")) throw new ForbiddenError("'scratch' is a reserved name");
     return this.#puller.pull({
-      reference: parseReference(name),
+      reference,
       ...(platform ? { platform: parsePlatform(platform) } : {}),
       ...(credentials ? { credentials } : {}),
       signal,
@@ -145,8 +149,11 @@ export class Images implements ContainerImages {
    * @throws NotFoundError; InvalidParameterError
    */
   tag(name: string, repository: string, tagName: string): void {
-    const image = this.#store.get(name);
     const parsed = parseReference(repository);
+    if (isOfficial(parsed, "sha256")) {
+      throw new InvalidParameterError("refusing to create an ambiguous tag using digest algorithm as name");
+    }
+    const image = this.#store.get(name);
     if (parsed.digest !== undefined) {
       throw new InvalidParameterError("refusing to create a tag with a digest reference", {
         subject: repository,
@@ -167,8 +174,12 @@ export class Images implements ContainerImages {
     });
   }
 
-  /** @throws NotFoundError, ConflictError */
-  async remove(name: string, options: { force: boolean }): Promise<RemovedItem[]> {
+  /** @throws NotFoundError, also when it is for another platform; ConflictError */
+  async remove(
+    name: string,
+    options: { force: boolean; platform?: string | undefined },
+  ): Promise<RemovedItem[]> {
+    this.resolve(name, options.platform);
     return await removeImage(this.#removal(), name, options.force);
   }
 
@@ -183,7 +194,11 @@ export class Images implements ContainerImages {
       signal.throwIfAborted();
       if (onlyDangling && this.#store.referencesTo(image.id).some((reference) => reference.tag !== undefined))
         continue;
-      if (!matches(image) || this.#isInUse(image.id)) continue;
+      if (!matches(image)) continue;
+      if (this.#isInUse(image.id)) {
+        removed.push(...(await untagSpareNames(this.#removal(), image)));
+        continue;
+      }
       const before = removed.length;
       await deleteImage(this.#removal(), image, removed);
       const layers = new Set(
@@ -307,6 +322,11 @@ export class Images implements ContainerImages {
       events: this.#deps.events,
     };
   }
+}
+
+/** Written as this one word. */
+function isOfficial({ domain, path }: Reference, name: string): boolean {
+  return domain === "docker.io" && path === `library/${name}`;
 }
 
 export function createImages(deps: ImagesDeps): Images {

@@ -8,6 +8,7 @@ import { ConflictError } from "../../core/errors.ts";
 import type { EventSink } from "../../core/events.ts";
 import { type Digest, shortId } from "../../core/ids.ts";
 import {
+  canonicalString,
   familiarString,
   parseReference,
   type Reference,
@@ -48,6 +49,25 @@ export async function removeImage(parts: RemovalParts, name: string, force: bool
   const conflict = conflictOf(parts, image, force);
   if (conflict) throw conflict;
   await deleteImage(parts, image, removed);
+  return removed;
+}
+
+/**
+ * Takes names from an image that containers use, in order, for as long as `docker rmi` would let them go: one is left.
+ * @see moby daemon/images/image_prune.go
+ */
+export async function untagSpareNames(parts: RemovalParts, image: ImageRecord): Promise<RemovedItem[]> {
+  if (parts.usersOf(image.id).length === 0) return [];
+  const removed: RemovedItem[] = [];
+  for (const reference of parts.store.referencesTo(image.id)) {
+    // Went with the last tag of its repository.
+    if (!parts.store.findReference(reference)) continue;
+    try {
+      removed.push(...(await removeImage(parts, canonicalString(reference), false)));
+    } catch (error) {
+      if (!(error instanceof ConflictError)) throw error;
+    }
+  }
   return removed;
 }
 

@@ -65,9 +65,9 @@ export function toInspect(details: ContainerDetails): object {
     ImageManifestDescriptor: record.imageManifest,
     MountLabel: "",
     ProcessLabel: "",
-    AppArmorProfile: "",
+    AppArmorProfile: details.apparmorProfile,
     ExecIDs: details.execIds.length > 0 ? details.execIds : null,
-    HostConfig: toHostConfig(record.hostConfig),
+    HostConfig: toHostConfig({ ...record.hostConfig, Ulimits: details.ulimits }),
     GraphDriver: { Name: details.graphDriver.name, Data: { ID: record.id, ...details.graphDriver.data } },
     SizeRw: sizes?.rw,
     SizeRootFs: sizes?.rootFs,
@@ -196,7 +196,7 @@ function toNetworkSettings({ record, ports, sandbox, endpoints }: ContainerView)
   };
 }
 
-function toConfig(config: ContainerConfig): object {
+export function toConfig(config: ContainerConfig): object {
   return {
     Hostname: config.Hostname ?? "",
     Domainname: config.Domainname ?? "",

@@ -249,7 +249,7 @@ function lineWriter(
 ): (entry: LogEntry) => Uint8Array {
   const encoder = new TextEncoder();
   const detailText = Object.entries(attributes)
-    .map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`)
+    .map(([name, value]) => `${queryEscape(name)}=${queryEscape(value)}`)
     .join(",");
   const withinLine = { stdout: false, stderr: false };
   return ({ stream, timestamp, bytes, partial }) => {
@@ -259,6 +259,15 @@ function lineWriter(
     withinLine[stream] = partial;
     return head === "" ? bytes : Buffer.concat([encoder.encode(head), bytes]);
   };
+}
+
+/** As Go's url.QueryEscape. */
+function queryEscape(text: string): string {
+  const escaped = encodeURIComponent(text).replace(
+    /[!'()*]/g,
+    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
+  return escaped.replaceAll("%20", "+");
 }
 
 /** `sec.nanos` → nanoseconds; 0 and absence are no bound. @throws InvalidParameterError */

@@ -1,12 +1,14 @@
 /** `/images` and `/distribution`: decodes, makes one call of `engine/images`, encodes. */
 import { decodeAuthHeader, registryCredentials } from "../../api/bodies/auth.ts";
 import { DecodeError } from "../../api/decode.ts";
-import type { ImageInspect, ImageSummary } from "../../api/types.ts";
+import type { ContainerConfig, ImageInspect, ImageSummary } from "../../api/types.ts";
 import { log } from "../../base/log.ts";
+import { ZERO_TIME } from "../../core/container.ts";
 import { InvalidParameterError, NotImplementedError } from "../../core/errors.ts";
 import type { Credentials } from "../../core/registry.ts";
 import { type Images, LIST_FILTERS, PRUNE_FILTERS } from "../../engine/images/index.ts";
-import type { Call, Handlers } from "../call.ts";
+import type { Call, Handlers, Query } from "../call.ts";
+import { toConfig } from "../encode/container.ts";
 
 export function imageHandlers(images: Images): Handlers {
   return {
@@ -16,7 +18,12 @@ export function imageHandlers(images: Images): Handlers {
     ImageHistory: (call) => call.json(images.history(call.param("name"))),
     ImageTag: (call) => tag(call, images),
     ImageDelete: async (call) =>
-      call.json(await images.remove(call.param("name"), { force: call.query.flag("force") })),
+      call.json(
+        await images.remove(call.param("name"), {
+          force: call.query.flag("force"),
+          platform: call.atLeast([1, 50]) ? platformToDelete(call.query) : undefined,
+        }),
+      ),
     ImagePrune: async (call) => call.json(await images.prune(call.query.filters(PRUNE_FILTERS), call.signal)),
     DistributionInspect: async (call) =>
       call.json(
@@ -54,22 +61,51 @@ function inspect(call: Call, images: Images): void {
   call.json(inspectFor(call, found));
 }
 
-function inspectFor(call: Call, image: ImageInspect): object {
+/** @see moby `api/server/router/image/image_routes.go`, getImagesByName */
+export function inspectFor(call: Pick<Call, "atLeast">, image: ImageInspect): object {
   const { Descriptor, ...rest } = image;
   return {
     ...rest,
+    ...(call.atLeast([1, 50]) ? {} : { Config: toContainerConfig(image.Config ?? {}) }),
     ...(call.atLeast([1, 48]) ? { Descriptor } : {}),
-    ...(call.atLeast([1, 44]) ? {} : { VirtualSize: image.Size }),
+    ...(call.atLeast([1, 44]) ? {} : { VirtualSize: image.Size, Created: image.Created ?? ZERO_TIME }),
+  };
+}
+
+/** An image's defaults were shown as a container's configuration once, with everything that an image cannot say. */
+function toContainerConfig(config: NonNullable<ImageInspect["Config"]>): object {
+  return {
+    ...toConfig(config as ContainerConfig),
+    Env: config.Env ?? null,
+    Labels: config.Labels ?? null,
   };
 }
 
 /** Inspect takes the platform as a JSON object; pull takes it as text. */
 function platformParameter(call: Call): string | undefined {
   const text = call.query.get("platform");
-  if (!text) return undefined;
+  return text ? decodePlatform(text) : undefined;
+}
+
+/** An image is kept for one platform only. @see moby image_delete.go, httputils.DecodePlatform */
+export function platformToDelete(query: Pick<Query, "all">): string | undefined {
+  const platforms = query.all("platforms").map(decodePlatform);
+  if (platforms.length > 1) throw new InvalidParameterError("multiple platforms are not supported");
+  return platforms[0];
+}
+
+function decodePlatform(text: string): string {
+  const { os, architecture, variant } = parsePlatformJson(text);
+  if (!os && !architecture && variant) {
+    throw new InvalidParameterError("optional platform fields provided, but OS and Architecture are missing");
+  }
+  if (!os || !architecture) throw new InvalidParameterError("both OS and Architecture must be provided");
+  return [os, architecture, variant].filter(Boolean).join("/");
+}
+
+function parsePlatformJson(text: string): Record<string, string | undefined> {
   try {
-    const { os, architecture, variant } = JSON.parse(text) as Record<string, string | undefined>;
-    return [os, architecture, variant].filter(Boolean).join("/");
+    return Object(JSON.parse(text));
   } catch (error) {
     throw new InvalidParameterError(`failed to parse platform: ${String(error)}`, { cause: error });
   }
@@ -81,7 +117,8 @@ async function create(call: Call, images: Images): Promise<void> {
     if (call.query.get("fromSrc")) throw new NotImplementedError("importing an image is not implemented");
     throw new InvalidParameterError("fromImage or fromSrc must be given");
   }
-  const progress = images.pull(nameWithTag(fromImage, call.query.get("tag") ?? ""), {
+  // `docker pull -a` of old sends a colon without a tag.
+  const progress = images.pull(nameWithTag(fromImage.replace(/:$/, ""), call.query.get("tag") ?? ""), {
     platform: call.query.get("platform"),
     credentials: credentialsOf(call),
     signal: call.signal,

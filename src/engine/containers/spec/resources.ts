@@ -68,7 +68,18 @@ export function toBlockIo(
   });
 }
 
-type Ulimits = readonly { readonly Name?: string; readonly Soft?: number; readonly Hard?: number }[];
+interface Ulimit {
+  readonly Name?: string;
+  readonly Soft?: number;
+  readonly Hard?: number;
+}
+type Ulimits = readonly Ulimit[];
+
+/** The container's own, then the daemon's defaults of other names. */
+export function mergeUlimits(asked: Ulimits, defaults: Ulimits): Ulimit[] {
+  const names = new Set(asked.map(({ Name }) => Name));
+  return [...asked, ...defaults.filter(({ Name }) => !names.has(Name))];
+}
 
 /**
  * The container's own limits, then the daemon's defaults. Without CAP_SYS_RESOURCE nothing can be raised above the
@@ -79,9 +90,8 @@ export function toRlimits(
   defaults: Ulimits,
   host: Pick<ContainerHost, "limits" | "capabilities">,
 ): RuntimeProcess["rlimits"] {
-  const names = new Set(asked.map(({ Name }) => Name));
-  const explicit = asked.map((limit) => toRlimit(limit));
-  const inherited = defaults.filter(({ Name }) => !names.has(Name)).map((limit) => toRlimit(limit));
+  const merged = mergeUlimits(asked, defaults).map((limit) => toRlimit(limit));
+  const [explicit, inherited] = [merged.slice(0, asked.length), merged.slice(asked.length)];
   const mayRaise = host.capabilities.includes("CAP_SYS_RESOURCE");
   if (!mayRaise) for (const limit of explicit) checkRlimit(limit, host.limits);
   return [...explicit, ...inherited.map((limit) => (mayRaise ? limit : lowered(limit, host.limits)))];

@@ -38,6 +38,16 @@ export function parseSecurityOptions(
   return found;
 }
 
+/** What inspect shows: the profile that confines it, `unconfined`, or nothing where the host has no AppArmor. */
+export function apparmorProfileOf(
+  options: readonly string[],
+  { apparmor }: Pick<ContainerHost, "apparmor">,
+): string {
+  if (!apparmor) return "";
+  const [, named] = options.map(splitOption).findLast(([key]) => key === "apparmor") ?? [];
+  return named || "unconfined";
+}
+
 /** `key=value`; Docker accepts the older `key:value` too. */
 function splitOption(option: string): [string, string?] {
   const at = option.includes("=") ? option.indexOf("=") : option.indexOf(":");
