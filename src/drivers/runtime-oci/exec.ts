@@ -31,7 +31,7 @@ import { ChunkQueue } from "./chunk-queue.ts";
 import { resizeTerminal } from "./control.ts";
 import { within } from "./deadline.ts";
 import { type ExitRecord, ExitWatcher, readExit } from "./exits.ts";
-import { runtimeCommand } from "./host-view.ts";
+import { plainCommand } from "./host-view.ts";
 import {
   type MonitorConnection,
   type MonitorMessage,
@@ -73,8 +73,8 @@ export async function startExec(request: StartExec): Promise<OciExec> {
   mkdirSync(exitDirectory(directory), { recursive: true, mode: 0o700 });
   writeFileSync(join(directory, "process.json"), toJson(process), { mode: 0o600 });
 
-  using runtime = runtimeCommand(request.binary, host.cgroups, "--root", runtimeRoot(host.execRoot));
-  const { monitor, message } = await untilRuntimeAnswers(request, runtime.command);
+  const command = plainCommand(request.binary, "--root", runtimeRoot(host.execRoot));
+  const { monitor, message } = await untilRuntimeAnswers(request, command);
   undo.use(monitor);
   if (message === undefined) throw monitorErrors(join(directory, "conmon.log"));
   if (message.data <= 0) throw runtimeError("exec", message.message ?? "", process.args[0] ?? "");

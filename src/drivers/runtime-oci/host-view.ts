@@ -1,5 +1,5 @@
 /**
- * crun refuses hosts with hybrid cgroups, so on those it runs in a mount namespace without the v2 tree, which is
+ * crun refuses to create on hosts with hybrid cgroups, so there it runs in a mount namespace without the v2 tree, which is
  * made for each call (0.15 ms): a copy of the host's mounts as they are now. Everywhere else it runs as it is.
  */
 import { closeSync, openSync } from "node:fs";
@@ -15,12 +15,17 @@ export interface RuntimeCommand extends Disposable {
   readonly command: readonly [string, ...string[]];
 }
 
+/** For what crun does on every host: exec joins the groups that are there. */
+export function plainCommand(binary: RuntimeBinary, ...args: readonly string[]): [string, ...string[]] {
+  return [binary.program, ...binary.args, ...args];
+}
+
 export function runtimeCommand(
   binary: RuntimeBinary,
   host: CgroupHost,
   ...args: readonly string[]
 ): RuntimeCommand {
-  const plain: [string, ...string[]] = [binary.program, ...binary.args, ...args];
+  const plain = plainCommand(binary, ...args);
   const { unified } = host;
   if (binary.kind !== "crun" || unified === undefined || host.layout !== "hybrid") {
     return { command: plain, [Symbol.dispose]() {} };

@@ -82,8 +82,9 @@ async function serve(deps: ContainerDeps, work: Work, client: StdioClient): Prom
 async function attach(deps: ContainerDeps, work: Work, client: StdioClient): Promise<void> {
   const { config } = work.exec;
   const { promise: connected, resolve: connect } = Promise.withResolvers<StdioConnection>();
-  const { ended } = await run(deps, work, connect);
-  using stdio = await connected;
+  using ends = new DisposableStack();
+  const { ended } = await run(deps, work, (stdio) => connect(ends.use(stdio)));
+  const stdio = await connected;
   const served = serveStdio(stdio, client, {
     wants: (stream) => (stream === "stdout" ? config.attachStdout || config.tty : config.attachStderr),
     stdin: config.attachStdin,
@@ -112,12 +113,18 @@ async function run(
   publish(deps.events, container, `exec_start: ${commandText(config)}`, { execID: id });
   try {
     const process = await execProcess(deps, config, { container, running, size });
-    deps.execs.persist(exec);
+    // Durable before the process runs. With a client that can wait until it is connected: the monitor comes up meanwhile.
+    if (!onAttach) deps.execs.persist(exec);
     const task = await running.task.exec(id, process, {
       tty: config.tty,
       stdin: config.attachStdin && onAttach !== undefined,
       size,
-      onAttach,
+      onAttach:
+        onAttach &&
+        ((stdio) => {
+          onAttach(stdio);
+          deps.execs.persist(exec);
+        }),
     });
     deps.execs.put({ ...exec, state: "running", task, pid: task.pid });
     return { ended: seeExecOut(deps, exec, task) };
