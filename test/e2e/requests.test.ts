@@ -116,13 +116,16 @@ test("a start with an empty object for a body is a start, with a configuration i
   expect((await request("POST", `/containers/${id}/start`, { body: "{}", headers })).status).toBe(204);
 });
 
-test("who waits for a start that fails is not left waiting", async () => {
-  const id = await create({ Cmd: ["/no/such/program"] });
-  const waiting = request("POST", `/containers/${id}/wait?condition=next-exit`);
-  await Bun.sleep(50);
-  expect((await request("POST", `/containers/${id}/start`)).status).toBe(400);
-  expect((await waiting).json()).toMatchObject({ StatusCode: 127 });
-});
+notInOracle("it waits for a later start")(
+  "who waits for a start that fails is not left waiting",
+  async () => {
+    const id = await create({ Cmd: ["/no/such/program"] });
+    const waiting = request("POST", `/containers/${id}/wait?condition=next-exit`);
+    await Bun.sleep(50);
+    expect((await request("POST", `/containers/${id}/start`)).status).toBe(400);
+    expect((await waiting).json()).toMatchObject({ StatusCode: 127 });
+  },
+);
 
 notInOracle("20.10 answers 500")("what is no JSON is named in Go's words", async () => {
   const answer = async (body: string) => {

@@ -101,6 +101,7 @@ export function toGoDuration(milliseconds: number): string {
 class KeptOutput {
   readonly #bytes = new Uint8Array(KEPT_OUTPUT);
   #length = 0;
+  #cut = false;
 
   readonly client: StdioClient = {
     input: noInput(),
@@ -108,13 +109,15 @@ class KeptOutput {
       const kept = bytes.subarray(0, KEPT_OUTPUT - this.#length);
       this.#bytes.set(kept, this.#length);
       this.#length += kept.length;
+      if (kept.length < bytes.length) this.#cut = true;
     },
     closed: new Promise(() => {}),
     detached: new Promise(() => {}),
   };
 
   text(): string {
-    return new TextDecoder().decode(this.#bytes.subarray(0, this.#length));
+    const text = new TextDecoder().decode(this.#bytes.subarray(0, this.#length));
+    return this.#cut ? `${text}...` : text;
   }
 }
 
