@@ -9,9 +9,9 @@ import { Engine, type EngineOptions } from "../client/engine.ts";
 import { EngineError } from "../client/errors.ts";
 import { type Cli, type Command, checkArgs, type Invocation, messageOf, StatusError } from "./command.ts";
 import { type CommandEntry, type CommandGroup, findCommand, groups, topLevel } from "./commands.ts";
-import { ConfigFile } from "./config-file.ts";
-import { chooseContext, DEFAULT_CONTEXT, readContext } from "./contexts.ts";
-import { parseCustomHeaders } from "./custom-headers.ts";
+import { ConfigFile } from "./config/config-file.ts";
+import { chooseContext, DEFAULT_CONTEXT, readContext } from "./config/contexts.ts";
+import { parseCustomHeaders } from "./config/custom-headers.ts";
 import {
   bool,
   FlagError,
@@ -21,8 +21,8 @@ import {
   parseFlags,
   string,
   withDefaults,
-} from "./flags.ts";
-import { BrokenPipeError, isTerminal, Output } from "./output.ts";
+} from "./flags/flags.ts";
+import { BrokenPipeError, isTerminal, Output } from "./terminal/output.ts";
 
 const SHORT = "A self-sufficient runtime for containers";
 const DEFAULT_ADDRESS = "unix:///run/gantry/gantry.sock";

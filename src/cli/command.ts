@@ -1,8 +1,8 @@
 /** What a command is, and what it gets when it runs. Commands live in `commands/<noun>/<verb>.ts`. */
 import type { Engine } from "../client/engine.ts";
-import type { ConfigFile } from "./config-file.ts";
-import type { FlagTable, FlagValues } from "./flags.ts";
-import type { Output } from "./output.ts";
+import type { ConfigFile } from "./config/config-file.ts";
+import type { FlagTable, FlagValues } from "./flags/flags.ts";
+import type { Output } from "./terminal/output.ts";
 
 export interface Command<F extends FlagTable = FlagTable> {
   /** Without the program and its parents: `ps [OPTIONS]`. */

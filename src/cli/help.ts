@@ -1,6 +1,6 @@
 /** Help and usage texts in the layout that cobra gives Docker's command line. Pure. */
 import type { Command } from "./command.ts";
-import type { Flag, FlagTable } from "./flags.ts";
+import type { Flag, FlagTable } from "./flags/flags.ts";
 
 export interface HelpTopic {
   readonly path: string;

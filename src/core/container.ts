@@ -1,6 +1,6 @@
 /**
  * The container record: what is persisted, and what lists and inspect are made from.
- * Immutable: a transition makes a new record, persists it, then publishes it (`engine/containers/store.ts`).
+ * Immutable: a transition makes a new record, persists it, then publishes it (`engine/containers/state/store.ts`).
  * The request's own objects are kept in Docker's shape, so that inspect gives back what create was given.
  */
 import type { ContainerConfig, EndpointSettings, HostConfig } from "../api/types.ts";

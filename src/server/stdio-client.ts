@@ -1,7 +1,7 @@
 /** A hijacked connection as the client side of a process's stdio: frames on a multiplexed stream, bytes on a raw one. */
 import { untilDetached } from "../api/detach-keys.ts";
 import { encodeFrame } from "../api/frames.ts";
-import type { StdioClient } from "../engine/containers/stdio.ts";
+import type { StdioClient } from "../engine/containers/streams/stdio.ts";
 import type { HijackedConnection } from "./call.ts";
 
 export interface StdioClientOptions {

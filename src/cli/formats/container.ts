@@ -1,12 +1,12 @@
 /** A container as a row of `ps`. */
 import type { ContainerSummary } from "../../api/types.ts";
-import { goQuote } from "../go-text.ts";
-import { GoNil, GoStruct, type GoStructType, type GoValue } from "../go-value.ts";
-import { familiarName, familiarString, findReference } from "../reference.ts";
-import { ellipsis } from "../table.ts";
-import { TemplateObject } from "../template.ts";
-import { goTime } from "../times.ts";
-import { humanDuration, humanSize } from "../units.ts";
+import { GoNil, GoStruct, type GoStructType, type GoValue } from "../templates/go-value.ts";
+import { TemplateObject } from "../templates/template.ts";
+import { ellipsis } from "../terminal/table.ts";
+import { goQuote } from "../values/go-text.ts";
+import { familiarName, familiarString, findReference } from "../values/reference.ts";
+import { goTime } from "../values/times.ts";
+import { humanDuration, humanSize } from "../values/units.ts";
 
 export const containerHeaders: Readonly<Record<string, string>> = {
   ID: "CONTAINER ID",

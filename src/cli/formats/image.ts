@@ -1,9 +1,9 @@
 /** Images as rows of `images`: one for each tag, digests on request. */
 import type { ImageSummary } from "../../api/types.ts";
-import { familiarName, findReference } from "../reference.ts";
-import { TemplateObject } from "../template.ts";
-import { goTime } from "../times.ts";
-import { humanDuration, humanSize } from "../units.ts";
+import { TemplateObject } from "../templates/template.ts";
+import { familiarName, findReference } from "../values/reference.ts";
+import { goTime } from "../values/times.ts";
+import { humanDuration, humanSize } from "../values/units.ts";
 import { shortId } from "./container.ts";
 
 export const imageHeaders: Readonly<Record<string, string>> = {

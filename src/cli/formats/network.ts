@@ -1,7 +1,7 @@
 /** A network as a row of `network ls`. */
 import type { Network } from "../../api/types.ts";
-import { TemplateObject } from "../template.ts";
-import { goTimeOf } from "../times.ts";
+import { TemplateObject } from "../templates/template.ts";
+import { goTimeOf } from "../values/times.ts";
 import { joinLabels, shortId } from "./container.ts";
 
 export const networkHeaders: Readonly<Record<string, string>> = {

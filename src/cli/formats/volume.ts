@@ -1,7 +1,7 @@
 /** A volume as a row of `volume ls`. */
 import type { Volume } from "../../api/types.ts";
-import { TemplateObject } from "../template.ts";
-import { humanSize } from "../units.ts";
+import { TemplateObject } from "../templates/template.ts";
+import { humanSize } from "../values/units.ts";
 import { joinLabels } from "./container.ts";
 
 export const volumeHeaders: Readonly<Record<string, string>> = {

@@ -1,8 +1,8 @@
 /** Checks of single flag values, with Docker's messages. Pure. */
 import { isIP } from "node:net";
-import { cut, parseInteger } from "../flags.ts";
-import { goQuote } from "../go-text.ts";
-import { parseBytes } from "../units.ts";
+import { cut, parseInteger } from "../flags/flags.ts";
+import { goQuote } from "../values/go-text.ts";
+import { parseBytes } from "../values/units.ts";
 
 export function checkAddress(text: string): string {
   const address = text.trim();

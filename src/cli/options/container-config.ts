@@ -5,10 +5,10 @@
 import { readFileSync } from "node:fs";
 import { normalize } from "node:path";
 import type { ContainerConfig, EndpointSettings, HostConfig } from "../../api/types.ts";
-import { cut } from "../flags.ts";
-import { goQuote } from "../go-text.ts";
-import { compactJson } from "../inspect.ts";
-import { isImageId } from "../reference.ts";
+import { compactJson } from "../actions/inspect.ts";
+import { cut } from "../flags/flags.ts";
+import { goQuote } from "../values/go-text.ts";
+import { isImageId } from "../values/reference.ts";
 import { checkMac } from "./checks.ts";
 import type { ContainerFlagValues } from "./container-flags.ts";
 import { readKeyValueFile, resolveEnvironment, toMap } from "./key-values.ts";

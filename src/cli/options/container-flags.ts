@@ -1,5 +1,5 @@
 /** The flags that `run` and `create` share: what a container is made of. */
-import { detachKeysFlag, disableContentTrustFlag, platformFlag } from "../common-flags.ts";
+import { detachKeysFlag, disableContentTrustFlag, platformFlag } from "../flags/common-flags.ts";
 import {
   bool,
   custom,
@@ -10,8 +10,8 @@ import {
   list,
   map,
   string,
-} from "../flags.ts";
-import { parseBytes, parseDuration } from "../units.ts";
+} from "../flags/flags.ts";
+import { parseBytes, parseDuration } from "../values/units.ts";
 import {
   checkAddress,
   checkAttach,

@@ -1,6 +1,6 @@
 /** `--gpus` (docker/cli, opts/gpus.go): `all`, a number, or a line of CSV. Pure. */
-import { parseCsvLine } from "../common-flags.ts";
-import { cut } from "../flags.ts";
+import { parseCsvLine } from "../flags/common-flags.ts";
+import { cut } from "../flags/flags.ts";
 import { toMap } from "./key-values.ts";
 
 export interface DeviceRequest {

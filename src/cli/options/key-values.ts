@@ -1,6 +1,6 @@
 /** `KEY=value` lists: labels, environments, and the files that hold them. */
 import { readFileSync } from "node:fs";
-import { cut } from "../flags.ts";
+import { cut } from "../flags/flags.ts";
 
 /** `key=value` lines as a map; a key alone has the value "". */
 export function toMap(items: readonly string[]): Record<string, string> {

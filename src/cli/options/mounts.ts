@@ -1,9 +1,9 @@
 /** `--mount` and `--volume`. Pure, but for the working directory that relative paths start from. */
 import { resolve } from "node:path";
 import type { Mount } from "../../api/types.ts";
-import { parseCsvLine } from "../common-flags.ts";
-import { cut } from "../flags.ts";
-import { parseBytes } from "../units.ts";
+import { parseCsvLine } from "../flags/common-flags.ts";
+import { cut } from "../flags/flags.ts";
+import { parseBytes } from "../values/units.ts";
 
 type VolumeOptions = NonNullable<Mount["VolumeOptions"]>;
 type DriverConfig = NonNullable<VolumeOptions["DriverConfig"]>;

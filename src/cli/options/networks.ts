@@ -1,8 +1,8 @@
 /** `--network` in both notations, together with the flags that apply to the first network. Pure. */
 import type { EndpointSettings } from "../../api/types.ts";
-import { parseCsvLine } from "../common-flags.ts";
-import { cut, parseInteger } from "../flags.ts";
-import { goQuote } from "../go-text.ts";
+import { parseCsvLine } from "../flags/common-flags.ts";
+import { cut, parseInteger } from "../flags/flags.ts";
+import { goQuote } from "../values/go-text.ts";
 import { checkMac } from "./checks.ts";
 
 export interface Attachment {

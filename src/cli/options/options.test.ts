@@ -2,8 +2,14 @@ import { describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseCsvLine } from "../common-flags.ts";
-import { familiarString, fullString, isImageId, parseReference, withDefaultTag } from "../reference.ts";
+import { parseCsvLine } from "../flags/common-flags.ts";
+import {
+  familiarString,
+  fullString,
+  isImageId,
+  parseReference,
+  withDefaultTag,
+} from "../values/reference.ts";
 import { checkAddress, parseCpus } from "./checks.ts";
 import { parseGpus } from "./gpus.ts";
 import { lastOfEach, readKeyValueFile } from "./key-values.ts";

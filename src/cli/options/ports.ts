@@ -1,8 +1,8 @@
 /** `--publish` and `--expose` (docker/go-connections, nat). Pure. */
 import { isIP } from "node:net";
 import type { PortMap } from "../../api/types.ts";
-import { cut } from "../flags.ts";
-import { goQuote } from "../go-text.ts";
+import { cut } from "../flags/flags.ts";
+import { goQuote } from "../values/go-text.ts";
 
 export interface PublishedPorts {
   readonly exposed: Record<string, Record<string, never>>;

@@ -23,7 +23,7 @@ import { recoverExecs } from "../exec/ends.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { discardContainer } from "./discard.ts";
 import { scheduleRestart, settleEnd, superviseContainers } from "./exits.ts";
-import { volumeNamesOf } from "./mounts.ts";
+import { volumeNamesOf } from "./mounts/mounts.ts";
 
 const FIRST_BACKOFF = 100;
 /** So long the first request waits for what is being deleted; more goes on behind it. Milliseconds. */

@@ -13,16 +13,16 @@ import { InvalidParameterError } from "../../core/errors.ts";
 import { type ContainerId, randomId, shortId } from "../../core/ids.ts";
 import type { ResolvedImage } from "../../core/image.ts";
 import { BUILT_IN_RUNTIMES } from "../../core/runtime.ts";
-import { checkConfig, checkConflicts, checkHostConfig } from "./checks.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { publish } from "./events.ts";
-import { withHostDefaults } from "./host-defaults.ts";
-import { withImageDefaults } from "./image-defaults.ts";
-import { populateVolumes, resolveMounts, volumesToPopulate } from "./mounts.ts";
-import { parseContainerName, randomContainerName } from "./names.ts";
-import { containerDirectory } from "./paths.ts";
-import { parsePortSpec } from "./ports.ts";
-import { type EndpointsRequest, requestedEndpoints } from "./requested-endpoints.ts";
+import { populateVolumes, resolveMounts, volumesToPopulate } from "./mounts/mounts.ts";
+import { checkConfig, checkConflicts, checkHostConfig } from "./request/checks.ts";
+import { withHostDefaults } from "./request/host-defaults.ts";
+import { withImageDefaults } from "./request/image-defaults.ts";
+import { parseContainerName, randomContainerName } from "./request/names.ts";
+import { parsePortSpec } from "./request/ports.ts";
+import { type EndpointsRequest, requestedEndpoints } from "./request/requested-endpoints.ts";
+import { containerDirectory } from "./state/paths.ts";
 
 export interface CreateRequest {
   readonly name: string | undefined;

@@ -11,10 +11,10 @@ import type { RuntimeProcess, RuntimeSpec } from "../../core/runtime-spec.ts";
 import type { Snapshotter } from "../../core/snapshots.ts";
 import type { ContainerVolumes } from "../../core/storage.ts";
 import type { ExecConfig, ExecStore } from "../exec/store.ts";
-import type { JoinedContainers } from "./joined.ts";
-import type { PreparedMounts } from "./mounts.ts";
-import type { RunningContainers } from "./running.ts";
-import type { ContainerStore } from "./store.ts";
+import type { PreparedMounts } from "./mounts/mounts.ts";
+import type { JoinedContainers } from "./state/joined.ts";
+import type { RunningContainers } from "./state/running.ts";
+import type { ContainerStore } from "./state/store.ts";
 
 /** What the kernel of this host offers, as far as container settings depend on it. */
 export interface HostFacts {

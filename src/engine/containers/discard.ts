@@ -8,7 +8,7 @@ import type { ContainerRecord } from "../../core/container.ts";
 import { messageOf, SystemError } from "../../core/errors.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { publish } from "./events.ts";
-import { containerDirectory } from "./paths.ts";
+import { containerDirectory } from "./state/paths.ts";
 
 /**
  * The container's lock is held, and nothing of it runs.

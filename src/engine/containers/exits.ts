@@ -15,9 +15,9 @@ import { publish } from "./events.ts";
 import { watchHealth } from "./health/monitor.ts";
 import { unwatchedHealth } from "./health/state.ts";
 import { restartDelay } from "./restart-policy.ts";
-import type { RunningContainer, UnsettledEnd } from "./running.ts";
 import { bringUp } from "./start.ts";
 import { exitCodeOfFailure, toStartFailure } from "./start-failure.ts";
+import type { RunningContainer, UnsettledEnd } from "./state/running.ts";
 
 /** Looks after every container that runs from now on. Called once, before the first start. */
 export function superviseContainers(deps: ContainerDeps): void {

@@ -4,8 +4,8 @@ import { ConflictError } from "../../core/errors.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { publish } from "./events.ts";
 import { unwatchedHealth } from "./health/state.ts";
-import { ownContainer } from "./owner.ts";
-import type { RunningContainer } from "./running.ts";
+import { ownContainer } from "./state/owner.ts";
+import type { RunningContainer } from "./state/running.ts";
 
 /** @throws ConflictError unless it runs and is not paused */
 export async function pauseContainer(deps: ContainerDeps, reference: string): Promise<void> {

@@ -4,8 +4,8 @@ import { type ContainerRecord, isRunning } from "../../core/container.ts";
 import { ConflictError, messageOf, SystemError } from "../../core/errors.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { discardContainer } from "./discard.ts";
-import { measureContainer } from "./inspect.ts";
-import { ownContainer, ownContainerToEnd } from "./owner.ts";
+import { measureContainer } from "./queries/inspect.ts";
+import { ownContainer, ownContainerToEnd } from "./state/owner.ts";
 import { forceStop } from "./stop.ts";
 
 export interface RemoveOptions {

@@ -3,8 +3,8 @@ import type { ContainerRecord } from "../../core/container.ts";
 import { ConflictError, InvalidParameterError } from "../../core/errors.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { publish } from "./events.ts";
-import { parseContainerName } from "./names.ts";
-import { ownContainer } from "./owner.ts";
+import { parseContainerName } from "./request/names.ts";
+import { ownContainer } from "./state/owner.ts";
 
 /** @throws InvalidParameterError, ConflictError when the name is taken, also by the container itself */
 export async function renameContainer(

@@ -18,10 +18,10 @@ import type { ContainerDeps, SpecInput } from "./deps.ts";
 import { discardContainer } from "./discard.ts";
 import { publish } from "./events.ts";
 import { startingHealth } from "./health/state.ts";
-import { checkDonors, joinedContainers } from "./joined.ts";
-import { prepareMounts } from "./mounts.ts";
-import { containerDirectory, identityFiles } from "./paths.ts";
+import { prepareMounts } from "./mounts/mounts.ts";
 import { exitCodeOfFailure, toPreparationFailure, toStartFailure } from "./start-failure.ts";
+import { checkDonors, joinedContainers } from "./state/joined.ts";
+import { containerDirectory, identityFiles } from "./state/paths.ts";
 
 /**
  * `docker start`.

@@ -7,9 +7,9 @@ import { ConflictError, NotModifiedError, SystemError } from "../../core/errors.
 import type { ContainerDeps } from "./deps.ts";
 import { publish } from "./events.ts";
 import { settleEnd } from "./exits.ts";
-import { ownContainerToEnd } from "./owner.ts";
-import type { RunningContainer } from "./running.ts";
-import { parseSignal } from "./signals.ts";
+import { parseSignal } from "./request/signals.ts";
+import { ownContainerToEnd } from "./state/owner.ts";
+import type { RunningContainer } from "./state/running.ts";
 
 const SIGKILL = 9;
 /** Seconds. */

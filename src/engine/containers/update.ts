@@ -1,11 +1,11 @@
 /** `docker update`: the restart policy and the limits, also of a running container. */
 import type { HostConfig } from "../../api/types.ts";
 import { ConflictError } from "../../core/errors.ts";
-import { checkResources, checkRestartPolicy } from "./checks.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { publish } from "./events.ts";
-import { ownContainer } from "./owner.ts";
-import { toResources } from "./spec/resources.ts";
+import { toResources } from "./oci-spec/resources.ts";
+import { checkResources, checkRestartPolicy } from "./request/checks.ts";
+import { ownContainer } from "./state/owner.ts";
 
 /**
  * What an update may change. The rest of the request's fields decide what a container is, not how much it gets

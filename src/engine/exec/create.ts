@@ -5,7 +5,7 @@ import { type ExecId, randomId } from "../../core/ids.ts";
 import type { ContainerDeps } from "../containers/deps.ts";
 import { publish } from "../containers/events.ts";
 import { getRunning } from "../containers/pause.ts";
-import type { RunningContainer } from "../containers/running.ts";
+import type { RunningContainer } from "../containers/state/running.ts";
 import { execProcess } from "./process.ts";
 import type { ExecConfig } from "./store.ts";
 

@@ -23,7 +23,7 @@ import { OverlaySnapshotter } from "../../drivers/snapshot-overlay/index.ts";
 import { HelperUnpacker } from "../../drivers/snapshot-overlay/unpack/index.ts";
 import { openSqliteStateStore } from "../../drivers/state-sqlite/store.ts";
 import { mountPoints, unmount } from "../../linux/mounts.ts";
-import { RegistryClient } from "../../registry/client.ts";
+import { RegistryClient } from "../../registry/client/client.ts";
 import type { ImageUser } from "./describe.ts";
 import { Images, type ProgressMessage } from "./index.ts";
 

@@ -15,8 +15,8 @@ import {
   type ContainerRecord,
   isRunning,
 } from "../../core/container.ts";
-import type { ContainerDetails, ContainerView } from "../../engine/containers/inspect.ts";
-import { MASKED_PATHS, READONLY_PATHS } from "../../engine/containers/spec/filesystems.ts";
+import { MASKED_PATHS, READONLY_PATHS } from "../../engine/containers/oci-spec/filesystems.ts";
+import type { ContainerDetails, ContainerView } from "../../engine/containers/queries/inspect.ts";
 import { toStatusText } from "./status-text.ts";
 
 /** One element of `GET /containers/json`. @param now ms since the epoch */

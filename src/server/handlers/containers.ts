@@ -4,23 +4,28 @@ import { parseDetachKeys } from "../../api/detach-keys.ts";
 import { encodeFrame, MULTIPLEXED_STREAM, RAW_STREAM } from "../../api/frames.ts";
 import { InvalidParameterError } from "../../core/errors.ts";
 import type { LogEntry } from "../../core/logs.ts";
-import { attachToContainer } from "../../engine/containers/attach.ts";
 import { createContainer } from "../../engine/containers/create.ts";
 import type { ContainerDeps } from "../../engine/containers/deps.ts";
-import { inspectContainer, viewContainers } from "../../engine/containers/inspect.ts";
-import { LIST_FILTERS, listContainers, PRUNE_FILTERS, toPruneTest } from "../../engine/containers/list.ts";
-import { type ContainerLog, readContainerLog } from "../../engine/containers/logs.ts";
 import { pauseContainer, unpauseContainer } from "../../engine/containers/pause.ts";
+import { inspectContainer, viewContainers } from "../../engine/containers/queries/inspect.ts";
+import {
+  LIST_FILTERS,
+  listContainers,
+  PRUNE_FILTERS,
+  toPruneTest,
+} from "../../engine/containers/queries/list.ts";
+import { type ContainerLog, readContainerLog } from "../../engine/containers/queries/logs.ts";
+import { listProcesses } from "../../engine/containers/queries/top.ts";
+import { waitForContainer } from "../../engine/containers/queries/wait.ts";
 import { pruneContainers, removeContainer } from "../../engine/containers/remove.ts";
 import { renameContainer } from "../../engine/containers/rename.ts";
-import { resizeContainer } from "../../engine/containers/resize.ts";
 import { restartContainer } from "../../engine/containers/restart.ts";
-import type { WaitCondition } from "../../engine/containers/running.ts";
 import { startContainer } from "../../engine/containers/start.ts";
+import type { WaitCondition } from "../../engine/containers/state/running.ts";
 import { killContainer, type StopOptions, stopContainer } from "../../engine/containers/stop.ts";
-import { listProcesses } from "../../engine/containers/top.ts";
+import { attachToContainer } from "../../engine/containers/streams/attach.ts";
+import { resizeContainer } from "../../engine/containers/streams/resize.ts";
 import { updateContainer } from "../../engine/containers/update.ts";
-import { waitForContainer } from "../../engine/containers/wait.ts";
 import type { Call, Handlers } from "../call.ts";
 import { toInspect, toSummary } from "../encode/container.ts";
 import { toStdioClient } from "../stdio-client.ts";

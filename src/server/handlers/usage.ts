@@ -1,7 +1,7 @@
 /** `GET /system/df` and `POST /build/prune`: what images, containers and volumes take on disk. Sizes are measured anew at each call. */
 import { InvalidParameterError } from "../../core/errors.ts";
 import type { ContainerDeps } from "../../engine/containers/deps.ts";
-import { viewContainers } from "../../engine/containers/inspect.ts";
+import { viewContainers } from "../../engine/containers/queries/inspect.ts";
 import type { Images } from "../../engine/images/index.ts";
 import { isLocal } from "../../engine/volumes/records.ts";
 import type { Volumes } from "../../engine/volumes/volumes.ts";

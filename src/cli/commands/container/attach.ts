@@ -5,8 +5,8 @@ import {
   waitForContainer,
 } from "../../../client/containers.ts";
 import { type Cli, defineCommand, exactly } from "../../command.ts";
-import { detachKeysFlag } from "../../common-flags.ts";
-import { bool } from "../../flags.ts";
+import { detachKeysFlag } from "../../flags/common-flags.ts";
+import { bool } from "../../flags/flags.ts";
 import {
   checkTerminal,
   DETACHED_MESSAGE,
@@ -14,7 +14,7 @@ import {
   followTerminalSize,
   forwardSignals,
   Session,
-} from "../../session.ts";
+} from "../../terminal/session.ts";
 
 export const command = defineCommand({
   use: "attach [OPTIONS] CONTAINER",

@@ -1,5 +1,5 @@
+import { createFromBody, toCheckedBody } from "../../actions/create-container.ts";
 import { atLeast, defineCommand } from "../../command.ts";
-import { createFromBody, toCheckedBody } from "../../create-container.ts";
 import { createFlags } from "../../options/container-flags.ts";
 
 export const command = defineCommand({

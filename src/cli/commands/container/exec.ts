@@ -7,10 +7,10 @@ import {
   startExecDetached,
 } from "../../../client/containers.ts";
 import { atLeast, type Cli, defineCommand } from "../../command.ts";
-import { detachKeysFlag } from "../../common-flags.ts";
-import { bool, list, string } from "../../flags.ts";
+import { detachKeysFlag } from "../../flags/common-flags.ts";
+import { bool, list, string } from "../../flags/flags.ts";
 import { checkEnvironment, readKeyValueFile, resolveEnvironment } from "../../options/key-values.ts";
-import { checkTerminal, DETACHED_MESSAGE, followTerminalSize, Session } from "../../session.ts";
+import { checkTerminal, DETACHED_MESSAGE, followTerminalSize, Session } from "../../terminal/session.ts";
 
 export const command = defineCommand({
   use: "exec [OPTIONS] CONTAINER COMMAND [ARG...]",

@@ -1,8 +1,8 @@
 import { containerLogs, inspectContainer } from "../../../client/containers.ts";
 import { readFrames } from "../../../client/frames.ts";
 import { defineCommand, exactly } from "../../command.ts";
-import { bool, string } from "../../flags.ts";
-import { toEngineTime } from "../../times.ts";
+import { bool, string } from "../../flags/flags.ts";
+import { toEngineTime } from "../../values/times.ts";
 
 export const command = defineCommand({
   use: "logs [OPTIONS] CONTAINER",

@@ -1,10 +1,10 @@
 import { listContainers } from "../../../client/containers.ts";
 import { defineCommand, messageOf, noArgs } from "../../command.ts";
-import { filterFlag, listFormatFlag } from "../../common-flags.ts";
-import { bool, integer } from "../../flags.ts";
+import { filterFlag, listFormatFlag } from "../../flags/common-flags.ts";
+import { bool, integer } from "../../flags/flags.ts";
 import { containerHeaders, containerRow, rawContainers } from "../../formats/container.ts";
-import { formatList } from "../../formatter.ts";
-import { Template, TemplateObject } from "../../template.ts";
+import { formatList } from "../../formats/formatter.ts";
+import { Template, TemplateObject } from "../../templates/template.ts";
 
 const TABLE =
   "table {{.ID}}\\t{{.Image}}\\t{{.Command}}\\t{{.RunningFor}}\\t{{.Status}}\\t{{.Ports}}\\t{{.Names}}";

@@ -1,8 +1,8 @@
 import { inspectContainer } from "../../../client/containers.ts";
 import { between, defineCommand } from "../../command.ts";
-import { cut, parseInteger } from "../../flags.ts";
+import { cut, parseInteger } from "../../flags/flags.ts";
 import { joinHostPort } from "../../formats/container.ts";
-import { compareNaturally } from "../../natural-order.ts";
+import { compareNaturally } from "../../values/natural-order.ts";
 
 export const command = defineCommand({
   use: "port CONTAINER [PRIVATE_PORT[/PROTO]]",

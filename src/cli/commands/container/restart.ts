@@ -1,7 +1,7 @@
 import { actOnContainer } from "../../../client/containers.ts";
+import { eachInTurn } from "../../actions/each.ts";
 import { atLeast, defineCommand } from "../../command.ts";
-import { eachInTurn } from "../../each.ts";
-import { integer, string } from "../../flags.ts";
+import { integer, string } from "../../flags/flags.ts";
 
 export const command = defineCommand({
   use: "restart [OPTIONS] CONTAINER [CONTAINER...]",

@@ -1,8 +1,8 @@
 import { removeContainer } from "../../../client/containers.ts";
 import { isNotFound } from "../../../client/errors.ts";
+import { inBatches } from "../../actions/each.ts";
 import { atLeast, defineCommand, joinErrors, messageOf } from "../../command.ts";
-import { inBatches } from "../../each.ts";
-import { bool } from "../../flags.ts";
+import { bool } from "../../flags/flags.ts";
 
 export const command = defineCommand({
   use: "rm [OPTIONS] CONTAINER [CONTAINER...]",

@@ -4,18 +4,18 @@ import {
   type Waiting,
   waitForContainer,
 } from "../../../client/containers.ts";
+import { createFromBody, toCheckedBody, withHelp } from "../../actions/create-container.ts";
 import { atLeast, type Cli, defineCommand, messageOf, StatusError } from "../../command.ts";
-import { createFromBody, toCheckedBody, withHelp } from "../../create-container.ts";
-import { logError } from "../../log.ts";
 import type { CreateBody } from "../../options/container-config.ts";
 import { runFlags } from "../../options/container-flags.ts";
+import { logError } from "../../terminal/log.ts";
 import {
   checkTerminal,
   endAfterThreeSignals,
   followTerminalSize,
   forwardSignals,
   Session,
-} from "../../session.ts";
+} from "../../terminal/session.ts";
 
 export const command = defineCommand({
   use: "run [OPTIONS] IMAGE [COMMAND] [ARG...]",

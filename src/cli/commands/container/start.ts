@@ -5,9 +5,9 @@ import {
   waitForContainer,
 } from "../../../client/containers.ts";
 import { atLeast, type Cli, defineCommand, messageOf } from "../../command.ts";
-import { detachKeysFlag } from "../../common-flags.ts";
-import { bool, string } from "../../flags.ts";
-import { endAfterThreeSignals, followTerminalSize, forwardSignals, Session } from "../../session.ts";
+import { detachKeysFlag } from "../../flags/common-flags.ts";
+import { bool, string } from "../../flags/flags.ts";
+import { endAfterThreeSignals, followTerminalSize, forwardSignals, Session } from "../../terminal/session.ts";
 import { exitStatus } from "./run.ts";
 
 export const command = defineCommand({

@@ -1,7 +1,7 @@
 import { actOnContainer } from "../../../client/containers.ts";
+import { eachInParallel } from "../../actions/each.ts";
 import { atLeast, defineCommand } from "../../command.ts";
-import { eachInParallel } from "../../each.ts";
-import { integer, string } from "../../flags.ts";
+import { integer, string } from "../../flags/flags.ts";
 
 export const command = defineCommand({
   use: "stop [OPTIONS] CONTAINER [CONTAINER...]",

@@ -1,6 +1,6 @@
 import { topContainer } from "../../../client/containers.ts";
 import { atLeast, defineCommand } from "../../command.ts";
-import { alignColumns } from "../../table.ts";
+import { alignColumns } from "../../terminal/table.ts";
 
 export const command = defineCommand({
   use: "top CONTAINER [ps OPTIONS]",

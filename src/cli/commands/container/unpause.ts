@@ -1,6 +1,6 @@
 import { actOnContainer } from "../../../client/containers.ts";
+import { eachInParallel } from "../../actions/each.ts";
 import { atLeast, defineCommand } from "../../command.ts";
-import { eachInParallel } from "../../each.ts";
 
 export const command = defineCommand({
   use: "unpause CONTAINER [CONTAINER...]",

@@ -1,8 +1,8 @@
 import { inspectImageText } from "../../../client/images.ts";
+import { inspectObjects } from "../../actions/inspect.ts";
 import { atLeast, defineCommand } from "../../command.ts";
-import { inspectFormatFlag } from "../../common-flags.ts";
-import { string } from "../../flags.ts";
-import { inspectObjects } from "../../inspect.ts";
+import { inspectFormatFlag } from "../../flags/common-flags.ts";
+import { string } from "../../flags/flags.ts";
 
 const PLATFORM_HELP = `Inspect a specific platform of the multi-platform image.
 If the image or the server is not multi-platform capable, the command will error out if the platform does not match.

@@ -1,10 +1,10 @@
 import { listImages } from "../../../client/images.ts";
 import { atMost, defineCommand } from "../../command.ts";
-import { filterFlag, listFormatFlag } from "../../common-flags.ts";
-import { bool } from "../../flags.ts";
+import { filterFlag, listFormatFlag } from "../../flags/common-flags.ts";
+import { bool } from "../../flags/flags.ts";
+import { formatList } from "../../formats/formatter.ts";
 import { imageHeaders, imageRows, rawImages } from "../../formats/image.ts";
-import { formatList } from "../../formatter.ts";
-import { goQuote } from "../../go-text.ts";
+import { goQuote } from "../../values/go-text.ts";
 
 const CREATED = "{{if .CreatedSince }}{{.CreatedSince}}{{else}}N/A{{end}}";
 const TABLE = `table {{.Repository}}\\t{{.Tag}}\\t{{.ID}}\\t${CREATED}\\t{{.Size}}`;

@@ -1,16 +1,16 @@
 import { pullImage, type RegistryCredentials } from "../../../client/images.ts";
 import { type Cli, defineCommand, exactly } from "../../command.ts";
-import { disableContentTrustFlag, platformFlag } from "../../common-flags.ts";
-import { credentialsFor } from "../../credentials.ts";
-import { bool } from "../../flags.ts";
-import { showProgress } from "../../progress.ts";
+import { credentialsFor } from "../../config/credentials.ts";
+import { disableContentTrustFlag, platformFlag } from "../../flags/common-flags.ts";
+import { bool } from "../../flags/flags.ts";
+import { showProgress } from "../../terminal/progress.ts";
 import {
   familiarName,
   fullString,
   type ImageReference,
   parseReference,
   withDefaultTag,
-} from "../../reference.ts";
+} from "../../values/reference.ts";
 
 export const command = defineCommand({
   use: "pull [OPTIONS] NAME[:TAG|@DIGEST]",

@@ -1,9 +1,9 @@
 import { EngineResponseError } from "../../../client/errors.ts";
 import { type Platform, removeImage } from "../../../client/images.ts";
 import { atLeast, defineCommand, joinErrors } from "../../command.ts";
-import { strings } from "../../common-flags.ts";
-import { bool } from "../../flags.ts";
-import { goQuote } from "../../go-text.ts";
+import { strings } from "../../flags/common-flags.ts";
+import { bool } from "../../flags/flags.ts";
+import { goQuote } from "../../values/go-text.ts";
 
 export const command = defineCommand({
   use: "rmi [OPTIONS] IMAGE [IMAGE...]",

@@ -1,6 +1,6 @@
 import { tagImage } from "../../../client/images.ts";
 import { defineCommand, exactly } from "../../command.ts";
-import { parseReference } from "../../reference.ts";
+import { parseReference } from "../../values/reference.ts";
 
 export const command = defineCommand({
   use: "tag SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]",

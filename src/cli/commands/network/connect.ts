@@ -1,7 +1,7 @@
 import { connectNetwork } from "../../../client/networks.ts";
 import { defineCommand, exactly } from "../../command.ts";
-import { strings } from "../../common-flags.ts";
-import { cut, integer, list, string } from "../../flags.ts";
+import { strings } from "../../flags/common-flags.ts";
+import { cut, integer, list, string } from "../../flags/flags.ts";
 import { checkLink } from "../../options/checks.ts";
 
 export const command = defineCommand({

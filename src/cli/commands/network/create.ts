@@ -1,7 +1,7 @@
 import { createNetwork } from "../../../client/networks.ts";
 import { defineCommand, exactly } from "../../command.ts";
-import { strings } from "../../common-flags.ts";
-import { bool, list, map, string } from "../../flags.ts";
+import { strings } from "../../flags/common-flags.ts";
+import { bool, list, map, string } from "../../flags/flags.ts";
 import { toIpam } from "../../options/ipam.ts";
 import { checkLabel, toMap } from "../../options/key-values.ts";
 

@@ -1,6 +1,6 @@
 import { disconnectNetwork } from "../../../client/networks.ts";
 import { defineCommand, exactly } from "../../command.ts";
-import { bool } from "../../flags.ts";
+import { bool } from "../../flags/flags.ts";
 
 export const command = defineCommand({
   use: "disconnect [OPTIONS] NETWORK CONTAINER",

@@ -1,8 +1,8 @@
 import { inspectNetworkText } from "../../../client/networks.ts";
+import { inspectObjects } from "../../actions/inspect.ts";
 import { atLeast, defineCommand } from "../../command.ts";
-import { inspectFormatFlag } from "../../common-flags.ts";
-import { bool } from "../../flags.ts";
-import { inspectObjects } from "../../inspect.ts";
+import { inspectFormatFlag } from "../../flags/common-flags.ts";
+import { bool } from "../../flags/flags.ts";
 
 export const command = defineCommand({
   use: "inspect [OPTIONS] NETWORK [NETWORK...]",

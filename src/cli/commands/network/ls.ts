@@ -1,10 +1,10 @@
 import { listNetworks } from "../../../client/networks.ts";
 import { defineCommand, noArgs } from "../../command.ts";
-import { filterFlag, listFormatFlag } from "../../common-flags.ts";
-import { bool } from "../../flags.ts";
+import { filterFlag, listFormatFlag } from "../../flags/common-flags.ts";
+import { bool } from "../../flags/flags.ts";
+import { formatList } from "../../formats/formatter.ts";
 import { networkHeaders, networkRow, rawNetworks } from "../../formats/network.ts";
-import { formatList } from "../../formatter.ts";
-import { compareNaturally } from "../../natural-order.ts";
+import { compareNaturally } from "../../values/natural-order.ts";
 
 const TABLE = "table {{.ID}}\\t{{.Name}}\\t{{.Driver}}\\t{{.Scope}}";
 

@@ -1,9 +1,9 @@
 import { pruneNetworks } from "../../../client/networks.ts";
+import { withPruneFilters } from "../../actions/prune-filters.ts";
 import { defineCommand, noArgs } from "../../command.ts";
-import { filterFlag } from "../../common-flags.ts";
-import { confirm } from "../../confirm.ts";
-import { bool } from "../../flags.ts";
-import { withPruneFilters } from "../../prune-filters.ts";
+import { filterFlag } from "../../flags/common-flags.ts";
+import { bool } from "../../flags/flags.ts";
+import { confirm } from "../../terminal/confirm.ts";
 
 const WARNING = `WARNING! This will remove all custom networks not used by at least one container.
 Are you sure you want to continue?`;

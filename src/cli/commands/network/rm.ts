@@ -1,7 +1,7 @@
 import { isNotFound } from "../../../client/errors.ts";
 import { removeNetwork } from "../../../client/networks.ts";
 import { atLeast, defineCommand, messageOf, StatusError } from "../../command.ts";
-import { bool } from "../../flags.ts";
+import { bool } from "../../flags/flags.ts";
 
 export const command = defineCommand({
   use: "rm NETWORK [NETWORK...]",

@@ -1,5 +1,5 @@
 import { defineCommand, noArgs } from "../../command.ts";
-import { readInput } from "../../session.ts";
+import { readInput } from "../../terminal/session.ts";
 
 /** What `ssh` runs for a client that is elsewhere. */
 export const command = defineCommand({

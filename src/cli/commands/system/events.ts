@@ -1,9 +1,9 @@
 import { type ExactEventMessage, events } from "../../../client/system.ts";
 import { defineCommand, messageOf, noArgs, StatusError } from "../../command.ts";
-import { filterFlag, inspectFormatFlag } from "../../common-flags.ts";
-import { string } from "../../flags.ts";
-import { Template } from "../../template.ts";
-import { rfc3339Nano, toEngineTime } from "../../times.ts";
+import { filterFlag, inspectFormatFlag } from "../../flags/common-flags.ts";
+import { string } from "../../flags/flags.ts";
+import { Template } from "../../templates/template.ts";
+import { rfc3339Nano, toEngineTime } from "../../values/times.ts";
 
 export const command = defineCommand({
   use: "events [OPTIONS]",
@@ -33,7 +33,7 @@ type Renderer = (message: ExactEventMessage) => string;
 /** A template must fit an event that says nothing. @throws StatusError 64 */
 async function rendererFor(format: string): Promise<Renderer> {
   if (format === "") return describe;
-  const { toGoStruct } = await import("../../go-types.ts");
+  const { toGoStruct } = await import("../../templates/go-types.ts");
   try {
     const template = new Template(format === "json" ? "{{json .}}" : format);
     template.execute(toGoStruct("events.Message", {}).toPointer());

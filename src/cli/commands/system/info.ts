@@ -2,12 +2,12 @@ import type { SystemInfo } from "../../../api/types.ts";
 import { VERSION } from "../../../base/version.ts";
 import { EngineConnectionError } from "../../../client/errors.ts";
 import { engineInfo } from "../../../client/system.ts";
+import { parseInspectTemplate } from "../../actions/inspect.ts";
 import { type Cli, defineCommand, messageOf, noArgs } from "../../command.ts";
-import { inspectFormatFlag } from "../../common-flags.ts";
-import { HUB_CREDENTIALS_KEY } from "../../config-file.ts";
-import { parseInspectTemplate } from "../../inspect.ts";
-import { type Template, TemplateError } from "../../template.ts";
-import { bytesSize } from "../../units.ts";
+import { HUB_CREDENTIALS_KEY } from "../../config/config-file.ts";
+import { inspectFormatFlag } from "../../flags/common-flags.ts";
+import { type Template, TemplateError } from "../../templates/template.ts";
+import { bytesSize } from "../../values/units.ts";
 import { clientVersion } from "./version.ts";
 
 export const command = defineCommand({
@@ -44,7 +44,7 @@ export const command = defineCommand({
 
 async function printFormatted(cli: Cli, format: string): Promise<number> {
   const template = parseInspectTemplate(format === "json" ? "{{json .}}" : format);
-  const { toGoStruct } = await import("../../go-types.ts");
+  const { toGoStruct } = await import("../../templates/go-types.ts");
   const { ApiVersion: _negotiated, ...version } = clientVersion(cli);
   const client = { ClientInfo: { Debug: cli.debug, ...version, Plugins: [] } };
   const needsServer = !/\.[a-zA-Z]/.test(format) || !fits(template, toGoStruct("system.sparseInfo", client));

@@ -3,11 +3,11 @@ import { EngineResponseError } from "../../../client/errors.ts";
 import { inspectImageText } from "../../../client/images.ts";
 import { inspectNetworkText } from "../../../client/networks.ts";
 import { inspectVolumeText } from "../../../client/volumes.ts";
+import { type InspectedObject, inspectObjects } from "../../actions/inspect.ts";
 import { atLeast, type Cli, defineCommand } from "../../command.ts";
-import { inspectFormatFlag } from "../../common-flags.ts";
-import { bool, string } from "../../flags.ts";
-import { goQuote } from "../../go-text.ts";
-import { type InspectedObject, inspectObjects } from "../../inspect.ts";
+import { inspectFormatFlag } from "../../flags/common-flags.ts";
+import { bool, string } from "../../flags/flags.ts";
+import { goQuote } from "../../values/go-text.ts";
 
 interface Kind {
   readonly type: InspectedObject["type"];

@@ -3,9 +3,9 @@ import { EngineResponseError } from "../../../client/errors.ts";
 import type { RegistryCredentials } from "../../../client/images.ts";
 import { authenticate } from "../../../client/system.ts";
 import { atMost, type Cli, defineCommand, messageOf } from "../../command.ts";
-import { HUB_CREDENTIALS_KEY } from "../../config-file.ts";
-import { readLine } from "../../confirm.ts";
-import { bool, string } from "../../flags.ts";
+import { HUB_CREDENTIALS_KEY } from "../../config/config-file.ts";
+import { bool, string } from "../../flags/flags.ts";
+import { readLine } from "../../terminal/confirm.ts";
 
 export const command = defineCommand({
   use: "login [OPTIONS] [SERVER]",

@@ -1,5 +1,5 @@
 import { atMost, defineCommand } from "../../command.ts";
-import { HUB_CREDENTIALS_KEY } from "../../config-file.ts";
+import { HUB_CREDENTIALS_KEY } from "../../config/config-file.ts";
 
 export const command = defineCommand({
   use: "logout [SERVER]",

@@ -3,12 +3,12 @@ import { API_VERSION } from "../../../api/route.ts";
 import type { SystemVersion } from "../../../api/types.ts";
 import { BUILD_TIME, COMMIT, VERSION } from "../../../base/version.ts";
 import { engineVersion } from "../../../client/system.ts";
+import { parseInspectTemplate } from "../../actions/inspect.ts";
 import { type Cli, defineCommand, noArgs } from "../../command.ts";
-import { inspectFormatFlag } from "../../common-flags.ts";
-import { GoMap, GoStruct } from "../../go-value.ts";
-import { parseInspectTemplate } from "../../inspect.ts";
-import { alignColumns, type TableLayout } from "../../table.ts";
-import { type Template, TemplateError } from "../../template.ts";
+import { inspectFormatFlag } from "../../flags/common-flags.ts";
+import { GoMap, GoStruct } from "../../templates/go-value.ts";
+import { type Template, TemplateError } from "../../templates/template.ts";
+import { alignColumns, type TableLayout } from "../../terminal/table.ts";
 
 export const command = defineCommand({
   use: "version [OPTIONS]",
@@ -55,7 +55,7 @@ function getDetailsOrder(component: unknown): string[] {
 
 /** @throws TemplateError */
 async function render(template: Template, versions: object): Promise<string> {
-  const { toGoStruct } = await import("../../go-types.ts");
+  const { toGoStruct } = await import("../../templates/go-types.ts");
   return template.execute(toGoStruct("system.versionInfo", versions));
 }
 

@@ -1,6 +1,6 @@
 import { createVolume } from "../../../client/volumes.ts";
 import { atMost, defineCommand } from "../../command.ts";
-import { list, map, string } from "../../flags.ts";
+import { list, map, string } from "../../flags/flags.ts";
 import { checkLabel, toMap } from "../../options/key-values.ts";
 
 export const command = defineCommand({

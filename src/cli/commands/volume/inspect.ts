@@ -1,7 +1,7 @@
 import { inspectVolumeText } from "../../../client/volumes.ts";
+import { inspectObjects } from "../../actions/inspect.ts";
 import { atLeast, defineCommand } from "../../command.ts";
-import { inspectFormatFlag } from "../../common-flags.ts";
-import { inspectObjects } from "../../inspect.ts";
+import { inspectFormatFlag } from "../../flags/common-flags.ts";
 
 export const command = defineCommand({
   use: "inspect [OPTIONS] VOLUME [VOLUME...]",

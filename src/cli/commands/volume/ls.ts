@@ -1,10 +1,10 @@
 import { listVolumes } from "../../../client/volumes.ts";
 import { defineCommand, noArgs } from "../../command.ts";
-import { filterFlag, listFormatFlag } from "../../common-flags.ts";
-import { bool } from "../../flags.ts";
+import { filterFlag, listFormatFlag } from "../../flags/common-flags.ts";
+import { bool } from "../../flags/flags.ts";
+import { formatList } from "../../formats/formatter.ts";
 import { rawVolumes, volumeHeaders, volumeRow } from "../../formats/volume.ts";
-import { formatList } from "../../formatter.ts";
-import { compareNaturally } from "../../natural-order.ts";
+import { compareNaturally } from "../../values/natural-order.ts";
 
 const TABLE = "table {{.Driver}}\\t{{.Name}}";
 

@@ -1,10 +1,10 @@
 import { pruneVolumes } from "../../../client/volumes.ts";
+import { withPruneFilters } from "../../actions/prune-filters.ts";
 import { defineCommand, noArgs } from "../../command.ts";
-import { filterFlag } from "../../common-flags.ts";
-import { confirm } from "../../confirm.ts";
-import { bool } from "../../flags.ts";
-import { withPruneFilters } from "../../prune-filters.ts";
-import { humanSize } from "../../units.ts";
+import { filterFlag } from "../../flags/common-flags.ts";
+import { bool } from "../../flags/flags.ts";
+import { confirm } from "../../terminal/confirm.ts";
+import { humanSize } from "../../values/units.ts";
 
 const ANONYMOUS = `WARNING! This will remove anonymous local volumes not used by at least one container.
 Are you sure you want to continue?`;

@@ -1,7 +1,7 @@
 import { removeVolume } from "../../../client/volumes.ts";
+import { eachInTurn } from "../../actions/each.ts";
 import { atLeast, defineCommand } from "../../command.ts";
-import { eachInTurn } from "../../each.ts";
-import { bool } from "../../flags.ts";
+import { bool } from "../../flags/flags.ts";
 
 export const command = defineCommand({
   use: "rm [OPTIONS] VOLUME [VOLUME...]",

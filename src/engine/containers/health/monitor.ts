@@ -8,7 +8,7 @@ import type { HealthResult } from "../../../core/container.ts";
 import { messageOf } from "../../../core/errors.ts";
 import type { ContainerDeps } from "../deps.ts";
 import { publish } from "../events.ts";
-import type { RunningContainer } from "../running.ts";
+import type { RunningContainer } from "../state/running.ts";
 import { LONGEST_TIMER, runProbe } from "./probe.ts";
 import { type HealthRules, healthRulesOf, nextHealth, nextInterval, startingHealth } from "./state.ts";
 

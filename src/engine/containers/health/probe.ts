@@ -8,7 +8,7 @@ import { messageOf } from "../../../core/errors.ts";
 import { createExec } from "../../exec/create.ts";
 import { type ExecSession, openExec } from "../../exec/start.ts";
 import type { ContainerDeps } from "../deps.ts";
-import type { StdioClient } from "../stdio.ts";
+import type { StdioClient } from "../streams/stdio.ts";
 import type { HealthRules } from "./state.ts";
 
 /** Bytes of output that are kept of a run; what comes after is read and thrown away. */

@@ -1,0 +1,132 @@
+/**
+ * `docker attach`: a client on a container's stdio. It may come before the container starts; then it is connected
+ * between the making of the task and the first instruction of its program, so that it misses nothing. Each client
+ * has a connection of its own to the monitor: one that does not read holds up nobody else.
+ */
+import { log } from "../../../base/log.ts";
+import type { ContainerRecord } from "../../../core/container.ts";
+import { ConflictError, messageOf } from "../../../core/errors.ts";
+import type { StdioChunk, StdioConnection, Task } from "../../../core/runtime.ts";
+import type { ContainerDeps } from "../deps.ts";
+import { publish } from "../events.ts";
+import { type StdioClient, serveStdio } from "./stdio.ts";
+
+export interface AttachRequest {
+  readonly stdin: boolean;
+  readonly stdout: boolean;
+  readonly stderr: boolean;
+  /** What was written so far. */
+  readonly logs: boolean;
+  /** What is written from now on. */
+  readonly stream: boolean;
+}
+
+export interface Attachment {
+  readonly tty: boolean;
+  /** Serves the client until the process ended, the client left or detached. Never rejects. */
+  serve(client: StdioClient): Promise<void>;
+}
+
+/**
+ * Takes the place at once: a start that begins after this call waits for the connection.
+ * Whoever asks for neither log nor stream is let in and out again, as dockerd does it.
+ * @throws NotFoundError; ConflictError when paused or restarting
+ */
+export function attachToContainer(
+  deps: ContainerDeps,
+  reference: string,
+  request: AttachRequest,
+): Attachment {
+  const container = deps.store.get(reference);
+  checkAttachable(container);
+  const place = request.stream ? takePlace(deps, container, request) : undefined;
+  publish(deps.events, container, "attach");
+  return {
+    tty: container.config.Tty ?? false,
+    async serve(client) {
+      try {
+        if (request.logs) await replayLog(deps, container, request, client);
+        if (place) await serveLive(deps, container, request, { place, client });
+      } catch (error) {
+        log("debug", "an attached client was lost", { container: container.id, error: messageOf(error) });
+      } finally {
+        place?.[Symbol.dispose]();
+      }
+    },
+  };
+}
+
+function checkAttachable({ id, state }: ContainerRecord): void {
+  if (state.status === "paused") {
+    throw new ConflictError(`container ${id} is paused, unpause the container before attach`, {
+      subject: id,
+    });
+  }
+  if (state.status === "restarting") {
+    throw new ConflictError(`container ${id} is restarting, wait until the container is running`, {
+      subject: id,
+    });
+  }
+}
+
+interface Place extends Disposable {
+  /** Settles when the task is there. */
+  readonly connection: Promise<StdioConnection>;
+}
+
+function takePlace(deps: ContainerDeps, { id, config }: ContainerRecord, request: AttachRequest): Place {
+  const stdin = request.stdin && (config.OpenStdin ?? false);
+  const running = deps.running.get(id);
+  if (running) {
+    const connection = running.task.attach({ stdin });
+    connection.catch(() => {});
+    return { connection, [Symbol.dispose]: () => {} };
+  }
+  const { promise: connection, resolve, reject } = Promise.withResolvers<StdioConnection>();
+  connection.catch(() => {});
+  const connect = (task: Task) => task.attach({ stdin }).then(resolve, reject);
+  return { connection, ...deps.running.onTask(id, connect) };
+}
+
+async function replayLog(
+  deps: ContainerDeps,
+  container: ContainerRecord,
+  request: AttachRequest,
+  client: StdioClient,
+): Promise<void> {
+  const driver = deps.logDrivers.get(container.hostConfig.LogConfig?.Type ?? "");
+  if (!driver || driver.pathFor(container.id) === undefined) return;
+  const abort = new AbortController();
+  void client.closed.then(() => abort.abort());
+  const entries = driver.read(container.id, { follow: false, signal: abort.signal });
+  for await (const { stream, bytes } of entries) {
+    if (isWanted(request, stream)) await client.write({ stream, bytes });
+  }
+}
+
+async function serveLive(
+  deps: ContainerDeps,
+  container: ContainerRecord,
+  request: AttachRequest,
+  { place, client }: { place: Place; client: StdioClient },
+): Promise<void> {
+  const abort = new AbortController();
+  const gone = Promise.race([client.closed, deps.running.removal(container.id, abort.signal)]);
+  try {
+    using stdio = await Promise.race([place.connection, gone.then(() => undefined)]);
+    if (!stdio) return;
+    const tty = container.config.Tty ?? false;
+    const outcome = await serveStdio(stdio, client, {
+      wants: (stream) => isWanted(request, stream),
+      stdin: request.stdin && (container.config.OpenStdin ?? false),
+      closeStdin: (container.config.StdinOnce ?? false) && !tty,
+    });
+    if (outcome === "detached") publish(deps.events, deps.store.byId(container.id) ?? container, "detach");
+  } finally {
+    abort.abort();
+  }
+}
+
+function isWanted(request: AttachRequest, stream: StdioChunk["stream"]): boolean {
+  return stream === "stdout" ? request.stdout : request.stderr;
+}

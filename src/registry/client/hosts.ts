@@ -1,0 +1,80 @@
+/** Which hosts are spoken to, and how far each of them is trusted. Pure. */
+import type { RegistryConfig } from "../../core/config.ts";
+import { DEFAULT_DOMAIN } from "../../core/references.ts";
+
+/** Docker Hub's registry has another name than its images. */
+const HUB = "registry-1.docker.io";
+
+export interface RegistryHost {
+  /** `host[:port]`. */
+  readonly address: string;
+  /** Plain http and unverified certificates are accepted: loopback, and what the configuration lists. */
+  readonly insecure: boolean;
+  /** A mirror of Docker Hub: credentials of the Hub are not for it. */
+  readonly mirror: boolean;
+  /** Known scheme, from a mirror's URL. */
+  readonly scheme?: "http" | "https";
+}
+
+/** The hosts to ask for repositories of a domain, in order. */
+export function hostsOf(domain: string, config: RegistryConfig): RegistryHost[] {
+  if (domain !== DEFAULT_DOMAIN)
+    return [{ address: domain, insecure: isInsecure(domain, config), mirror: false }];
+  const mirrors = config.mirrors.map((mirror) => {
+    const url = new URL(mirror);
+    const scheme: "http" | "https" = url.protocol === "http:" ? "http" : "https";
+    return { address: url.host, insecure: isInsecure(url.host, config), mirror: true, scheme };
+  });
+  return [...mirrors, { address: HUB, insecure: isInsecure(HUB, config), mirror: false }];
+}
+
+/** Loopback always is; the rest by the list of names, addresses and CIDR ranges. Names are not looked up. */
+export function isInsecure(address: string, config: RegistryConfig): boolean {
+  const host = hostnameOf(address);
+  if (host === "localhost" || host === "::1" || inRange(host, "127.0.0.0/8")) return true;
+  return config.insecureRegistries.some(
+    (entry) => entry === address || entry === host || (entry.includes("/") && inRange(host, entry)),
+  );
+}
+
+/** `[::1]:5000` → `::1`. */
+export function hostnameOf(address: string): string {
+  const bracketed = /^\[([^\]]+)\]/.exec(address)?.[1];
+  return (bracketed ?? address.replace(/:\d+$/, "")).toLowerCase();
+}
+
+function inRange(host: string, range: string): boolean {
+  const [base = "", bits = ""] = range.split("/");
+  const address = ipv4Number(host);
+  const network = ipv4Number(base);
+  if (address === undefined || network === undefined || !/^\d+$/.test(bits)) return false;
+  const shift = 32 - Number(bits);
+  return shift >= 32 || address >>> shift === network >>> shift;
+}
+
+function ipv4Number(text: string): number | undefined {
+  const parts = text.split(".");
+  if (parts.length !== 4 || !parts.every((part) => /^\d{1,3}$/.test(part) && Number(part) < 256))
+    return undefined;
+  return parts.reduce((sum, part) => sum * 256 + Number(part), 0);
+}
+
+/**
+ * Whether credentials for a registry may be sent to a token service: the same host, or a host of the same owner.
+ * Without a list of public suffixes the owner is the last two labels, or three below a country's `co`, `com`, ….
+ */
+export function sameOwner(registry: string, service: string): boolean {
+  const [a, b] = [hostnameOf(registry), hostnameOf(service)];
+  if (a === b) return true;
+  const owner = ownerOf(a);
+  return owner !== undefined && owner === ownerOf(b);
+}
+
+function ownerOf(host: string): string | undefined {
+  const labels = host.split(".");
+  if (host.includes(":") || ipv4Number(host) !== undefined || labels.length < 2) return undefined;
+  const [second = "", top = ""] = labels.slice(-2);
+  const publicSecond = top.length === 2 && /^(?:ac|co|com|edu|gov|net|or|org|ne|go)$/.test(second);
+  const needed = publicSecond ? 3 : 2;
+  return labels.length < needed ? undefined : labels.slice(-needed).join(".");
+}
