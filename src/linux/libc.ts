@@ -47,6 +47,7 @@ export const { symbols: libc } = dlopen("libc.so.6", {
   unlink: { args: [pointer], returns: i32 },
   link: { args: [pointer, pointer], returns: i32 },
   symlink: { args: [pointer, pointer], returns: i32 },
+  readlinkat: { args: [i32, pointer, pointer, u64], returns: i64_fast },
   mknod: { args: [pointer, u32, u64], returns: i32 },
   chmod: { args: [pointer, u32], returns: i32 },
   lchown: { args: [pointer, u32, u32], returns: i32 },

@@ -29,7 +29,7 @@ import { log } from "../../base/log.ts";
 import { Semaphore } from "../../base/semaphore.ts";
 import { InvalidParameterError, messageOf, NotFoundError, SystemError } from "../../core/errors.ts";
 import type { MountedVolume, VolumeDriver } from "../../core/storage.ts";
-import { openBeneath, pathOf } from "../../linux/beneath.ts";
+import { pathOf, withRoot } from "../../linux/foreign-root.ts";
 import { LinuxError } from "../../linux/libc.ts";
 import { allowWritesOnlyIn, bindMount, MS, mount, unmount } from "../../linux/mounts.ts";
 import { currentNamespacePath, ownThreadFs, withNewNamespace } from "../../linux/namespaces.ts";
@@ -263,7 +263,7 @@ export class LocalVolumeDriver implements VolumeDriver {
 
   #openSubpath(name: string, subpath: string): number {
     try {
-      return openBeneath(this.mountpoint(name), subpath, { links: "beneath" });
+      return withRoot(this.mountpoint(name), (volume) => volume.open(subpath, { links: "beneath" }));
     } catch (error) {
       const reason = isCode(error, "ENOENT") ? "no such file or directory" : "not within the volume";
       throw new NotFoundError(`cannot access path ${join(this.mountpoint(name), subpath)}: ${reason}`, {
@@ -276,12 +276,7 @@ export class LocalVolumeDriver implements VolumeDriver {
 
 /** The image's directory, links resolved as the container would; undefined if there is none. */
 function openDirectoryIn(rootfs: string, destination: string): number | undefined {
-  try {
-    return openBeneath(rootfs, destination, { links: "root", directory: true });
-  } catch (error) {
-    if (isCode(error, "ENOENT") || isCode(error, "ENOTDIR")) return undefined;
-    throw error;
-  }
+  return withRoot(rootfs, (root) => root.find(destination, { directory: true }));
 }
 
 /** A mount namespace, as a descriptor: what the image has is at `source`, and nothing but `target` can be written. */
@@ -295,7 +290,7 @@ function containedView(
     // Nobody else is to see what is mounted here.
     mount({ source: "none", target: "/", flags: MS.REC | MS.PRIVATE });
     // Opened once more: only what is mounted in this namespace can be bound in it.
-    const fd = openBeneath(from.rootfs, from.destination, { links: "root", directory: true });
+    const fd = withRoot(from.rootfs, (root) => root.open(from.destination, { directory: true }));
     try {
       bindMount(pathOf(fd), source);
     } finally {
