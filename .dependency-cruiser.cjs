@@ -69,7 +69,7 @@ module.exports = {
     ),
     room(
       "server",
-      ["engine", "registry", "core", "api", "base"],
+      ["engine", "builder", "registry", "core", "api", "base"],
       "A handler decodes, makes one engine call, encodes: it never reaches a driver or the kernel.",
     ),
     room("engine", ["core", "base", "api"], "Use cases are written against ports: a driver can be replaced."),
@@ -80,6 +80,12 @@ module.exports = {
     ),
     room("registry", ["core", "base", "api"], "It moves bytes between the network and ports."),
     typesOnly("registry", "api", "The registry client speaks another protocol than the Engine API."),
+    room(
+      "builder",
+      ["core", "base", "api"],
+      "It is written against ports, which the engine and drivers implement: a build can be tested, and used, without them.",
+    ),
+    typesOnly("builder", "api", "The builder borrows the words of the Engine API, not its code."),
     {
       name: "drivers-implement-ports",
       comment: "A driver implements a port with the kernel's help; it knows no use case.",
