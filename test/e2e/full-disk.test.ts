@@ -33,7 +33,8 @@ describe.skipIf(oracle)("on a full disk", () => {
     await engine.start();
     await engine.provide(registry.host, "busybox");
     await docker("run", "-d", "--name", "runs", "-v", "data:/data", "busybox", "sh", "-c", WRITER);
-    for (const name of ["first", "second"]) await docker.ok("create", "--name", name, "busybox", "true");
+    for (const name of ["first", "second", "third"])
+      await docker.ok("create", "--name", name, "busybox", "true");
     for (const name of ["spare", "other"]) await docker.ok("volume", "create", name);
     fill(filling);
   }, 120_000);
@@ -73,26 +74,43 @@ describe.skipIf(oracle)("on a full disk", () => {
   });
 
   test("everything can be looked at", async () => {
-    expect(await docker.ok("ps", "-a", "--format", "{{.Names}}")).toBe("second\nfirst\nruns");
+    expect(await docker.ok("ps", "-a", "--format", "{{.Names}}")).toBe("third\nsecond\nfirst\nruns");
     expect(await docker.ok("inspect", "-f", "{{.State.Status}}", "runs")).toBe("running");
     expect(await docker.ok("logs", "runs")).toStartWith("hello\n");
     expect(await docker.ok("images", "-q")).not.toBe("");
     await docker.ok("system", "df");
   });
 
-  test("things can be removed, one by one and by prune", async () => {
-    await docker.ok("rm", "first");
-    await docker.ok("volume", "rm", "spare");
-    expect(await docker.ok("container", "prune", "-f")).toContain("Deleted Containers");
-    await docker.ok("volume", "rm", "other");
-    await docker.ok("image", "prune", "-f");
-    await docker.ok("rm", "-f", "runs");
-    expect(await docker.ok("ps", "-aq")).toBe("");
-    expect(await docker.ok("volume", "ls", "-q")).toBe("data");
+  test("things can be removed while somebody takes every block that becomes free, also after a restart", async () => {
+    const filler = Bun.spawn([
+      "sh",
+      "-c",
+      'while :; do cat /dev/zero >> "$0" 2>&-; sleep 0.02; done',
+      filling,
+    ]);
+    try {
+      await docker.ok("rm", "first");
+      await docker.ok("volume", "rm", "spare");
+      await engine.kill();
+      await engine.start();
+      expect(await docker.ok("stop", "-t", "1", "runs")).toBe("runs");
+      expect(await docker.ok("inspect", "-f", "{{.State.Status}}", "runs")).toBe("exited");
+      expect(await docker.ok("container", "prune", "-f")).toContain("Deleted Containers");
+      expect(await docker.ok("ps", "-aq")).toBe("");
+      await engine.restart();
+      await docker.ok("volume", "rm", "other");
+      await docker.ok("image", "prune", "-f");
+      await docker.ok("rmi", "-f", "busybox");
+      expect(await docker.ok("volume", "ls", "-q")).toBe("data");
+    } finally {
+      filler.kill("SIGKILL");
+      await filler.exited;
+    }
   });
 
   test("once there is space everything works, without a restart", async () => {
     rmSync(filling);
+    await engine.provide(registry.host, "busybox");
     expect(
       await docker.ok(
         "run",

@@ -252,7 +252,13 @@ export class OverlaySnapshotter implements Snapshotter, AsyncDisposable {
   async remove(key: string): Promise<void> {
     this.#held.delete(key);
     if (existsSync(this.#mountPoint(key))) this.#unmount(key);
-    await this.#discard(this.#snapshot(key), this.#snapshots);
+    try {
+      await this.#discard(this.#snapshot(key), this.#snapshots);
+    } catch (error) {
+      // The new name needs a block, on a full disk: whoever removes a snapshot has written that down, half of one hurts nobody.
+      if (!hasCode(error, "ENOSPC") && !hasCode(error, "EDQUOT")) throw error;
+      await rm(this.#snapshot(key), { recursive: true, force: true });
+    }
   }
 
   /** Takes the name away at once, then deletes. What a crash leaves is found by its name at boot. */

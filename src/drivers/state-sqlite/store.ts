@@ -2,26 +2,23 @@
  * The state port on SQLite: one file, one connection, one process (the daemon's lock on its data root sees to
  * that). WAL with synchronous=FULL: a commit is one fdatasync of the log, and is there after a power loss.
  *
- * A full disk must not wedge the engine: removing things has to work while it lasts. So a reserve file is kept
- * beside the database; the first failure for want of space gives it back to the file system, and what failed is
- * tried once more. Until the reserve could be refilled only transactions that add no row are let through.
+ * A full disk must not wedge the engine: removing things has to work while it lasts, also when somebody takes every
+ * block that becomes free. So the room for it is inside of the database's own files (`room.ts`), and a transaction
+ * that adds rows is refused before it would take from that room.
  *
  * Owns: the file's schema and durability. Leaves to others: what the documents mean.
  */
-import { Database, type Statement } from "bun:sqlite";
-import { closeSync, existsSync, fsyncSync, openSync, rmSync, statfsSync, writeSync } from "node:fs";
-import { dirname } from "node:path";
+import { constants, Database, type Statement } from "bun:sqlite";
+import { rmSync } from "node:fs";
+import { log } from "../../base/log.ts";
 import { messageOf, NoSpaceError, SystemError } from "../../core/errors.ts";
 import type { StateStore, Table } from "../../core/state.ts";
+import { CHECKPOINT_PAGES, DatabaseRoom, LOG_BYTES } from "./room.ts";
 
 /** Of the file's layout: tables of (key, JSON document). Raised when a daemon of before could not read it. */
 const SCHEMA_VERSION = 1;
 /** "GNTR": lets file(1) and a second look tell whose database it is. */
 const APPLICATION_ID = 0x474e5452;
-/** SQLite moves the log into the database when it has so many pages of 4 KiB. */
-const CHECKPOINT_PAGES = 256;
-/** Room for the log to be moved into the database, which may grow by as much; after that removals reuse the log. */
-const RESERVE_BYTES = 2 * CHECKPOINT_PAGES * 4096;
 const TABLE_NAME = /^[a-z][a-z0-9_]*$/;
 
 /**
@@ -38,14 +35,18 @@ class SqliteStateStore implements StateStore {
   readonly #tables = new Map<string, SqliteTable<unknown>>();
   /** Made within the transaction that is open: a rollback takes them back, though their owners hold on to them. */
   readonly #newTables = new Set<string>();
+  readonly #room: DatabaseRoom;
   #depth = 0;
-  /** The reserve was spent: no new rows until it is back. */
-  #full = false;
 
   constructor(path: string) {
     this.#path = path;
     this.#database = openDatabase(path);
-    this.#full = !this.#refillReserve();
+    this.#room = new DatabaseRoom(this.#database, path);
+    // Engines up to 0.1.0 kept a file in its place.
+    rmSync(`${path}.reserve`, { force: true });
+    if (!this.#guard(() => this.#room.provide())) {
+      log("warn", "the disk is full: nothing new can be made until there is space", { path });
+    }
   }
 
   table<T>(name: string): Table<T> {
@@ -56,7 +57,7 @@ class SqliteStateStore implements StateStore {
       if (this.#depth > 0) this.#newTables.add(name);
       table = new SqliteTable(this.#database, name, {
         guard: (work) => this.#guard(work),
-        guardChange: (work) => this.#withReserve(() => this.#guard(work)),
+        withRoom: (work) => this.#withRoom(work),
         checkRoom: () => this.#checkRoom(),
       });
       this.#tables.set(name, table);
@@ -65,21 +66,23 @@ class SqliteStateStore implements StateStore {
   }
 
   transaction<T>(work: () => T): T {
-    return this.#withReserve(() => this.#transact(work));
+    return this.#withRoom(() => this.#transact(work));
   }
 
-  /**
-   * Once more, if it failed for want of space and that gave up the reserve. What adds rows fails again: there is no
-   * room for it. Within a transaction there may be nothing left to go on with: it is tried again as a whole.
-   */
-  #withReserve<T>(work: () => T): T {
-    const spentBefore = this.#full;
+  /** Work that wanted to add a row and found no room is done once more when room could be made, as a whole. */
+  #withRoom<T>(work: () => T): T {
     try {
       return work();
     } catch (error) {
-      if (!(error instanceof NoSpaceError) || spentBefore || this.#depth > 0) throw error;
+      if (!(error instanceof NoRoomError) || this.#depth > 0) throw error;
+      if (!this.#guard(() => this.#room.provide())) throw error;
       return work();
     }
+  }
+
+  /** @throws NoRoomError when a new row would take what removals need */
+  #checkRoom(): void {
+    if (!this.#guard(() => this.#room.spare)) throw new NoRoomError(this.#path);
   }
 
   #transact<T>(work: () => T): T {
@@ -111,6 +114,10 @@ class SqliteStateStore implements StateStore {
   [Symbol.dispose](): void {
     for (const table of this.#tables.values()) table[Symbol.dispose]();
     this.#tables.clear();
+    this.#room[Symbol.dispose]();
+    // The log stays as long as it is: the next start may find the disk full.
+    this.#database.run("PRAGMA journal_size_limit = -1");
+    this.#database.fileControl(constants.SQLITE_FCNTL_PERSIST_WAL, 1);
     this.#database.close();
   }
 
@@ -133,54 +140,17 @@ class SqliteStateStore implements StateStore {
   #translate(error: unknown): unknown {
     const code = sqliteCodeOf(error);
     if (code === undefined) return error;
-    if (code === "SQLITE_FULL") {
-      this.#full = true;
-      rmSync(this.#reservePath, { force: true });
-      return noSpace(this.#path, error);
-    }
+    if (code === "SQLITE_FULL") return noSpace(this.#path, error);
     if (code === "SQLITE_CORRUPT" || code === "SQLITE_NOTADB") return damaged(this.#path, error);
     return new SystemError(`state database ${this.#path}: ${code}: ${messageOf(error)}`, { cause: error });
-  }
-
-  /** @throws NoSpaceError while the disk is full */
-  #checkRoom(): void {
-    if (!this.#full) return;
-    if (!this.#refillReserve()) throw noSpace(this.#path);
-    this.#full = false;
-  }
-
-  get #reservePath(): string {
-    return `${this.#path}.reserve`;
-  }
-
-  /** True if the reserve is on disk. */
-  #refillReserve(): boolean {
-    if (existsSync(this.#reservePath)) return true;
-    // More than the reserve must be free, or what it just gave back would look like room for new rows.
-    const { bavail, bsize } = statfsSync(dirname(this.#path));
-    if (bavail * bsize < 2 * RESERVE_BYTES) return false;
-    let fd: number | undefined;
-    try {
-      fd = openSync(this.#reservePath, "wx", 0o600);
-      for (let left = RESERVE_BYTES; left > 0; ) left -= writeSync(fd, new Uint8Array(Math.min(left, 65536)));
-      fsyncSync(fd);
-      return true;
-    } catch (error) {
-      rmSync(this.#reservePath, { force: true });
-      if (isNoSpace(error)) return false;
-      throw new SystemError(`state database ${this.#path}: no reserve: ${messageOf(error)}`, {
-        cause: error,
-      });
-    } finally {
-      if (fd !== undefined) closeSync(fd);
-    }
   }
 }
 
 interface Owner {
   guard<T>(work: () => T): T;
-  /** For what adds no row: it may have the reserve. */
-  guardChange<T>(work: () => T): T;
+  /** Does it again when it failed for want of room and some could be made. */
+  withRoom<T>(work: () => T): T;
+  /** Before a row is added. @throws NoRoomError */
   checkRoom(): void;
 }
 
@@ -210,14 +180,16 @@ class SqliteTable<T> implements Table<T>, Disposable {
 
   put(key: string, value: T): void {
     const document = JSON.stringify(value);
-    const replaced = this.#owner.guardChange(() => this.#update.run(key, document).changes > 0);
-    if (replaced) return;
-    this.#owner.checkRoom();
-    this.#owner.guard(() => this.#insert.run(key, document));
+    this.#owner.withRoom(() => {
+      const replaced = this.#owner.guard(() => this.#update.run(key, document).changes > 0);
+      if (replaced) return;
+      this.#owner.checkRoom();
+      this.#owner.guard(() => this.#insert.run(key, document));
+    });
   }
 
   delete(key: string): boolean {
-    return this.#owner.guardChange(() => this.#remove.run(key).changes > 0);
+    return this.#owner.guard(() => this.#remove.run(key).changes > 0);
   }
 
   entries(): [string, T][] {
@@ -252,8 +224,10 @@ function openDatabase(path: string): Database {
     database.run("PRAGMA journal_mode = WAL");
     database.run("PRAGMA synchronous = FULL");
     database.run(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
-    // A long WAL is cut back at the next checkpoint, so that a burst does not hold the disk for ever.
-    database.run("PRAGMA journal_size_limit = 4194304");
+    // A longer log is cut back at the next checkpoint, so that a burst does not hold the disk for ever.
+    database.run(`PRAGMA journal_size_limit = ${LOG_BYTES}`);
+    // What a rollback needs is never written to a disk that may be full.
+    database.run("PRAGMA temp_store = MEMORY");
     database.run("PRAGMA cache_size = -2048");
     checkIntegrity(database, path);
     checkSchema(database, path);
@@ -306,6 +280,13 @@ function damaged(path: string, cause: unknown): SystemError {
   );
 }
 
+/** A row was to be added, and the disk has no more room than what removals need. */
+class NoRoomError extends NoSpaceError {
+  constructor(path: string) {
+    super(noSpace(path).message, { subject: path });
+  }
+}
+
 function noSpace(path: string, cause?: unknown): NoSpaceError {
   return new NoSpaceError(`no space left on device: cannot write state database ${path}`, {
     subject: path,
@@ -321,8 +302,4 @@ function sqliteCodeOf(error: unknown): string | undefined {
   if (/^SQLITE_IOERR_(WRITE|SHMSIZE)/.test(error.code) && error.message.includes("full"))
     return "SQLITE_FULL";
   return /^SQLITE_(CORRUPT|NOTADB|FULL)/.exec(error.code)?.[0] ?? error.code;
-}
-
-function isNoSpace(error: unknown): boolean {
-  return error instanceof Error && "code" in error && (error.code === "ENOSPC" || error.code === "EDQUOT");
 }
