@@ -45,7 +45,7 @@ export function parseHeader(block: Buffer): RawHeader | undefined {
   const hasDevice = type === "3" || type === "4";
   return {
     name,
-    type: type === "0" && name.endsWith("/") ? "5" : type,
+    type,
     linkName: text(block, 157, 100),
     mode: number(block, 100, 8) & 0o7777,
     uid: number(block, 108, 8),

@@ -1,2 +1,3 @@
 export { TarError } from "./header.ts";
 export { type ReadBytes, readable, type TarEntry, type TarEntryType, TarReader } from "./reader.ts";
+export { encodeHeader, paddingAfter, TAR_END, type TarHeader, TarWriter } from "./writer.ts";

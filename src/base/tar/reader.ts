@@ -94,7 +94,7 @@ export class TarReader {
     const isSparse =
       header.type === "S" || [...(records?.keys() ?? [])].some((key) => key.startsWith("GNU.sparse."));
     if (isSparse) throw new TarError(`sparse file in archive is not supported: ${readable(name)}`);
-    // An old-style directory may get its slash from a long name.
+    // An old-style directory is a file whose name, whole, ends in a slash.
     const type = header.type === "0" && name.endsWith("/") ? "directory" : TYPES[header.type];
     if (!type)
       throw new TarError(`unhandled tar header type ${header.type.charCodeAt(0)}: ${readable(name)}`);
