@@ -2,8 +2,9 @@
 import { parseExactJson } from "../../base/exact-json.ts";
 import { type Cli, messageOf, StatusError } from "../command.ts";
 import { explainTemplateError, parseTemplate } from "../formats/formatter.ts";
+import { TemplateError } from "../templates/errors.ts";
 import type { GoTypeName } from "../templates/go-types.ts";
-import { type Template, TemplateError, type TemplateOptions } from "../templates/template.ts";
+import type { Template, TemplateOptions } from "../templates/template.ts";
 
 /** An object as the engine sent it, and the type that Docker's client reads it into. */
 export interface InspectedObject {

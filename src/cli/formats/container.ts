@@ -1,7 +1,7 @@
 /** A container as a row of `ps`. */
 import type { ContainerSummary } from "../../api/types.ts";
 import { GoNil, GoStruct, type GoStructType, type GoValue } from "../templates/go-value.ts";
-import { TemplateObject } from "../templates/template.ts";
+import { TemplateObject } from "../templates/object.ts";
 import { ellipsis } from "../terminal/table.ts";
 import { goQuote } from "../values/go-text.ts";
 import { familiarName, familiarString, findReference } from "../values/reference.ts";

@@ -2,13 +2,10 @@
  * Lists through `--format`: tables, JSON lines, or a template of the user's, with Docker's headers and widths.
  */
 
-import {
-  Template,
-  TemplateError,
-  type TemplateFunction,
-  TemplateObject,
-  type TemplateOptions,
-} from "../templates/template.ts";
+import { TemplateError } from "../templates/errors.ts";
+import type { TemplateFunction } from "../templates/functions.ts";
+import { TemplateObject } from "../templates/object.ts";
+import { Template, type TemplateOptions } from "../templates/template.ts";
 import { alignColumns, listLayout } from "../terminal/table.ts";
 
 export interface ListFormat {

@@ -1,6 +1,6 @@
 /** Images as rows of `images`: one for each tag, digests on request. */
 import type { ImageSummary } from "../../api/types.ts";
-import { TemplateObject } from "../templates/template.ts";
+import { TemplateObject } from "../templates/object.ts";
 import { familiarName, findReference } from "../values/reference.ts";
 import { goTime } from "../values/times.ts";
 import { humanDuration, humanSize } from "../values/units.ts";

@@ -1,6 +1,6 @@
 /** A network as a row of `network ls`. */
 import type { Network } from "../../api/types.ts";
-import { TemplateObject } from "../templates/template.ts";
+import { TemplateObject } from "../templates/object.ts";
 import { goTimeOf } from "../values/times.ts";
 import { joinLabels, shortId } from "./container.ts";
 

@@ -1,6 +1,6 @@
 /** A volume as a row of `volume ls`. */
 import type { Volume } from "../../api/types.ts";
-import { TemplateObject } from "../templates/template.ts";
+import { TemplateObject } from "../templates/object.ts";
 import { humanSize } from "../values/units.ts";
 import { joinLabels } from "./container.ts";
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { Template, TemplateObject } from "./template.ts";
+import { TemplateObject } from "./object.ts";
+import { Template } from "./template.ts";
 
 const data = {
   Name: "web",

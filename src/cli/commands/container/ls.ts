@@ -4,7 +4,8 @@ import { filterFlag, listFormatFlag } from "../../flags/common-flags.ts";
 import { bool, integer } from "../../flags/flags.ts";
 import { containerHeaders, containerRow, rawContainers } from "../../formats/container.ts";
 import { formatList } from "../../formats/formatter.ts";
-import { Template, TemplateObject } from "../../templates/template.ts";
+import { TemplateObject } from "../../templates/object.ts";
+import { Template } from "../../templates/template.ts";
 
 const TABLE =
   "table {{.ID}}\\t{{.Image}}\\t{{.Command}}\\t{{.RunningFor}}\\t{{.Status}}\\t{{.Ports}}\\t{{.Names}}";

@@ -6,7 +6,8 @@ import { parseInspectTemplate } from "../../actions/inspect.ts";
 import { type Cli, defineCommand, messageOf, noArgs } from "../../command.ts";
 import { HUB_CREDENTIALS_KEY } from "../../config/config-file.ts";
 import { inspectFormatFlag } from "../../flags/common-flags.ts";
-import { type Template, TemplateError } from "../../templates/template.ts";
+import { TemplateError } from "../../templates/errors.ts";
+import type { Template } from "../../templates/template.ts";
 import { bytesSize } from "../../values/units.ts";
 import { clientVersion } from "./version.ts";
 

@@ -6,8 +6,9 @@ import { engineVersion } from "../../../client/system.ts";
 import { parseInspectTemplate } from "../../actions/inspect.ts";
 import { type Cli, defineCommand, noArgs } from "../../command.ts";
 import { inspectFormatFlag } from "../../flags/common-flags.ts";
+import { TemplateError } from "../../templates/errors.ts";
 import { GoMap, GoStruct } from "../../templates/go-value.ts";
-import { type Template, TemplateError } from "../../templates/template.ts";
+import type { Template } from "../../templates/template.ts";
 import { alignColumns, type TableLayout } from "../../terminal/table.ts";
 
 export const command = defineCommand({
