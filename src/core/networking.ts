@@ -34,12 +34,13 @@ export interface ContainerNetworking {
     requested: Readonly<Record<string, EndpointSettings>>,
   ): Record<string, EndpointSettings>;
   /**
-   * Makes the namespace, endpoints and published ports. `joined` is the running container of `container:<id>`.
+   * Makes the namespace, endpoints and published ports. `joined` is the running container of `container:<id>`;
+   * `silent` publishes no events, for what is no container to anybody.
    * @throws EngineError "failed to set up container networking: …"; nothing is left then
    */
   create(
     container: ContainerRecord,
-    options: { joined?: { id: string; pid: number }; signal: AbortSignal },
+    options: { joined?: { id: string; pid: number }; silent?: boolean; signal: AbortSignal },
   ): Promise<ContainerSandbox>;
   /** The container has another name now: its neighbours find it by the new one. */
   renamed?(container: ContainerRecord): void;

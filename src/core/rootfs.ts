@@ -31,4 +31,11 @@ export interface RootFiles {
     path: string,
     owner: { readonly uid: number; readonly gid: number; readonly mode: number },
   ): Promise<void>;
+  /**
+   * Notes what will be missing for something to be mounted on: the paths at which nothing is, and those above them.
+   * Give it back to `removeStubs` when the mounts are gone.
+   */
+  missing(root: string, paths: readonly string[]): Promise<readonly string[]>;
+  /** Removes what was made there meanwhile if it is empty; the directories around it keep their times. */
+  removeStubs(root: string, missing: readonly string[]): Promise<void>;
 }

@@ -28,6 +28,12 @@ export interface SpecChange {
 
 type CreateChange = Partial<Omit<CreateTaskOptions, "id" | "spec">> & SpecChange & { id?: string };
 
+interface OnceChange extends SpecChange {
+  readonly signal?: AbortSignal;
+  /** All of the stream's text so far. */
+  readonly onText?: (text: string) => void;
+}
+
 const SIGTERM = 15;
 const SIGKILL = 9;
 
@@ -74,6 +80,63 @@ export function runtimeContract(make: () => Promise<RuntimeUnderTest>): void {
     for await (const { bytes } of stdio.output) text += new TextDecoder().decode(bytes);
     return text;
   }
+
+  describe("a program that runs once", () => {
+    async function once(
+      args: readonly string[],
+      { signal = new AbortController().signal, onText = () => {}, ...change }: OnceChange = {},
+    ): Promise<{ exitCode: number; out: string; err: string }> {
+      const id = `once${count++}`;
+      const written = { stdout: "", stderr: "" };
+      const { exitCode } = await subject.runtime.runOnce({
+        id,
+        spec: subject.spec(id, args, change),
+        runtime: undefined,
+        signal,
+        onOutput: ({ stream, bytes }) => {
+          written[stream] += new TextDecoder().decode(bytes);
+          onText(written[stream]);
+        },
+      });
+      return { exitCode, out: written.stdout, err: written.stderr };
+    }
+
+    test("gives its output as it comes, its exit code, and leaves nothing behind", async () => {
+      const result = await once(["sh", "-c", "echo out; echo err >&2; exit 7"]);
+      expect(result).toEqual({ exitCode: 7, out: "out\n", err: "err\n" });
+      expect(subject.remains()).toEqual([]);
+    });
+
+    test("takes its children along, whoever holds its output", async () => {
+      expect((await once(["sh", "-c", "sleep 1000 & exit 0"])).exitCode).toBe(0);
+      expect(subject.remains()).toEqual([]);
+    });
+
+    test("that is not there fails in Docker's words", async () => {
+      await expect(once(["/no/such/program"])).rejects.toThrow("no such file or directory");
+      await expect(once(["no-such-program"])).rejects.toThrow("executable file not found in $PATH");
+      expect(subject.remains()).toEqual([]);
+    });
+
+    test("is killed when its caller gives up", async () => {
+      const caller = new AbortController();
+      const running = once(["sh", "-c", "echo up; sleep 1000 & sleep 1000"], {
+        signal: caller.signal,
+        onText: () => caller.abort(new Error("given up")),
+      });
+      await expect(running).rejects.toThrow("given up");
+      expect(subject.remains()).toEqual([]);
+    });
+
+    test("that a dead daemon left is destroyed at boot", async () => {
+      const { promise: up, resolve } = Promise.withResolvers<void>();
+      const running = once(["sh", "-c", "echo up; sleep 1000"], { onText: () => resolve() });
+      await up;
+      await (await subject.restart()).recover(new Set());
+      expect((await running.catch(() => ({ exitCode: 137 }))).exitCode).toBe(137);
+      expect(subject.remains()).toEqual([]);
+    });
+  });
 
   describe("a task", () => {
     test("runs its program, logs what it writes and tells its exit code", async () => {

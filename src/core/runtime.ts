@@ -112,6 +112,16 @@ export interface CreateTaskOptions {
   readonly signal: AbortSignal;
 }
 
+export interface RunOnceOptions {
+  readonly id: string;
+  readonly spec: RuntimeSpec;
+  /** Which configured runtime; undefined: the default one. */
+  readonly runtime: string | undefined;
+  /** Aborted: everything in it is killed. */
+  readonly signal: AbortSignal;
+  readonly onOutput: (chunk: StdioChunk) => void | Promise<void>;
+}
+
 export interface Runtime {
   /** The host path of a task's shared memory, for the specs of the task and of those that join it. */
   sharedMemoryPath(id: string): string;
@@ -119,6 +129,12 @@ export interface Runtime {
   expectStart(): void;
   /** Creates the container and its monitor up to the point where `start()` runs the program. On error nothing is left. */
   create(options: CreateTaskOptions): Promise<Task>;
+  /**
+   * Runs a program to its end as a child of this process, without a monitor: it does not outlive the daemon, and boot
+   * destroys what is left of it. Input is /dev/null.
+   * @throws as `create`; the signal's reason. Nothing is left when it returns or throws
+   */
+  runOnce(options: RunOnceOptions): Promise<Pick<TaskExit, "exitCode">>;
   /**
    * Boot: the tasks of these ids as they are now, running or ended (their `exited` settles at once), keyed by id.
    * Ids without any trace on the host are absent. Every other task found under this engine's exec root is destroyed.

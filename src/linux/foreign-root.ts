@@ -32,6 +32,9 @@ export const O = {
   PATH: 0o10000000,
 } as const;
 
+const AT_REMOVEDIR = 0x200;
+const BILLION = 1_000_000_000n;
+
 /** So many links are followed on the way to one file, as by the kernel. */
 const MOST_LINKS = 40;
 /** How often the kernel is asked again when names were being moved while it was resolving (EAGAIN). */
@@ -141,6 +144,29 @@ export class ForeignRoot implements Disposable {
     if (last === undefined || last === "..")
       return { parent: this.open(path, { directory: true }), name: "." };
     return { parent: this.open(parts.slice(0, -1).join("/"), { directory: true }), name: last };
+  }
+
+  /** Removes an empty file or directory, itself and never where it leads; the directory around it keeps its times. */
+  removeIfEmpty(path: string): void {
+    const found = this.find(path, { follow: false });
+    if (found === undefined) return;
+    const facts = fstatSync(found);
+    closeSync(found);
+    if (!facts.isDirectory() && !(facts.isFile() && facts.size === 0)) return;
+    const { parent, name } = this.openParent(path);
+    try {
+      const { atimeNs, mtimeNs } = fstatSync(parent, { bigint: true });
+      const flags = facts.isDirectory() ? AT_REMOVEDIR : 0;
+      if (libc.unlinkat(parent, cBytes(toBytes(name)), flags) < 0) {
+        const error = new LinuxError("unlinkat", lastErrno(), path);
+        if (["ENOTEMPTY", "ENOENT", "EBUSY"].includes(error.code)) return;
+        throw error;
+      }
+      const times = new BigInt64Array([atimeNs, mtimeNs].flatMap((ns) => [ns / BILLION, ns % BILLION]));
+      check(libc.utimensat(parent, cBytes("."), times, 0), "utimensat", path);
+    } finally {
+      closeSync(parent);
+    }
   }
 
   [Symbol.dispose](): void {

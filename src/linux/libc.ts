@@ -44,6 +44,7 @@ export const { symbols: libc } = dlopen("libc.so.6", {
   fcntl: { args: [i32, i32, i64], returns: i32 },
   mkdir: { args: [pointer, u32], returns: i32 },
   rmdir: { args: [pointer], returns: i32 },
+  unlinkat: { args: [i32, pointer, i32], returns: i32 },
   unlink: { args: [pointer], returns: i32 },
   link: { args: [pointer, pointer], returns: i32 },
   symlink: { args: [pointer, pointer], returns: i32 },

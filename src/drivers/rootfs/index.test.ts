@@ -105,3 +105,36 @@ describe("making a directory beneath a root", () => {
     );
   });
 });
+
+describe("places for mounts", () => {
+  test("that were made meanwhile and stayed empty are taken away, with what was made above them", async () => {
+    const before = statSync(join(root, "etc"), { bigint: true }).mtimeNs;
+    const missing = await files.missing(root, [
+      "/etc/hosts",
+      "/etc/passwd",
+      "/run/deep/secret",
+      "/kept/file",
+    ]);
+    expect([...missing].sort()).toEqual([
+      ...["/etc/hosts", "/kept", "/kept/file", "/run", "/run/deep", "/run/deep/secret"],
+    ]);
+    for (const path of ["run/deep", "kept"]) mkdirSync(join(root, path), { recursive: true });
+    for (const path of ["etc/hosts", "run/deep/secret"]) writeFileSync(join(root, path), "");
+    writeFileSync(join(root, "kept/file"), "the program's");
+    const during = statSync(join(root, "etc"), { bigint: true }).mtimeNs;
+    await files.removeStubs(root, missing);
+    expect(existsSync(join(root, "etc/hosts"))).toBe(false);
+    expect(existsSync(join(root, "run"))).toBe(false);
+    expect(existsSync(join(root, "kept/file"))).toBe(true);
+    expect(during).toBeGreaterThanOrEqual(before);
+    expect(statSync(join(root, "etc"), { bigint: true }).mtimeNs).toBe(during);
+  });
+
+  test("that became links lead nobody out", async () => {
+    const missing = await files.missing(root, ["/away/hosts"]);
+    symlinkSync(base, join(root, "away"));
+    writeFileSync(join(base, "hosts"), "");
+    await files.removeStubs(root, missing);
+    expect(existsSync(join(base, "hosts"))).toBe(true);
+  });
+});

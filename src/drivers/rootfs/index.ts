@@ -2,7 +2,7 @@
 import { closeSync, fstatSync, readSync } from "node:fs";
 import { InvalidParameterError } from "../../core/errors.ts";
 import type { RootEntry, RootFiles } from "../../core/rootfs.ts";
-import { O, WrongKindError, withRoot } from "../../linux/foreign-root.ts";
+import { type ForeignRoot, O, WrongKindError, withRoot } from "../../linux/foreign-root.ts";
 
 export class KernelRootFiles implements RootFiles {
   async readFile(root: string, path: string, limit: number): Promise<Uint8Array | undefined> {
@@ -47,6 +47,34 @@ export class KernelRootFiles implements RootFiles {
   ): Promise<void> {
     refusing(() => withRoot(root, (base) => closeSync(base.makeDirectories(path, owner))), "Cannot mkdir: ");
   }
+
+  async missing(root: string, paths: readonly string[]): Promise<readonly string[]> {
+    return withRoot(root, (base) => missingIn(base, paths));
+  }
+
+  async removeStubs(root: string, missing: readonly string[]): Promise<void> {
+    withRoot(root, (base) => {
+      // What lies in another goes before it.
+      for (const path of [...missing].sort((a, b) => b.length - a.length)) base.removeIfEmpty(path);
+    });
+  }
+}
+
+function missingIn(base: ForeignRoot, paths: readonly string[]): string[] {
+  const missing = new Set<string>();
+  for (const path of paths) {
+    const parts = path.split("/").filter((part) => part !== "" && part !== ".");
+    for (let length = parts.length; length > 0; length--) {
+      const above = `/${parts.slice(0, length).join("/")}`;
+      const found = base.find(above);
+      if (found !== undefined) {
+        closeSync(found);
+        break;
+      }
+      missing.add(above);
+    }
+  }
+  return [...missing];
 }
 
 /** What is of another kind than what is looked for is the request's fault, or the image's. */

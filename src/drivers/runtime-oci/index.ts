@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { log } from "../../base/log.ts";
 import type { EnginePaths } from "../../core/config.ts";
 import { ConflictError, SystemError } from "../../core/errors.ts";
-import type { CreateTaskOptions, Runtime, Task } from "../../core/runtime.ts";
+import type { CreateTaskOptions, RunOnceOptions, Runtime, Task, TaskExit } from "../../core/runtime.ts";
 import type { RuntimeSpec } from "../../core/runtime-spec.ts";
 import { CgroupMoves } from "../../linux/cgroup-moves.ts";
 import { Cgroup, detectCgroups, groupsBelow } from "../../linux/cgroups.ts";
@@ -28,6 +28,7 @@ import { ExitWatcher } from "./exits.ts";
 import { runtimeCommand } from "./host-view.ts";
 import { type MonitorMessage, monitorErrors, startMonitor } from "./monitor.ts";
 import { exitsDirectory, runtimeRoot, TaskPaths, tasksDirectory } from "./paths.ts";
+import { runOnce } from "./run-once.ts";
 import { runtimeError } from "./runtime-errors.ts";
 import { withSeccompProgram } from "./seccomp-program.ts";
 import { toJson } from "./spec-json.ts";
@@ -150,6 +151,22 @@ export class OciRuntime implements Runtime, Disposable {
       signal: options.signal,
     });
     return pidFrom(message, paths, options.spec);
+  }
+
+  async runOnce(options: RunOnceOptions): Promise<Pick<TaskExit, "exitCode">> {
+    const { id, spec } = options;
+    const binary = await this.#host.binaries.get(options.runtime);
+    const paths = new TaskPaths(this.#host.execRoot, id);
+    const cgroup = new Cgroup(this.#host.cgroups, spec.linux.cgroupsPath);
+    mkdirSync(paths.directory, { mode: 0o700 });
+    try {
+      const written = binary.kind === "crun" ? withSeccompProgram(spec) : spec;
+      writeFileSync(paths.config, toJson(written), { mode: 0o600 });
+      return await runOnce(options, { paths, binary, cgroup, host: this.#host });
+    } finally {
+      await killCgroup(cgroup);
+      await removeTraces(paths, cgroup);
+    }
   }
 
   sharedMemoryPath(id: string): string {

@@ -232,6 +232,7 @@ function compose(host: FakeHost): ContainerDeps {
         host.tasks.set(id, task);
         return task;
       },
+      runOnce: async () => ({ exitCode: 0 }),
       recover: async (ids) => new Map([...host.tasks].filter(([id]) => ids.has(id))),
       sharedMemoryPath: (id) => join(host.dataRoot, id),
       describe: async () => ({ defaultRuntime: "fake", runtimes: {}, monitor: { path: "", version: "" } }),

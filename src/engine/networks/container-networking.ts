@@ -58,6 +58,8 @@ export interface ContainerNetworkingOptions {
   readonly events: EventSink;
 }
 
+const NO_EVENTS: EventSink = { publish() {} };
+
 interface WantedEndpoint {
   readonly network: NetworkRecord;
   readonly driver: NetworkDriver;
@@ -133,7 +135,11 @@ export class ContainerNetworks implements ContainerNetworking {
 
   async create(
     container: ContainerRecord,
-    { joined, signal }: { joined?: { id: string; pid: number }; signal: AbortSignal },
+    {
+      joined,
+      silent = false,
+      signal,
+    }: { joined?: { id: string; pid: number }; silent?: boolean; signal: AbortSignal },
   ): Promise<ContainerSandbox> {
     signal.throwIfAborted();
     const mode = parseNetworkMode(container.hostConfig.NetworkMode);
@@ -142,7 +148,7 @@ export class ContainerNetworks implements ContainerNetworking {
     try {
       const wanted = this.#wantedEndpoints(container, mode);
       if (wanted.some(({ network }) => isDefaultBridge(network))) this.#checkLinks(container);
-      sandbox = this.#newSandbox(container, mode, "create");
+      sandbox = this.#newSandbox(container, mode, "create", silent ? NO_EVENTS : this.#options.events);
       await sandbox.open(wanted);
       await this.#tellLinked(container);
       return sandbox;
@@ -261,8 +267,13 @@ export class ContainerNetworks implements ContainerNetworking {
     });
   }
 
-  #newSandbox(container: ContainerRecord, mode: Mode, how: "create" | "open"): Sandbox {
-    const { namespaces, publisher, nameServer, events, config } = this.#options;
+  #newSandbox(
+    container: ContainerRecord,
+    mode: Mode,
+    how: "create" | "open",
+    events: EventSink = this.#options.events,
+  ): Sandbox {
+    const { namespaces, publisher, nameServer, config } = this.#options;
     const namespace =
       mode.kind === "host"
         ? hostNamespace(container.id, namespaces)
