@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import {
   chmodSync,
+  chownSync,
   closeSync,
   existsSync,
   linkSync,
@@ -10,15 +11,19 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
+  rmSync,
   statSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { digestOf } from "./digests.ts";
+import { gunzipSync, zstdDecompressSync } from "node:zlib";
+import { chainIdOf, digestOf } from "./digests.ts";
 import { ConflictError, NotFoundError } from "./errors.ts";
 import type { Digest } from "./ids.ts";
-import type { Snapshotter } from "./snapshots.ts";
+import type { LayerCompression, MountedRoot, Snapshotter } from "./snapshots.ts";
 
 export interface SnapshotterUnderTest extends AsyncDisposable {
   readonly snapshots: Snapshotter;
@@ -241,6 +246,207 @@ export function snapshotterContract(make: () => Promise<SnapshotterUnderTest>): 
     });
   });
 
+  describe("what a writable top changed", () => {
+    /** Over two layers: `base/` with files, and one on top. */
+    async function prepareTop(key: string): Promise<{ layers: Digest[]; path: string; root: MountedRoot }> {
+      const below = digestOf("below");
+      await using staging = await snapshots.stageLayer(below, undefined);
+      for (const name of ["base", "gone", "swapped"]) {
+        mkdirSync(join(staging.path, name));
+        writeFileSync(join(staging.path, name, "one"), "one");
+        writeFileSync(join(staging.path, name, "two"), "two");
+      }
+      symlinkSync("base", join(staging.path, "link"));
+      await staging.commit();
+      const layers = [below, ...(await commitLayers("unused")).slice(1)];
+      await snapshots.prepare(key, layers);
+      const root = await snapshots.mount(key);
+      return { layers, path: root.path, root };
+    }
+
+    function changeEverything(path: string): void {
+      writeFileSync(join(path, "base", "one"), "changed");
+      rmSync(join(path, "base", "two"));
+      writeFileSync(join(path, "base", "new"), "new");
+      rmSync(join(path, "gone"), { recursive: true });
+      rmSync(join(path, "swapped"), { recursive: true });
+      mkdirSync(join(path, "swapped"));
+      writeFileSync(join(path, "swapped", "two"), "other");
+      rmSync(join(path, "link"));
+      mkdirSync(join(path, "link"));
+      mkdirSync(join(path, "fresh", "deep"), { recursive: true });
+      writeFileSync(join(path, "fresh", "a"), "linked", { mode: 0o640 });
+      linkSync(join(path, "fresh", "a"), join(path, "fresh", "b"));
+      chownSync(join(path, "fresh", "a"), 12, 34);
+      Bun.spawnSync(["mknod", join(path, "fresh", "device"), "b", "7", "300"]);
+      Bun.spawnSync(["mkfifo", join(path, "fresh", "fifo")]);
+      for (const name of ["fresh/a", "fresh", "fresh/deep", "base/new"])
+        utimesSync(join(path, name), 1e9, 1e9);
+    }
+
+    test("is told in order, parents of a change with it", async () => {
+      const { path, root } = await prepareTop("key");
+      await using _ = root;
+      changeEverything(path);
+      expect(await changesOf("key")).toEqual([
+        "modified /base",
+        "added /base/new",
+        "modified /base/one",
+        "deleted /base/two",
+        "added /fresh",
+        "added /fresh/a",
+        "added /fresh/b",
+        "added /fresh/deep",
+        "added /fresh/device",
+        "added /fresh/fifo",
+        "deleted /gone",
+        "modified /link",
+        "modified /swapped",
+        "deleted /swapped/one",
+        "modified /swapped/two",
+      ]);
+    });
+
+    test("is nothing where a file was only touched open, or changed and changed back", async () => {
+      const { path, root } = await prepareTop("key");
+      await using _ = root;
+      closeSync(openSync(join(path, "base", "one"), "a"));
+      chmodSync(join(path, "base", "two"), 0o600);
+      chmodSync(join(path, "base", "two"), 0o644);
+      expect(await changesOf("key")).toEqual([]);
+    });
+
+    test("is told also where size and time are as they were", async () => {
+      const { path, root } = await prepareTop("key");
+      await using _ = root;
+      const { atime, mtime } = statSync(join(path, "base", "one"));
+      writeFileSync(join(path, "base", "one"), "eno");
+      utimesSync(join(path, "base", "one"), atime, mtime);
+      expect(await changesOf("key")).toContain("modified /base/one");
+    });
+
+    test("of a top that is not there cannot be told", async () => {
+      await expect(snapshots.changes("none", signal)).rejects.toBeInstanceOf(NotFoundError);
+      await expect(snapshots.commit("none", { keep: true, signal })).rejects.toBeInstanceOf(NotFoundError);
+    });
+
+    async function changesOf(key: string): Promise<string[]> {
+      return (await snapshots.changes(key, signal)).map(({ kind, path }) => `${kind} ${path}`);
+    }
+
+    test.each([true, false])("becomes a layer that looks the same, kept: %p", async (keep) => {
+      const { path, root, layers } = await prepareTop("key");
+      changeEverything(path);
+      const before = treeOf(path);
+      if (!keep) await root[Symbol.asyncDispose]();
+      let copied = 0;
+      const layer = await snapshots.commit("key", { keep, signal, onCopied: async () => void copied++ });
+      expect(copied).toBe(keep ? 1 : 0);
+      expect(layer.size).toBe("changed".length + "new".length + "other".length + "linked".length);
+      expect(layer.chainId).toBe(chainIdOf([...layers, layer.diffId]));
+      if (keep) {
+        writeFileSync(join(path, "after"), "written later");
+        await root[Symbol.asyncDispose]();
+      } else await expect(snapshots.mount("key")).rejects.toBeInstanceOf(NotFoundError);
+      await snapshots.prepare("again", [...layers, layer.chainId]);
+      await using again = await snapshots.mount("again");
+      expect(treeOf(again.path)).toEqual(before);
+      await snapshots.remove("key");
+    });
+
+    test("is the same archive, kept or not, and as the layer of another top", async () => {
+      const digests = new Set<string>();
+      for (const keep of [true, false]) {
+        const { path, root, layers } = await prepareTop(`key-${keep}`);
+        changeEverything(path);
+        for (const name of [
+          "base",
+          "base/one",
+          "fresh/b",
+          "fresh/device",
+          "fresh/fifo",
+          "link",
+          "swapped",
+          "swapped/two",
+        ])
+          utimesSync(join(path, name), 1e9, 1e9);
+        await root[Symbol.asyncDispose]();
+        const layer = await snapshots.commit(`key-${keep}`, { keep, signal });
+        digests.add(layer.diffId);
+        for (const compression of ["none", "gzip", "zstd"] as const) {
+          const file = join(layers[0] ? path : "", "..", `packed-${keep}`);
+          const packed = await snapshots.packLayer(layer.chainId, { file, compression, signal });
+          const bytes = readFileSync(file);
+          expect(digestOf(bytes)).toBe(packed.digest);
+          expect(bytes.byteLength).toBe(packed.size);
+          expect(packed.diffId).toBe(layer.diffId);
+          digests.add(digestOf(unpacked(bytes, compression)));
+          rmSync(file);
+        }
+        await snapshots.removeLayer(layer.chainId);
+        await snapshots.remove(`key-${keep}`);
+        await snapshots.removeLayer(layers[0] as Digest);
+      }
+      expect(digests.size).toBe(1);
+    });
+
+    test("is an archive that other programs read", async () => {
+      const { path, root } = await prepareTop("key");
+      changeEverything(path);
+      await root[Symbol.asyncDispose]();
+      const layer = await snapshots.commit("key", { keep: false, signal });
+      const file = join(path, "..", "packed");
+      await snapshots.packLayer(layer.chainId, { file, compression: "gzip", signal });
+      const listed = Bun.spawnSync(["tar", "--numeric-owner", "-tvzf", file]).stdout.toString();
+      rmSync(file);
+      expect(
+        listed
+          .split("\n")
+          .map((line) => line.split(/\s+/).slice(5).join(" "))
+          .filter(Boolean),
+      ).toEqual([
+        "base/",
+        "base/new",
+        "base/one",
+        "base/.wh.two",
+        "fresh/",
+        "fresh/a",
+        "fresh/b link to fresh/a",
+        "fresh/deep/",
+        "fresh/device",
+        "fresh/fifo",
+        ".wh.gone",
+        "link/",
+        "swapped/",
+        "swapped/.wh.one",
+        "swapped/two",
+      ]);
+      expect(listed).toMatch(/-rw-r----- 12\/34\s+6 2001-09-09 \S+ fresh\/a/);
+      expect(listed).toMatch(/b\S+ 0\/0\s+7,300 /);
+    });
+
+    test("is an empty archive where nothing changed", async () => {
+      const { root } = await prepareTop("key");
+      await root[Symbol.asyncDispose]();
+      const { entries, size, diffId } = await snapshots.commit("key", { keep: true, signal });
+      expect([entries, size, diffId]).toEqual([0, 0, digestOf(new Uint8Array(1024))]);
+    });
+
+    test("is not made into a layer under a mount", async () => {
+      const { root } = await prepareTop("key");
+      await using _ = root;
+      await expect(snapshots.commit("key", { keep: false, signal })).rejects.toBeInstanceOf(ConflictError);
+    });
+
+    test("is a layer once, however many make it", async () => {
+      for (const key of ["one", "two"]) await snapshots.prepare(key, []);
+      const [one, two] = await Promise.all(
+        ["one", "two"].map((key) => snapshots.commit(key, { keep: false, signal })),
+      );
+      expect(one?.chainId).toBe(two?.chainId as Digest);
+    });
+  });
+
   test("boot removes what no one owns and keeps the rest as it is", async () => {
     const layers = await commitLayers("kept");
     await using orphan = await snapshots.stageLayer(digestOf("orphan"), undefined);
@@ -271,4 +477,34 @@ export function snapshotterContract(make: () => Promise<SnapshotterUnderTest>): 
     expect(readdirSync(root.path)).toEqual(["kept"]);
     await after.remove("running");
   });
+}
+
+/** Everything that a layer keeps of a tree, by path. */
+function treeOf(root: string, path = ""): Record<string, string> {
+  const tree: Record<string, string> = {};
+  for (const name of readdirSync(join(root, path)).sort()) {
+    const inner = join(path, name);
+    const stats = lstatSync(join(root, inner));
+    const { mode, uid, gid, rdev, nlink } = stats;
+    const content = stats.isFile() ? readFileSync(join(root, inner), "utf8") : "";
+    const target = stats.isSymbolicLink() ? readlinkSync(join(root, inner)) : "";
+    const time = stats.isDirectory() ? 0 : stats.mtimeMs;
+    tree[inner] = [
+      mode.toString(8),
+      uid,
+      gid,
+      rdev,
+      stats.isDirectory() ? 0 : nlink,
+      time,
+      content,
+      target,
+    ].join(" ");
+    if (stats.isDirectory()) Object.assign(tree, treeOf(root, inner));
+  }
+  return tree;
+}
+
+function unpacked(bytes: Buffer, compression: LayerCompression): Buffer {
+  if (compression === "none") return bytes;
+  return compression === "gzip" ? gunzipSync(bytes) : zstdDecompressSync(bytes);
 }

@@ -1,6 +1,7 @@
 /**
  * Port: file-system snapshots. *Committed* snapshots are read-only layers, named by chain id; *active* ones are
- * the writable top of one container, named by its key (the container id). A committed one has at most one parent.
+ * a writable top, named by its key: a container's id, or any name that whoever prepared it answers for at boot
+ * (`reconcile`). A committed one has at most one parent.
  */
 import type { Digest } from "./ids.ts";
 
@@ -24,6 +25,42 @@ export interface LayerStaging extends AsyncDisposable {
   commit(): Promise<void>;
 }
 
+/** One line of `docker diff`. */
+export interface SnapshotChange {
+  readonly kind: "added" | "modified" | "deleted";
+  /** Absolute, as in the container. */
+  readonly path: string;
+}
+
+/** A layer that was made here. */
+export interface CommittedLayer {
+  readonly chainId: Digest;
+  /** Of the layer's archive: a lexical walk with whiteouts, the same bytes for the same content. */
+  readonly diffId: Digest;
+  /** Bytes of its files. */
+  readonly size: number;
+  /** Of the archive; 0 if nothing had changed. */
+  readonly entries: number;
+}
+
+export interface CommitOptions {
+  /** True: the active one stays as it is, and the layer is made from a copy. False: it turns into the layer, and its key is free. */
+  readonly keep: boolean;
+  /** What was to be kept is copied: who writes to the active one may go on. Called once, before anything else may fail. */
+  readonly onCopied?: () => Promise<void>;
+  readonly signal: AbortSignal;
+}
+
+export type LayerCompression = "none" | "gzip" | "zstd";
+
+/** The archive of a layer as a file. */
+export interface PackedLayer {
+  readonly diffId: Digest;
+  /** Of the file. */
+  readonly digest: Digest;
+  readonly size: number;
+}
+
 export interface Snapshotter {
   /** `overlay2`, as `/info` and inspect's `GraphDriver` name it. */
   readonly name: string;
@@ -44,6 +81,27 @@ export interface Snapshotter {
     layers: readonly Digest[],
   ): Readonly<Record<"LowerDir" | "MergedDir" | "UpperDir" | "WorkDir", string>>;
   usage(key: string, signal: AbortSignal): Promise<SnapshotUsage>;
+  /** What an active one, mounted or not, changed of the layers below; in lexical order. @throws NotFoundError */
+  changes(key: string, signal: AbortSignal): Promise<SnapshotChange[]>;
+  /**
+   * Makes a durable layer of what an active one changed, over the layers it was prepared with. Its archive is hashed and
+   * not stored: `packLayer` writes it when somebody wants it. Idempotent if another caller committed the same layer first.
+   * @throws NotFoundError; ConflictError if it is mounted and not to be kept; NoSpaceError
+   */
+  commit(key: string, options: CommitOptions): Promise<CommittedLayer>;
+  /**
+   * Writes the archive of a layer that was made by `commit`, into a file that is there or is made. The same layer gives the
+   * same bytes, whenever and wherever. Of a layer that was unpacked it gives another archive than the one it came from.
+   * @throws NotFoundError, NoSpaceError
+   */
+  packLayer(
+    chainId: Digest,
+    options: {
+      readonly file: string;
+      readonly compression: LayerCompression;
+      readonly signal: AbortSignal;
+    },
+  ): Promise<PackedLayer>;
   /** Unmounts and deletes; absent is fine. */
   remove(key: string): Promise<void>;
 

@@ -1,6 +1,8 @@
 /** Helper processes of the engine, by name. Each is loaded alone; bulk bytes and hostile paths are theirs. */
 const helpers: Readonly<Record<string, () => Promise<{ main(args: readonly string[]): Promise<void> }>>> = {
   "unpack-layer": () => import("../drivers/snapshot-overlay/unpack/helper.ts"),
+  "diff-layer": () => import("../drivers/snapshot-overlay/diff/helper.ts"),
+  compress: () => import("../drivers/snapshot-overlay/diff/compress.ts"),
   decompress: () => import("../drivers/snapshot-overlay/unpack/decompress.ts"),
 };
 

@@ -38,7 +38,7 @@ describe("what is written is what the reader reads", () => {
     ["a name of 100 bytes", file({ name: "a".repeat(100) })],
     ["a name for the prefix", file({ name: `${"a".repeat(90)}/${"b".repeat(90)}` })],
     ["a name too long for the prefix", file({ name: `${"a".repeat(120)}/${"b".repeat(120)}` })],
-    ["a name of 4000 bytes", file({ name: "deep/".repeat(799) + "file" })],
+    ["a name of 4000 bytes", file({ name: `${"deep/".repeat(799)}file` })],
     ["a name that is UTF-8", file({ name: Buffer.from("größe").toString("latin1") })],
     ["a name that is not UTF-8", file({ name: "\xff\xfe" })],
     ["a symbolic link", { name: "l", type: "symbolic-link", mode: 0o777, linkName: "../target" }],

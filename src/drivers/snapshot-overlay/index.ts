@@ -17,11 +17,9 @@ import { randomBytes } from "node:crypto";
 import {
   chmodSync,
   chownSync,
-  closeSync,
   constants,
   existsSync,
   mkdirSync,
-  openSync,
   readdirSync,
   readlinkSync,
   renameSync,
@@ -34,20 +32,29 @@ import { basename, join } from "node:path";
 import { log } from "../../base/log.ts";
 import { Semaphore } from "../../base/semaphore.ts";
 import type { EnginePaths } from "../../core/config.ts";
-import { hexOf } from "../../core/digests.ts";
+import { chainIdOf, hexOf } from "../../core/digests.ts";
 import { ConflictError, NotFoundError, SystemError } from "../../core/errors.ts";
 import type { Digest } from "../../core/ids.ts";
-import type { LayerStaging, MountedRoot, Snapshotter, SnapshotUsage } from "../../core/snapshots.ts";
+import type {
+  CommitOptions,
+  CommittedLayer,
+  LayerCompression,
+  LayerStaging,
+  MountedRoot,
+  PackedLayer,
+  SnapshotChange,
+  Snapshotter,
+  SnapshotUsage,
+} from "../../core/snapshots.ts";
 import { bindMount, MS, mount, mountPoints, unmount } from "../../linux/mounts.ts";
+import { copyTree } from "./copy-tree.ts";
+import { archiveDiff, listChanges, type OverlayTop } from "./diff/index.ts";
+import { mountLayers } from "./mount-layers.ts";
 import { SyncGroup } from "./sync-group.ts";
 import { treeUsage } from "./tree-usage.ts";
 
-/** mount(2) takes one page of options; longer lists of layers are named by file descriptor. */
-const LONGEST_OPTIONS = 4000;
 /** So many trees are walked at a time. */
 const MEASUREMENTS = 4;
-/** Whatever the host's module defaults are: no file of a layer refers to another place. */
-const FIXED_OPTIONS = "index=off,metacopy=off,redirect_dir=nofollow";
 
 export class OverlaySnapshotter implements Snapshotter, AsyncDisposable {
   readonly name = "overlay2";
@@ -87,10 +94,19 @@ export class OverlaySnapshotter implements Snapshotter, AsyncDisposable {
   }
 
   async stageLayer(chainId: Digest, parent: Digest | undefined): Promise<LayerStaging> {
-    const staging = join(
-      this.#layers,
-      `.staging-${hexOf(chainId).slice(0, 12)}-${randomBytes(6).toString("hex")}`,
-    );
+    const staging = this.#stage(hexOf(chainId).slice(0, 12), parent);
+    return {
+      path: staging.path,
+      commit: () => staging.commitAs(chainId),
+      [Symbol.asyncDispose]: () => staging[Symbol.asyncDispose](),
+    };
+  }
+
+  #stage(
+    label: string,
+    parent: Digest | undefined,
+  ): AsyncDisposable & { readonly path: string; commitAs(chainId: Digest): Promise<void> } {
+    const staging = join(this.#layers, `.staging-${label}-${randomBytes(6).toString("hex")}`);
     const path = join(staging, "diff");
     mkdirSync(staging, { mode: 0o710 });
     mkdirSync(path, { mode: 0o755 });
@@ -98,7 +114,7 @@ export class OverlaySnapshotter implements Snapshotter, AsyncDisposable {
     let committed = false;
     return {
       path,
-      commit: async () => {
+      commitAs: async (chainId) => {
         await this.#sync.wait(staging);
         committed = renameUnlessThere(staging, this.#layer(chainId));
         try {
@@ -191,14 +207,19 @@ export class OverlaySnapshotter implements Snapshotter, AsyncDisposable {
 
   /** Highest first, as overlayfs wants them. */
   #lowerDirectories(directory: string): string[] {
+    const directories = this.#directoriesFrom(findLink(join(directory, "top")));
+    return directories.length > 0 ? directories : [join(directory, "empty")];
+  }
+
+  #directoriesFrom(highest: string | undefined): string[] {
     const directories: string[] = [];
-    let link = findLink(join(directory, "top"));
+    let link = highest;
     while (link !== undefined) {
       const layer = join(this.#layers, basename(link));
       directories.push(join(layer, "diff"));
       link = findLink(join(layer, "parent"));
     }
-    return directories.length > 0 ? directories : [join(directory, "empty")];
+    return directories;
   }
 
   #release(key: string): void {
@@ -247,6 +268,57 @@ export class OverlaySnapshotter implements Snapshotter, AsyncDisposable {
     const directory = this.#snapshot(key);
     if (!existsSync(directory)) throw new NotFoundError(`snapshot ${key} does not exist`, { subject: key });
     return await this.#measure(directory, signal);
+  }
+
+  async changes(key: string, signal: AbortSignal): Promise<SnapshotChange[]> {
+    return await listChanges(this.#topOf(this.#existing(key)), signal);
+  }
+
+  async commit(key: string, options: CommitOptions): Promise<CommittedLayer> {
+    const directory = this.#existing(key);
+    if (!options.keep && (this.#held.has(key) || this.#isMounted(key))) {
+      throw new ConflictError(`snapshot ${key} is mounted`, { subject: key });
+    }
+    const parent = findLink(join(directory, "top"));
+    const parentId = parent === undefined ? undefined : chainIdOfName(basename(parent));
+    await using staging = this.#stage(key, parentId);
+    if (options.keep) {
+      await copyTree(join(directory, "diff"), staging.path, options.signal);
+      await options.onCopied?.();
+    }
+    const upper = options.keep ? staging.path : join(directory, "diff");
+    const lower = this.#lowerDirectories(directory);
+    const { diffId, size, entries } = await archiveDiff({ upper, lower }, { signal: options.signal });
+    if (!options.keep) {
+      rmdirSync(staging.path);
+      renameSync(upper, staging.path);
+    }
+    const chainId = chainIdOver(parentId, diffId);
+    await staging.commitAs(chainId);
+    if (!options.keep) await this.remove(key);
+    return { chainId, diffId, size, entries };
+  }
+
+  async packLayer(
+    chainId: Digest,
+    { file, compression, signal }: { file: string; compression: LayerCompression; signal: AbortSignal },
+  ): Promise<PackedLayer> {
+    const layer = this.#layer(chainId);
+    if (!existsSync(layer)) throw new NotFoundError(`layer does not exist: ${chainId}`, { subject: chainId });
+    const top = { upper: join(layer, "diff"), lower: this.#directoriesFrom(findLink(join(layer, "parent"))) };
+    const { diffId, blob } = await archiveDiff(top, { output: { file, compression }, signal });
+    if (!blob) throw new SystemError(`packing layer ${chainId} gave no archive`, { subject: chainId });
+    return { diffId, ...blob };
+  }
+
+  #existing(key: string): string {
+    const directory = this.#snapshot(key);
+    if (!existsSync(directory)) throw new NotFoundError(`snapshot ${key} does not exist`, { subject: key });
+    return directory;
+  }
+
+  #topOf(directory: string): OverlayTop {
+    return { upper: join(directory, "diff"), lower: this.#lowerDirectories(directory) };
   }
 
   async remove(key: string): Promise<void> {
@@ -315,36 +387,12 @@ export class OverlaySnapshotter implements Snapshotter, AsyncDisposable {
   }
 }
 
-/** Mounts by path, so that /proc/mounts is readable; by descriptor where paths are too long or have special characters. */
-function mountLayers(overlay: {
-  lower: readonly string[];
-  upper: string;
-  work: string;
-  target: string;
-}): void {
-  const { lower, upper, work, target } = overlay;
-  const plain = overlayOptions(lower, upper, work);
-  const special = [...lower, upper, work].some((path) => /[:,\\]/.test(path));
-  if (plain.length <= LONGEST_OPTIONS && !special) {
-    mount({ source: "overlay", target, type: "overlay", data: plain });
-    return;
-  }
-  const opened: number[] = [];
-  const byDescriptor = (path: string) => {
-    const descriptor = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
-    opened.push(descriptor);
-    return `/proc/self/fd/${descriptor}`;
-  };
-  try {
-    const data = overlayOptions(lower.map(byDescriptor), byDescriptor(upper), byDescriptor(work));
-    mount({ source: "overlay", target, type: "overlay", data });
-  } finally {
-    for (const descriptor of opened) closeSync(descriptor);
-  }
+function chainIdOver(parent: Digest | undefined, diffId: Digest): Digest {
+  return parent === undefined ? diffId : chainIdOf([parent, diffId]);
 }
 
-function overlayOptions(lower: readonly string[], upper: string, work: string): string {
-  return `lowerdir=${lower.join(":")},upperdir=${upper},workdir=${work},${FIXED_OPTIONS}`;
+function chainIdOfName(hex: string): Digest {
+  return `sha256:${hex}` as Digest;
 }
 
 /** Where it is to be deleted; undefined if it is not there. */

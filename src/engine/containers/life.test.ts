@@ -169,6 +169,13 @@ function compose(host: FakeHost): ContainerDeps {
       stageLayer: async () => {
         throw new Error("not in this test");
       },
+      changes: async () => [],
+      commit: async () => {
+        throw new Error("not in this test");
+      },
+      packLayer: async () => {
+        throw new Error("not in this test");
+      },
       removeLayer: async () => {},
       layerUsage: async () => ({ size: 0, inodes: 0 }),
       async prepare(key) {
