@@ -68,8 +68,13 @@ module.exports = {
       "It is the library too: it knows the wire contract and nothing of the engine.",
     ),
     room(
+      "http",
+      ["base"],
+      "The engine's API, the registry and others stand on it: it knows nothing of what requests mean.",
+    ),
+    room(
       "server",
-      ["engine", "builder", "registry", "core", "api", "base"],
+      ["engine", "builder", "registry", "core", "api", "http", "base"],
       "A handler decodes, makes one engine call, encodes: it never reaches a driver or the kernel.",
     ),
     room("engine", ["core", "base", "api"], "Use cases are written against ports: a driver can be replaced."),

@@ -1,20 +1,15 @@
 /**
  * From an HTTP exchange to a handler and back: finds the row, checks the version, calls, turns errors into replies.
- * Every call under way is known here, so that a shutdown can wait for what must finish and end what would not.
  */
 import { API_VERSION, type ApiVersion, compareVersions, MIN_API_VERSION, type Route } from "../api/route.ts";
 import { log } from "../base/log.ts";
 import { InvalidParameterError, NotFoundError, NotImplementedError } from "../core/errors.ts";
+import type { AdmissionCheck, Exchange, ReplyHeaders } from "../http/index.ts";
 import type { Handlers } from "./call.ts";
 import { type BodyLimits, HttpCall } from "./http-call.ts";
 import { toHttpError } from "./http-errors.ts";
-import type { Exchange } from "./http1/connection.ts";
-import type { ReplyHeaders } from "./http1/head.ts";
 import type { Identity } from "./identity.ts";
 import { type Match, Router } from "./router.ts";
-
-/** Says who may not call over this endpoint. @throws ForbiddenError */
-export type AdmissionCheck = (exchange: Exchange) => void;
 
 export interface DispatcherOptions {
   readonly routes: readonly Route[];
@@ -28,9 +23,6 @@ export class Dispatcher {
   readonly #handlers: Handlers;
   readonly #headers: ReplyHeaders;
   readonly #limits: BodyLimits | undefined;
-  readonly #calls = new Set<HttpCall>();
-  #idle: PromiseWithResolvers<void> | undefined;
-  #stopping = false;
 
   constructor({ routes, handlers, identity, limits }: DispatcherOptions) {
     this.#router = new Router(routes);
@@ -56,48 +48,15 @@ export class Dispatcher {
     let call = this.#unrouted(exchange, query);
     try {
       admit?.(exchange);
-      if (method === "OPTIONS") return await this.#answer(call, () => call.empty(200));
+      if (method === "OPTIONS") return await answer(call, () => call.empty(200));
       const path = parsePath(question < 0 ? target : target.slice(0, question));
       const { match, version } = this.#route(method, path);
       call = this.#call(exchange, match.route, { version, params: match.params, query });
       const handler = this.#handlers[match.route.operation];
       if (!handler) throw notBuilt(match.route);
-      await this.#answer(call, () => handler(call));
+      await answer(call, () => handler(call));
     } catch (error) {
       await this.#fail(call, error);
-    }
-  }
-
-  /** Waits until no call is left, at most that many milliseconds. Streams are ended at once, changes may finish. */
-  async drain(deadline: number): Promise<void> {
-    this.#stopping = true;
-    for (const call of this.#calls) {
-      if (call.route.onDisconnect === "cancel") call.abort(new Stopping());
-    }
-    if (this.#calls.size === 0) return;
-    this.#idle = Promise.withResolvers<void>();
-    const timer = setTimeout(() => this.#idle?.resolve(), deadline);
-    await this.#idle.promise;
-    clearTimeout(timer);
-    for (const call of this.#calls) {
-      log("warn", "request was cut off by the shutdown", { operation: call.operation });
-      call.abort(new Stopping());
-    }
-  }
-
-  get callsInFlight(): number {
-    return this.#calls.size;
-  }
-
-  async #answer(call: HttpCall, work: () => Promise<void> | void): Promise<void> {
-    this.#calls.add(call);
-    if (this.#stopping && call.route.onDisconnect === "cancel") call.abort(new Stopping());
-    try {
-      await work();
-      await call.finish();
-    } finally {
-      this.#calls.delete(call);
-      if (this.#calls.size === 0) this.#idle?.resolve();
     }
   }
 
@@ -158,13 +117,9 @@ const UNROUTED: Route = {
 
 const ABORTED = { status: 503, message: "request was aborted" } as const;
 
-/** The reason by which calls end when the daemon stops. */
-export class Stopping extends Error {
-  override readonly name = "AbortError";
-
-  constructor() {
-    super("the daemon is shutting down");
-  }
+async function answer(call: HttpCall, work: () => Promise<void> | void): Promise<void> {
+  await work();
+  await call.finish();
 }
 
 interface ParsedPath {

@@ -159,12 +159,10 @@ describe("over plain TCP", () => {
   for (const [who, headers, status] of cases) {
     test(`${who} gets ${status}`, async () => {
       await using server = await serve({});
-      const address = await server.server.listen({
-        kind: "tcp",
-        host: "127.0.0.1",
-        port: 0,
-        allowedHosts: ["engine.example.org"],
-      });
+      const { address } = await server.server.listen(
+        { kind: "tcp", host: "127.0.0.1", port: 0 },
+        { allowedHosts: ["engine.example.org"] },
+      );
       using wire = new Wire({ host: "127.0.0.1", port: Number(address.split(":").at(-1)) });
       wire.send(`GET /_ping HTTP/1.1\r\n${headers}\r\n`);
       expect(await wire.until("\r\n\r\n")).toStartWith(`HTTP/1.1 ${status} `);
@@ -224,7 +222,7 @@ describe("over TLS with client certificates", () => {
   async function secured(handlers = {}, limits: ServerOptions["limits"] = {}) {
     const server = createServer({ identity: testIdentity, handlers, limits });
     const tls = { cert: pem("server.pem"), key: pem("server.key"), ca: pem("ca.pem") };
-    const address = await server.listen({ kind: "tcp", host: "127.0.0.1", port: 0, tls });
+    const { address } = await server.listen({ kind: "tcp", host: "127.0.0.1", port: 0, tls });
     return { server, port: Number(address.split(":").at(-1)) };
   }
 
@@ -261,7 +259,7 @@ describe("over TLS with client certificates", () => {
         .on("close", () => open--)
         .on("error", () => {}),
     );
-    await eventually(() => open === 8);
+    await eventually(() => open === 9);
     expect(await status(port, "client")).toStartWith("refused");
     await eventually(() => open === 0);
     expect(await status(port, "client")).toBe(404);

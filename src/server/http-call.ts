@@ -2,13 +2,24 @@
 import { DecodeError, type Decoder, parseJson } from "../api/decode.ts";
 import { MORE_CONTENT } from "../api/go-json.ts";
 import { type ApiVersion, compareVersions, type Route } from "../api/route.ts";
+import { log } from "../base/log.ts";
 import { InvalidParameterError } from "../core/errors.ts";
+import {
+  ClientGone,
+  type Exchange,
+  HttpError,
+  type Interruption,
+  overWebsocket,
+  type RawConnection,
+  type ReplyHeaders,
+  readWhole,
+  Stopping,
+  type StreamedReply,
+  websocketHandshake,
+} from "../http/index.ts";
 import type { Call, HijackedConnection, Query, ReplyStream, StreamOptions } from "./call.ts";
-import type { HttpError } from "./http-errors.ts";
-import { ClientGone, type Exchange, type RawConnection, type StreamedReply } from "./http1/connection.ts";
-import { ProtocolError, type ReplyHeaders } from "./http1/head.ts";
+import type { ErrorReply } from "./http-errors.ts";
 import { QueryString } from "./query.ts";
-import { overWebsocket, websocketHandshake } from "./websocket.ts";
 
 export interface BodyLimits {
   /** Bytes of a JSON body. */
@@ -55,7 +66,7 @@ export class HttpCall implements Call {
     this.#queryText = options.query;
     this.#headers = [...options.headers];
     this.#limits = options.limits ?? DEFAULT_BODY_LIMITS;
-    if (options.route.onDisconnect === "cancel") exchange.onDisconnect = () => this.abort(new ClientGone());
+    exchange.onInterrupt = (what) => this.#interrupted(what);
   }
 
   atLeast(version: ApiVersion): boolean {
@@ -74,7 +85,7 @@ export class HttpCall implements Call {
   }
 
   header(name: string): string | undefined {
-    return this.#exchange.head.headers.get(name.toLowerCase())?.[0];
+    return this.#exchange.header(name);
   }
 
   get signal(): AbortSignal {
@@ -83,6 +94,17 @@ export class HttpCall implements Call {
       if (this.#aborted) this.#abort.abort(this.#aborted);
     }
     return this.#abort.signal;
+  }
+
+  /** What only the client wanted ends with it, and when the daemon stops; changes may finish. */
+  #interrupted(what: Interruption): void {
+    const cancel = this.route.onDisconnect === "cancel";
+    if (what === "cut-off") {
+      log("warn", "request was cut off by the shutdown", { operation: this.operation });
+      this.abort(new Stopping());
+    } else if (cancel) {
+      this.abort(what === "client-gone" ? new ClientGone() : new Stopping());
+    }
   }
 
   /** Gives up on the connection. */
@@ -105,9 +127,7 @@ export class HttpCall implements Call {
   }
 
   get bodyLength(): number {
-    const { framing } = this.#exchange.head;
-    if (framing.kind === "none") return 0;
-    return framing.kind === "length" ? framing.length : Number.POSITIVE_INFINITY;
+    return this.#exchange.bodyLength;
   }
 
   get body(): AsyncIterable<Uint8Array> {
@@ -147,7 +167,6 @@ export class HttpCall implements Call {
     const { status = 200, contentType = "application/json", headers = {} } = options;
     for (const [name, value] of Object.entries(headers)) this.setHeader(name, value);
     if (contentType) this.setHeader("Content-Type", contentType);
-    this.setHeader("Date", httpDate());
     const reply = this.#exchange.stream(status, this.#headers);
     this.#stream = reply;
     this.#streamErrors = options.errors;
@@ -179,7 +198,7 @@ export class HttpCall implements Call {
   }
 
   /** The handler threw: a reply if there was none, else in-band or not at all. */
-  async fail({ status, message }: HttpError): Promise<void> {
+  async fail({ status, message }: ErrorReply): Promise<void> {
     if (this.#raw) return this.#raw[Symbol.dispose]();
     if (this.#stream) return await this.#failInStream(message);
     if (!this.#exchange.open) return this.#exchange.destroy();
@@ -197,14 +216,14 @@ export class HttpCall implements Call {
 
   #reply(status: number, contentType: string | undefined, body: string): void {
     if (contentType) this.setHeader("Content-Type", contentType);
-    this.setHeader("Date", httpDate());
     this.#replied = this.#exchange.reply(status, this.#headers, body);
   }
 
   #takeOver(contentType: string): RawConnection {
-    const { upgrade } = this.#exchange.head;
+    // As dockerd: whoever names a protocol wants it, `Connection: Upgrade` or not.
+    const upgrade = this.header("upgrade")?.toLowerCase();
     if (this.#isWebsocket) {
-      const headers = websocketHandshake((name) => this.header(name));
+      const headers = websocketHandshake(this.#exchange);
       return this.#exchange.takeOver(101, "Switching Protocols", headers);
     }
     if (upgrade === undefined) return this.#exchange.takeOver(200, "OK", [["Content-Type", contentType]]);
@@ -230,8 +249,7 @@ export class HttpCall implements Call {
     const { framing } = this.#exchange.head;
     this.#checkContentType(framing.kind !== "none");
     if (framing.kind === "none") return undefined;
-    if (framing.kind === "length" && framing.length > this.#limits.maxJson) throw this.#tooLarge();
-    const text = await this.#withinTime(this.#readText());
+    const text = (await this.#wholeBody()).toString("utf8");
     if (text.trim() === "") {
       throw new InvalidParameterError("invalid JSON: got EOF while reading request body");
     }
@@ -252,43 +270,18 @@ export class HttpCall implements Call {
     }
   }
 
-  async #readText(): Promise<string> {
-    const chunks: Uint8Array[] = [];
-    let length = 0;
-    for await (const chunk of this.#exchange.body) {
-      length += chunk.length;
-      if (length > this.#limits.maxJson) throw this.#tooLarge();
-      chunks.push(chunk);
-    }
-    return Buffer.concat(chunks).toString("utf8");
-  }
-
-  #tooLarge(): InvalidParameterError {
-    return new InvalidParameterError(`request body too large: more than ${this.#limits.maxJson} bytes`);
-  }
-
-  async #withinTime<T>(work: Promise<T>): Promise<T> {
-    const { promise: late, reject } = Promise.withResolvers<never>();
-    const timer = setTimeout(
-      () => reject(new ProtocolError(408, "request body took too long")),
-      this.#limits.jsonTimeout,
-    );
+  async #wholeBody(): Promise<Buffer> {
+    const { maxJson, jsonTimeout } = this.#limits;
     try {
-      return await Promise.race([work, late]);
-    } finally {
-      clearTimeout(timer);
+      return await readWhole(this.#exchange.body, this.#exchange.bodyLength, {
+        maxBytes: maxJson,
+        timeout: jsonTimeout,
+      });
+    } catch (error) {
+      if (error instanceof HttpError && error.status === 413) {
+        throw new InvalidParameterError(error.message, { cause: error });
+      }
+      throw error;
     }
   }
-}
-
-let dateSecond = 0;
-let dateText = "";
-
-function httpDate(): string {
-  const second = Math.floor(Date.now() / 1000);
-  if (second !== dateSecond) {
-    dateSecond = second;
-    dateText = new Date(second * 1000).toUTCString();
-  }
-  return dateText;
 }

@@ -3,9 +3,9 @@
 import { DecodeError } from "../api/decode.ts";
 import { log } from "../base/log.ts";
 import { EngineError, type ErrorCode, messageOf } from "../core/errors.ts";
-import { ProtocolError } from "./http1/head.ts";
+import { HttpError } from "../http/index.ts";
 
-export interface HttpError {
+export interface ErrorReply {
   readonly status: number;
   readonly message: string;
 }
@@ -26,13 +26,13 @@ const STATUS: Readonly<Record<ErrorCode, number>> = {
 const NO_SPACE_CODES: ReadonlySet<unknown> = new Set(["ENOSPC", "EDQUOT"]);
 
 /** Anything thrown → status and message. What nobody foresaw is logged with its stack. */
-export function toHttpError(error: unknown, operation: string): HttpError {
+export function toHttpError(error: unknown, operation: string): ErrorReply {
   if (error instanceof EngineError) {
     const message = isNoSpace(error) ? namingSpace(error.message) : error.message;
     return { status: STATUS[error.code], message: message || error.code };
   }
   if (error instanceof DecodeError) return { status: 400, message: error.message };
-  if (error instanceof ProtocolError) return { status: error.status, message: error.message };
+  if (error instanceof HttpError) return { status: error.status, message: error.message };
   const message = messageOf(error) || "unknown error";
   if (isNoSpace(error)) return { status: 500, message: namingSpace(message) };
   log("error", "unexpected error in a request", {

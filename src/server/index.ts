@@ -1,26 +1,29 @@
 /**
- * The engine's API server. Composed in `roles/daemon`: routes and handlers in, listening endpoints out.
- * Owns connections and their end; what requests mean is the handlers'.
+ * The engine's API server. Composed in `roles/daemon`: routes and handlers in, listening endpoints out. Sockets and
+ * connections are the HTTP host's; what requests mean is the handlers'.
  */
-import type { Socket } from "node:net";
 import { API_VERSION, type Route } from "../api/route.ts";
 import { routes as allRoutes } from "../api/routes.ts";
 import { log } from "../base/log.ts";
-import { admission } from "./admission.ts";
+import {
+  type AdmissionCheck,
+  admission,
+  createHost,
+  type Endpoint,
+  type HostOptions,
+  type HttpError,
+  type Listening,
+} from "../http/index.ts";
 import type { Handlers } from "./call.ts";
-import { type AdmissionCheck, Dispatcher } from "./dispatch.ts";
-import { type Endpoint, type Listening, listen } from "./endpoint.ts";
+import { Dispatcher } from "./dispatch.ts";
 import type { BodyLimits } from "./http-call.ts";
-import { Connection, type ConnectionLimits } from "./http1/connection.ts";
-import { formatHead } from "./http1/head.ts";
 import type { Identity } from "./identity.ts";
 
 export {
-  type Endpoint,
+  type InheritedSockets,
   inheritedSockets,
   type ListenEnvironment,
   parseEndpoint,
-  type TlsOptions,
 } from "./endpoint.ts";
 export { type HostFacts, type Identity, toVersion } from "./identity.ts";
 
@@ -30,19 +33,18 @@ export interface ServerOptions {
   /** Keyed by operation. A row without one answers 501. */
   readonly handlers: Handlers;
   readonly identity: Identity;
-  readonly limits?: {
-    readonly connection?: ConnectionLimits;
-    readonly body?: BodyLimits;
-    /** Open connections; what comes beyond is turned away, so that descriptors are left for containers. */
-    readonly maxConnections?: number;
-    /** Milliseconds. */
-    readonly handshakeTimeout?: number;
-  };
+  readonly limits?: HostOptions["limits"] & { readonly body?: BodyLimits };
+  readonly onListening?: HostOptions["onListening"];
+}
+
+export interface ListenOptions {
+  /** Further names by which clients reach the engine over TCP. */
+  readonly allowedHosts?: readonly string[];
 }
 
 export interface ApiServer {
-  /** Returns the address with the real port. @throws EngineError if it cannot listen there */
-  listen(endpoint: Endpoint): Promise<string>;
+  /** @throws ListenError */
+  listen(endpoint: Endpoint, options?: ListenOptions): Promise<Listening>;
   /**
    * Accepts nothing more, ends streams, lets changes finish for at most that many milliseconds, closes all.
    * Idempotent.
@@ -52,68 +54,37 @@ export interface ApiServer {
   readonly load: { readonly calls: number; readonly connections: number };
 }
 
-export function createServer({ routes = allRoutes, handlers, identity, limits }: ServerOptions): ApiServer {
+export function createServer({
+  routes = allRoutes,
+  handlers,
+  identity,
+  limits,
+  onListening,
+}: ServerOptions): ApiServer {
   const dispatcher = new Dispatcher({ routes, handlers, identity, limits: limits?.body });
-  const connections = new Set<Connection>();
-  const listeners: Listening[] = [];
-
-  const maxConnections = limits?.maxConnections ?? MAX_CONNECTIONS;
-
-  function accept(socket: Socket, admit: AdmissionCheck | undefined): void {
-    if (connections.size >= maxConnections) {
-      turnAway(socket);
-      return;
-    }
-    const connection = new Connection(socket, limits?.connection);
-    connections.add(connection);
-    socket.once("close", () => connections.delete(connection));
-    void connection.serve((exchange) => dispatcher.handle(exchange, admit));
-  }
-
-  async function close(deadline: number): Promise<void> {
-    for (const listener of listeners.splice(0)) listener.close();
-    for (const connection of connections) connection.close();
-    await dispatcher.drain(deadline);
-    for (const connection of connections) connection.destroy();
-  }
-
+  const host = createHost({ limits, renderError, onListening });
   return {
-    async listen(endpoint) {
-      const admit = admissionOf(endpoint);
-      const listener = await listen(endpoint, (socket) => accept(socket, admit), {
-        maxConnections,
-        handshakeTimeout: limits?.handshakeTimeout ?? HANDSHAKE_TIMEOUT,
-      });
-      listeners.push(listener);
-      log("info", "API listens", { address: listener.address });
-      return listener.address;
+    async listen(endpoint, options = {}) {
+      const admit = admissionOf(endpoint, options);
+      const listening = await host.listen(endpoint, (exchange) => dispatcher.handle(exchange, admit));
+      log("info", "API listens", { address: listening.address });
+      return listening;
     },
-    close,
+    close: (deadline) => host.close(deadline),
     get load() {
-      return { calls: dispatcher.callsInFlight, connections: connections.size };
+      return { calls: host.load.exchanges, connections: host.load.connections };
     },
   };
 }
 
-const MAX_CONNECTIONS = 4096;
-const HANDSHAKE_TIMEOUT = 10_000;
-
-function turnAway(socket: Socket): void {
-  const body = '{"message":"too many connections"}\n';
-  socket.on("error", () => socket.destroy());
-  socket.end(
-    formatHead(503, "Service Unavailable", [
-      ["Content-Type", "application/json"],
-      ["Connection", "close"],
-      ["Content-Length", String(body.length)],
-    ]) + body,
-    () => socket.destroy(),
-  );
+/** Docker's error body. */
+function renderError(error: HttpError): { contentType: string; body: string } {
+  return { contentType: "application/json", body: `${JSON.stringify({ message: error.message })}\n` };
 }
 
-function admissionOf(endpoint: Endpoint): AdmissionCheck | undefined {
+function admissionOf(endpoint: Endpoint, { allowedHosts }: ListenOptions): AdmissionCheck | undefined {
   if (endpoint.kind !== "tcp") return undefined;
-  return admission({ allowedHosts: endpoint.allowedHosts, clientVerified: endpoint.tls?.ca !== undefined });
+  return admission({ allowedHosts, clientVerified: endpoint.tls?.ca !== undefined });
 }
 
 export interface RouteState {

@@ -393,7 +393,7 @@ describe("leaving HTTP", () => {
         for await (const bytes of connection.input) await connection.write(bytes);
       },
     });
-    const address = await server.server.listen({ kind: "tcp", host: "127.0.0.1", port: 0 });
+    const { address } = await server.server.listen({ kind: "tcp", host: "127.0.0.1", port: 0 });
     const socket = new WebSocket(`${address.replace("tcp", "ws")}/v1.51/containers/a/attach/ws?stream=1`);
     socket.binaryType = "arraybuffer";
     const received: number[] = [];
@@ -627,7 +627,7 @@ describe("closing", () => {
     const began = performance.now();
     await server.server.close(400);
     expect(performance.now() - began).toBeGreaterThan(350);
-    expect(seen).toEqual(["events: the daemon is shutting down", "attach closed", "stop finished"]);
+    expect(seen).toEqual(["events: the server is shutting down", "attach closed", "stop finished"]);
     expect(await events.end()).toEndWith("0\r\n\r\n");
     expect(await stop.end()).toStartWith("HTTP/1.1 204");
     expect([await hung.end(), await idle.end()]).toEqual(["", ""]);

@@ -4,7 +4,8 @@ import { log } from "../../base/log.ts";
 import type { EngineConfig } from "../../core/config.ts";
 import { InvalidParameterError, messageOf } from "../../core/errors.ts";
 import { insecureTcpWarning } from "../../engine/system/info.ts";
-import { type Endpoint, inheritedSockets, parseEndpoint, type TlsOptions } from "../../server/index.ts";
+import type { Endpoint, TlsOptions } from "../../http/index.ts";
+import { inheritedSockets, parseEndpoint } from "../../server/index.ts";
 import { DEFAULT_GROUP } from "./settings.ts";
 
 /** @throws InvalidParameterError for a TCP address that anybody could use, unless that was asked for */

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { formatHead, parseRequestHead } from "./head.ts";
+import { HeadReader } from "./head-reader.ts";
 
 function parse(...lines: string[]) {
   return parseRequestHead(Buffer.from(lines.join("\r\n"), "latin1"));
@@ -76,4 +77,28 @@ test("a reply's header cannot be split by its value", () => {
   expect(formatHead(200, "OK", [["X", "a\r\nSet-Cookie: b"]])).toBe(
     "HTTP/1.1 200 OK\r\nX: a  Set-Cookie: b\r\n\r\n",
   );
+});
+
+test("a line that ends without a carriage return is refused at once, wherever it is cut", () => {
+  const wire = Buffer.from("GET / HTTP/1.1\r\nHost: d\n\n");
+  for (let at = 1; at < wire.length; at++) {
+    const reader = new HeadReader(1000);
+    const pieces = [wire.subarray(0, at), wire.subarray(at)];
+    expect(() => pieces.map((piece) => reader.push(piece))).toThrow("carriage return");
+  }
+});
+
+test("a head is found wherever the bytes are cut, with what came behind it, after empty lines", () => {
+  const wire = Buffer.from("\r\n\r\nGET / HTTP/1.1\r\nHost: d\r\n\r\nrest");
+  for (const size of [1, 2, 3, 5, 100]) {
+    const reader = new HeadReader(1000);
+    for (let at = 0; at < wire.length; at += size) {
+      const found = reader.push(wire.subarray(at, at + size));
+      if (!found) continue;
+      expect(found.head.toString()).toBe("GET / HTTP/1.1\r\nHost: d");
+      expect("rest").toStartWith(found.rest.toString());
+      break;
+    }
+    expect(reader.begun).toBe(true);
+  }
 });

@@ -6,6 +6,9 @@
  * @see RFC 9112
  */
 
+import { ProtocolError } from "./errors.ts";
+import type { ReplyHeaders, RequestHeaders } from "./headers.ts";
+
 export interface RequestHead {
   readonly method: string;
   /** Path and query as sent: `/v1.51/info?x=1`. */
@@ -20,24 +23,10 @@ export interface RequestHead {
   readonly upgrade: string | undefined;
 }
 
-/** Keyed by lower-case name, in order of arrival. */
-export type RequestHeaders = ReadonlyMap<string, readonly string[]>;
-
 export type Framing =
   | { readonly kind: "none" }
   | { readonly kind: "length"; readonly length: number }
   | { readonly kind: "chunked" };
-
-/** Not HTTP as we read it: answered with this status, and the connection is closed. */
-export class ProtocolError extends Error {
-  override readonly name = "ProtocolError";
-  readonly status: number;
-
-  constructor(status: number, message: string) {
-    super(message);
-    this.status = status;
-  }
-}
 
 const REQUEST_LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) ([\x21-\x7e\x80-\xff]+) HTTP\/(\d\.\d)$/;
 const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
@@ -78,7 +67,7 @@ function parseHeaders(lines: readonly string[]): Map<string, string[]> {
     const colon = line.indexOf(":");
     const name = line.slice(0, Math.max(colon, 0));
     if (!HEADER_NAME.test(name)) throw new ProtocolError(400, "malformed header line");
-    const value = line.slice(colon + 1).replace(/^[ \t]+|[ \t]+$/g, "");
+    const value = trimBlanks(line, colon + 1);
     if (BAD_VALUE.test(value)) throw new ProtocolError(400, `invalid value of header ${name}`);
     const key = name.toLowerCase();
     const values = headers.get(key);
@@ -86,6 +75,19 @@ function parseHeaders(lines: readonly string[]): Map<string, string[]> {
     else headers.set(key, [value]);
   }
   return headers;
+}
+
+/** Of a line from there on. By hand: a pattern would try every blank within the value as the beginning of the last ones. */
+function trimBlanks(line: string, start: number): string {
+  let from = start;
+  let to = line.length;
+  while (from < to && isBlank(line.charCodeAt(from))) from++;
+  while (to > from && isBlank(line.charCodeAt(to - 1))) to--;
+  return line.slice(from, to);
+}
+
+function isBlank(code: number): boolean {
+  return code === 32 || code === 9;
 }
 
 function framingOf(headers: RequestHeaders, version: string): Framing {
@@ -118,8 +120,6 @@ function toOriginForm(target: string): string {
 function tokens(values: readonly string[] | undefined): readonly string[] {
   return values ? values.flatMap((value) => value.split(",").map((token) => token.trim().toLowerCase())) : [];
 }
-
-export type ReplyHeaders = readonly (readonly [name: string, value: string])[];
 
 /** Header values that came from elsewhere (a path, an error) lose their line breaks. */
 export function formatHead(status: number, reason: string, headers: ReplyHeaders): string {

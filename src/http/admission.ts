@@ -4,12 +4,15 @@
  */
 import { isIP } from "node:net";
 import { hostname } from "node:os";
-import { ForbiddenError } from "../core/errors.ts";
-import type { Exchange } from "./http1/connection.ts";
-import type { RequestHeaders } from "./http1/head.ts";
+import { HttpError } from "./errors.ts";
+import type { Exchange } from "./exchange.ts";
+import type { RequestHeaders } from "./headers.ts";
+
+/** Says who may not call. @throws HttpError 403 */
+export type AdmissionCheck = (exchange: Exchange) => void;
 
 export interface AdmissionOptions {
-  /** Further names by which clients reach the engine. */
+  /** Further names by which clients reach this server. */
   readonly allowedHosts?: readonly string[];
   /** The client has shown a certificate: a page on a foreign name cannot do that. */
   readonly clientVerified: boolean;
@@ -17,9 +20,9 @@ export interface AdmissionOptions {
 
 /**
  * Names with a dot can belong to an attacker; addresses, single words and this host's own name cannot.
- * @throws ForbiddenError from the check that it returns
+ * @throws HttpError 403, from the check that it returns
  */
-export function admission(options: AdmissionOptions): (exchange: Exchange) => void {
+export function admission(options: AdmissionOptions): AdmissionCheck {
   const own = new Set([
     hostname().toLowerCase(),
     ...(options.allowedHosts ?? []).map((name) => name.toLowerCase()),
@@ -27,7 +30,7 @@ export function admission(options: AdmissionOptions): (exchange: Exchange) => vo
   return ({ head }) => {
     const host = hostOf(head.headers.get("host")?.[0] ?? "");
     if (!options.clientVerified && !isHarmless(host) && !own.has(host)) {
-      throw new ForbiddenError(`host ${JSON.stringify(host)} is not allowed to name this engine`);
+      throw new HttpError(403, `host ${JSON.stringify(host)} is not allowed to name this server`);
     }
     checkOrigin(head.headers, head.headers.get("host")?.[0] ?? "");
   };
@@ -38,7 +41,7 @@ function checkOrigin(headers: RequestHeaders, host: string): void {
   const site = headers.get("sec-fetch-site")?.[0];
   const foreignOrigin = origin !== undefined && origin.replace(/^[a-z]+:\/\//i, "") !== host;
   if (foreignOrigin || site === "cross-site" || site === "same-site") {
-    throw new ForbiddenError("cross-site request refused");
+    throw new HttpError(403, "cross-site request refused");
   }
 }
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import type { RawConnection } from "./http1/connection.ts";
-import { encodeMessage, MessageDecoder, overWebsocket, websocketHandshake } from "./websocket.ts";
+import type { RawConnection } from "./exchange.ts";
+import { encodeMessage, FrameDecoder, overWebsocket, websocketHandshake } from "./websocket.ts";
 
 function masked(opcode: number, text: string, final = true): Buffer {
   const mask = Buffer.from([1, 2, 3, 4]);
@@ -15,17 +15,17 @@ describe("a websocket", () => {
       ["sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="],
       ["sec-websocket-version", "13"],
     ]);
-    expect(websocketHandshake((name) => headers.get(name))).toContainEqual([
+    expect(websocketHandshake({ header: (name) => headers.get(name) })).toContainEqual([
       "Sec-WebSocket-Accept",
       "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
     ]);
-    expect(() => websocketHandshake(() => undefined)).toThrow("not a websocket handshake");
+    expect(() => websocketHandshake({ header: () => undefined })).toThrow("not a websocket handshake");
   });
 
   test("has frames that are read wherever the bytes are split", () => {
     const wire = Buffer.concat([masked(2, "hello"), masked(1, "x")]);
     for (let at = 0; at <= wire.length; at++) {
-      const decoder = new MessageDecoder();
+      const decoder = new FrameDecoder();
       const texts = [wire.subarray(0, at), wire.subarray(at)].flatMap((piece) =>
         [...decoder.push(piece)].map(({ payload }) => Buffer.from(payload).toString()),
       );
@@ -34,9 +34,9 @@ describe("a websocket", () => {
   });
 
   test("refuses what a client must not send", () => {
-    expect(() => [...new MessageDecoder().push(encodeMessage(2, Buffer.from("a")))]).toThrow("not masked");
+    expect(() => [...new FrameDecoder().push(encodeMessage(2, Buffer.from("a")))]).toThrow("not masked");
     const huge = Buffer.from([0x82, 0xff, 0, 0, 1, 0, 0, 0, 0, 0, 1, 2, 3, 4]);
-    expect(() => [...new MessageDecoder().push(huge)]).toThrow("too large");
+    expect(() => [...new FrameDecoder().push(huge)]).toThrow("too large");
   });
 
   test("answers pings, joins fragments, and ends at the close message", async () => {
