@@ -189,6 +189,90 @@ export function contentStoreContract(make: () => Promise<ContentStoreUnderTest>)
       expect(again.offset).toBe(0);
     });
   });
+
+  describe("an upload of unknown digest", () => {
+    test("is invisible until it is committed, and finds out digest and size", async () => {
+      const { digest } = infoOf("hello world");
+      await using upload = await content.receive("one", { signal });
+      await upload.write(bytes("hello "));
+      await upload.write(bytes("world"));
+      expect(await list(content)).toEqual([]);
+      expect(await upload.commit()).toEqual({ digest, size: 11 });
+      expect(text(await content.read(digest, 100))).toBe("hello world");
+    });
+
+    test("that was interrupted continues where it stopped, also after a restart", async () => {
+      const { digest } = infoOf("hello world");
+      {
+        await using upload = await content.receive("one", { signal });
+        await upload.write(bytes("hello "));
+      }
+      const after = await subject.restart();
+      await using upload = await after.receive("one", { signal });
+      expect(upload.offset).toBe(6);
+      await upload.write(bytes("world"));
+      expect((await upload.commit()).digest).toBe(digest);
+    });
+
+    test("is refused if it is not what the sender says", async () => {
+      const upload = await content.receive("one", { signal });
+      await upload.write(bytes("jello"));
+      await expect(upload.commit({ digest: digestOf("hello") })).rejects.toBeInstanceOf(
+        InvalidParameterError,
+      );
+      expect(await list(content)).toEqual([]);
+      await using again = await content.receive("one", { signal });
+      expect(again.offset).toBe(0);
+    });
+
+    test("takes what a helper wrote and hashed, if its size is right", async () => {
+      {
+        await using upload = await content.receive("one", { signal });
+        writeFileSync(upload.path, "hello");
+        const size = 4;
+        await expect(upload.commitWritten({ digest: digestOf("hello"), size })).rejects.toThrow(
+          "4 were written",
+        );
+      }
+      await using upload = await content.receive("one", { signal });
+      writeFileSync(upload.path, "hello");
+      await upload.commitWritten(infoOf("hello"));
+      expect(text(await content.read(digestOf("hello"), 100))).toBe("hello");
+    });
+
+    test("of content that is there already changes nothing", async () => {
+      await content.put(bytes("hello"));
+      await using upload = await content.receive("one", { signal });
+      await upload.write(bytes("hello"));
+      await upload.commit();
+      expect(await list(content)).toEqual([digestOf("hello")]);
+    });
+
+    test("has one writer for each name", async () => {
+      const first = await content.receive("one", { signal });
+      await using _other = await content.receive("two", { signal });
+      const giveUp = new AbortController();
+      const second = content.receive("one", { signal: giveUp.signal });
+      giveUp.abort(new Error("given up"));
+      await expect(second).rejects.toThrow("given up");
+      await first.abort();
+      await using third = await content.receive("one", { signal });
+      expect(third.offset).toBe(0);
+    });
+
+    test("that no one continued expires", async () => {
+      {
+        await using upload = await content.receive("one", { signal });
+        await upload.write(bytes("hel"));
+        expect(await content.expireIngests(Date.now() + 60_000)).toBe(0);
+      }
+      expect(await content.expireIngests(Date.now() + 60_000)).toBe(3);
+    });
+
+    test.each(["", "../x", "a/b", "x".repeat(65)])("is not named %p", async (name) => {
+      await expect(content.receive(name, { signal })).rejects.toBeInstanceOf(InvalidParameterError);
+    });
+  });
 }
 
 function infoOf(content: string): BlobInfo {

@@ -45,6 +45,28 @@ export interface Ingest extends AsyncDisposable {
   abort(): Promise<void>;
 }
 
+/**
+ * An upload whose digest and size nobody knows yet: they are found out in passing. It survives a crash like `Ingest`:
+ * `receive` with the same name continues at `offset`. Dispose without commit keeps the bytes; `abort` throws them away.
+ */
+export interface StreamIngest extends AsyncDisposable {
+  /** Bytes already there. */
+  readonly offset: number;
+  /** The file that is written: for helper processes that write it themselves, from its beginning, in place of `write`. */
+  readonly path: string;
+  write(chunk: Uint8Array): Promise<void>;
+  truncate(): Promise<void>;
+  /**
+   * Makes a blob of it.
+   * @param expected what the sender says that it is
+   * @throws InvalidParameterError if it is anything else; the bytes are thrown away then
+   */
+  commit(expected?: Partial<BlobInfo>): Promise<BlobInfo>;
+  /** The same for what a helper process wrote, and hashed itself. @throws SystemError if the file has another size */
+  commitWritten(written: BlobInfo): Promise<BlobInfo>;
+  abort(): Promise<void>;
+}
+
 export interface ContentStore {
   stat(digest: Digest): Promise<BlobInfo | undefined>;
   /** The file of a blob: for helper processes that read it themselves. @throws NotFoundError */
@@ -57,6 +79,11 @@ export interface ContentStore {
   put(bytes: Uint8Array): Promise<BlobInfo>;
   /** One writer per digest; a second caller waits for the first. */
   ingest(expected: BlobInfo, options: { signal: AbortSignal }): Promise<Ingest>;
+  /**
+   * An upload of unknown digest.
+   * @param name `[A-Za-z0-9_-]+`, up to 64; one writer each, a second caller waits for the first
+   */
+  receive(name: string, options: { signal: AbortSignal }): Promise<StreamIngest>;
   delete(digest: Digest): Promise<boolean>;
   /** Every whole blob, with the time it was committed in ms since the epoch. */
   list(): AsyncIterable<BlobInfo & { readonly modifiedAt: number }>;

@@ -3,24 +3,25 @@
  *
  *     <dataRoot>/content/blobs/sha256/<hex>   whole, verified, durable
  *     <dataRoot>/content/ingest/<hex>         being written; kept over a crash, so that a download continues
+ *     <dataRoot>/content/ingest/stream-<name> the same, of a digest that is not known yet
  *
  * Order of writing: ingest file → hash in passing → fsync → rename → fsync of the directory.
  * What a resumed ingest has already is hashed again from the file: nothing else needs to be remembered.
  */
-import { createHash, type Hash } from "node:crypto";
-import { createReadStream, existsSync, mkdirSync } from "node:fs";
-import { type FileHandle, open, readdir, rename, rm, stat, unlink } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync } from "node:fs";
+import { readdir, rm, stat, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { KeyedLock } from "../../base/keyed-lock.ts";
 import type { EnginePaths } from "../../core/config.ts";
-import type { BlobInfo, ContentStore, Ingest } from "../../core/content.ts";
+import type { BlobInfo, ContentStore, Ingest, StreamIngest } from "../../core/content.ts";
 import { digestOf, hexOf } from "../../core/digests.ts";
-import { InvalidParameterError, NoSpaceError, NotFoundError, SystemError } from "../../core/errors.ts";
+import { InvalidParameterError, NotFoundError } from "../../core/errors.ts";
 import type { Digest } from "../../core/ids.ts";
-import { startWriteback } from "../../linux/files.ts";
+import { hashFile, openIngest, openStreamIngest } from "./ingest.ts";
 
-/** Bytes after which the kernel is asked to begin writing: the final fsync then has little left to wait for. */
-const WRITEBACK_STEP = 8 << 20;
+/** In front of the names of uploads whose digest is not known: no digest begins so. */
+const STREAM_PREFIX = "stream-";
 
 export class FileContentStore implements ContentStore {
   readonly #blobs: string;
@@ -95,18 +96,30 @@ export class FileContentStore implements ContentStore {
   }
 
   async ingest(expected: BlobInfo, options: { signal: AbortSignal }): Promise<Ingest> {
-    const held = await this.#writers.acquire(expected.digest, options.signal);
-    try {
+    return await this.#withWriter(hexOf(expected.digest), options.signal, async (parts) => {
       const found = await this.stat(expected.digest);
-      if (found?.size === expected.size) return alreadyThere(found, held);
-      return await FileIngest.open({
-        expected,
-        path: join(this.#ingests, hexOf(expected.digest)),
-        target: this.#blob(expected.digest),
-        directory: this.#blobs,
-        held,
-        signal: options.signal,
-      });
+      return found?.size === expected.size
+        ? alreadyThere(found, parts.held)
+        : await openIngest(expected, parts);
+    });
+  }
+
+  async receive(name: string, options: { signal: AbortSignal }): Promise<StreamIngest> {
+    if (!/^[A-Za-z0-9_-]{1,64}$/.test(name)) {
+      throw new InvalidParameterError(`invalid name of an upload: ${JSON.stringify(name)}`);
+    }
+    return await this.#withWriter(`${STREAM_PREFIX}${name}`, options.signal, openStreamIngest);
+  }
+
+  /** @param file in the directory of uploads: it has one writer at a time */
+  async #withWriter<T>(
+    file: string,
+    signal: AbortSignal,
+    open: (parts: { path: string; directory: string; held: Disposable; signal: AbortSignal }) => Promise<T>,
+  ): Promise<T> {
+    const held = await this.#writers.acquire(file, signal);
+    try {
+      return await open({ path: join(this.#ingests, file), directory: this.#blobs, held, signal });
     } catch (error) {
       held[Symbol.dispose]();
       throw error;
@@ -134,8 +147,8 @@ export class FileContentStore implements ContentStore {
   async expireIngests(before: number): Promise<number> {
     let freed = 0;
     for (const name of await readdir(this.#ingests)) {
-      if (this.#writers.isHeld(`sha256:${name}`)) continue;
-      using _writer = await this.#writers.acquire(`sha256:${name}`);
+      if (this.#writers.isHeld(name)) continue;
+      using _writer = await this.#writers.acquire(name);
       const path = join(this.#ingests, name);
       const found = await stat(path).catch(ignoreMissing);
       if (!found || found.mtimeMs >= before) continue;
@@ -147,134 +160,6 @@ export class FileContentStore implements ContentStore {
 
   #blob(digest: Digest): string {
     return join(this.#blobs, hexOf(digest));
-  }
-}
-
-interface FileIngestParts {
-  readonly expected: BlobInfo;
-  readonly path: string;
-  readonly target: string;
-  readonly directory: string;
-  readonly held: Disposable;
-  readonly signal: AbortSignal;
-}
-
-class FileIngest implements Ingest {
-  readonly #parts: FileIngestParts;
-  readonly #file: FileHandle;
-  #hash: Hash;
-  #offset = 0;
-  #writebackFrom = 0;
-  #ended = false;
-
-  private constructor(parts: FileIngestParts, file: FileHandle) {
-    this.#parts = parts;
-    this.#file = file;
-    this.#hash = createHash("sha256");
-  }
-
-  static async open(parts: FileIngestParts): Promise<FileIngest> {
-    const file = await open(parts.path, "a+", 0o600);
-    const ingest = new FileIngest(parts, file);
-    try {
-      const { size } = await file.stat();
-      // Longer than the whole: not a beginning of it.
-      if (size > parts.expected.size) await ingest.truncate();
-      else if (size > 0) {
-        await hashFile(parts.path, ingest.#hash, parts.signal);
-        ingest.#offset = size;
-      }
-      return ingest;
-    } catch (error) {
-      await file.close();
-      throw error;
-    }
-  }
-
-  get offset(): number {
-    return this.#offset;
-  }
-
-  async write(chunk: Uint8Array): Promise<void> {
-    const { digest, size } = this.#parts.expected;
-    if (this.#offset + chunk.byteLength > size) {
-      await this.abort();
-      throw new InvalidParameterError(`content ${digest} is longer than its ${size} bytes`, {
-        subject: digest,
-      });
-    }
-    this.#hash.update(chunk);
-    await this.#writeAll(chunk);
-    this.#offset += chunk.byteLength;
-    if (this.#offset - this.#writebackFrom >= WRITEBACK_STEP) {
-      startWriteback(this.#file.fd, this.#writebackFrom, this.#offset - this.#writebackFrom);
-      this.#writebackFrom = this.#offset;
-    }
-  }
-
-  /** The hash is ahead of the file once a write failed: the ingest is of no more use then, a new one reads the file again. */
-  async #writeAll(chunk: Uint8Array): Promise<void> {
-    for (let written = 0; written < chunk.byteLength; ) {
-      const { bytesWritten } = await this.#file
-        .write(chunk, written, chunk.byteLength - written)
-        .catch((error: unknown) => {
-          throw spaceOrSystemError(error, this.#parts.expected.digest);
-        });
-      written += bytesWritten;
-    }
-  }
-
-  async truncate(): Promise<void> {
-    await this.#file.truncate(0);
-    this.#hash = createHash("sha256");
-    this.#offset = 0;
-    this.#writebackFrom = 0;
-  }
-
-  async commit(): Promise<BlobInfo> {
-    const { expected, path, target, directory } = this.#parts;
-    const actual = this.#hash.digest("hex");
-    if (this.#offset !== expected.size || actual !== hexOf(expected.digest)) {
-      const found = `${this.#offset} bytes, sha256:${actual}`;
-      await this.abort();
-      throw new InvalidParameterError(
-        `content does not match: expected ${expected.size} bytes, ${expected.digest}, got ${found}`,
-        { subject: expected.digest },
-      );
-    }
-    try {
-      await this.#file.sync();
-      await rename(path, target);
-      await fsyncDirectory(directory);
-    } catch (error) {
-      await this.#discard();
-      throw spaceOrSystemError(error, expected.digest);
-    }
-    await this.#end();
-    return expected;
-  }
-
-  /** After a failed fsync the page cache may claim what the disk does not have: no later try may trust these bytes. */
-  async #discard(): Promise<void> {
-    await rm(this.#parts.target, { force: true });
-    await this.abort();
-  }
-
-  async abort(): Promise<void> {
-    if (this.#ended) return;
-    await rm(this.#parts.path, { force: true });
-    await this.#end();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#end();
-  }
-
-  async #end(): Promise<void> {
-    if (this.#ended) return;
-    this.#ended = true;
-    await this.#file.close();
-    this.#parts.held[Symbol.dispose]();
   }
 }
 
@@ -290,27 +175,6 @@ function alreadyThere(info: BlobInfo, held: Disposable): Ingest {
   };
 }
 
-async function hashFile(path: string, hash: Hash, signal: AbortSignal): Promise<void> {
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) {
-    signal.throwIfAborted();
-    hash.update(chunk as Uint8Array);
-  }
-}
-
-async function fsyncDirectory(path: string): Promise<void> {
-  const directory = await open(path, "r");
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
-  }
-}
-
-function ignoreMissing(error: unknown): undefined {
-  if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
-  throw error;
-}
-
 function missing(digest: Digest): NotFoundError {
   return new NotFoundError(`content digest ${digest}: not found`, { subject: digest });
 }
@@ -321,13 +185,7 @@ function corrupt(digest: Digest): InvalidParameterError {
   });
 }
 
-function spaceOrSystemError(error: unknown, digest: Digest): Error {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  const message = error instanceof Error ? error.message : String(error);
-  return code === "ENOSPC" || code === "EDQUOT"
-    ? new NoSpaceError(`no space left on device, writing content ${digest}`, {
-        subject: digest,
-        cause: error,
-      })
-    : new SystemError(`writing content ${digest}: ${message}`, { subject: digest, cause: error });
+function ignoreMissing(error: unknown): undefined {
+  if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+  throw error;
 }
