@@ -69,6 +69,4 @@ export interface ContainerImages {
   hold(imageId: Digest): Disposable;
   /** A container is gone: what was deleted by force while it used it can go now. Never fails for the container. */
   released(imageId: Digest): Promise<void>;
-  /** The containers that use an image, for `rmi` conflicts: set once by the daemon's composition root. */
-  usedBy(find: (imageId: Digest) => readonly { id: string; running: boolean; name: string }[]): void;
 }

@@ -1,5 +1,5 @@
 /**
- * What every implementation of `ContainerNetworking` must do, over the real kernel. Called by the suite of an
+ * What every implementation of `ContainerSandboxes` must do, over the real kernel. Called by the suite of an
  * implementation with a factory; containers are records, their processes sockets in the sandbox's namespace.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
@@ -26,19 +26,19 @@ function isolation(table: string): Promise<string> {
   return outside(`nft list set ${table} bridges`);
 }
 
-export function testContainerNetworking(
+export function testContainerSandboxes(
   name: string,
   open: (ground: NetworkGround) => Promise<NetworkStack>,
   { firstPort }: NetworkingContractOptions,
 ): void {
-  describe(`${name} as ContainerNetworking`, () => {
+  describe(`${name} as ContainerSandboxes`, () => {
     const ground = new NetworkGround();
     let stack: NetworkStack;
     const [fixed, udp, range, loopback] = [firstPort, firstPort + 1, firstPort + 2, firstPort + 5];
 
     beforeAll(async () => {
       stack = await open(ground);
-      await stack.networks.containers.recover([]);
+      await stack.networks.sandboxes.recover([]);
     });
     afterAll(async () => {
       stack[Symbol.dispose]();
@@ -204,7 +204,7 @@ export function testContainerNetworking(
         const guest = stack.container("guest", { NetworkMode: "container:owner" });
         const { signal } = new AbortController();
         const joined = { id: owner.id, pid: holder.pid };
-        await using sandbox = await stack.networks.containers.create(guest, { joined, signal });
+        await using sandbox = await stack.networks.sandboxes.create(guest, { joined, signal });
         expect(await inside(sandbox, "readlink /proc/self/ns/net")).toBe(
           await inside(owner, "readlink /proc/self/ns/net"),
         );
@@ -242,7 +242,7 @@ export function testContainerNetworking(
       expect(ground.links().filter((line) => line.includes(ground.bridge))).toEqual([]);
       expect(ground.tables()).toEqual([]);
       stack = await open(ground);
-      await stack.networks.containers.recover([]);
+      await stack.networks.sandboxes.recover([]);
       expect(stack.networks.inspect("bridge").Id).toBe(Id);
       expect(ground.links().filter((line) => line.includes(ground.bridge))).toHaveLength(1);
     });
@@ -257,7 +257,7 @@ export function testContainerNetworking(
       stack[Symbol.dispose]();
       stack = await open(ground);
       stack.records.set(running.id, running);
-      const sandboxes = await stack.networks.containers.recover([running]);
+      const sandboxes = await stack.networks.sandboxes.recover([running]);
       await using after = sandboxes.get(running.id);
       expect(after?.endpoints).toEqual(before.endpoints);
       expect(after?.ports).toEqual(before.ports);

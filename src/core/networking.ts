@@ -22,7 +22,8 @@ export interface ContainerSandbox extends AsyncDisposable {
   readonly key?: string;
 }
 
-export interface ContainerNetworking {
+/** What containers need from networks. */
+export interface ContainerSandboxes {
   /**
    * Checks at create what can be known then: addresses lie in their subnet, the mode fits. Returns the endpoints keyed
    * by network name as they are to be persisted, with NetworkID filled in where the network exists (a network that
@@ -48,8 +49,8 @@ export interface ContainerNetworking {
   recover(running: readonly ContainerRecord[]): Promise<Map<string, ContainerSandbox>>;
 }
 
-/** What networks need from containers, for `connect` and `disconnect`. Set once by the composition root. */
-export interface NetworkedContainers {
+/** What networks need from the containers that own endpoints, for `connect` and `disconnect`. */
+export interface EndpointOwners {
   /** Does the work while the container neither starts nor stops nor goes. */
   exclusively<T>(id: string, work: () => Promise<T>): Promise<T>;
   /** By id, name or unique prefix. @throws NotFoundError "No such container: …" */

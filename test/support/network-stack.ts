@@ -12,7 +12,7 @@ import { ZERO_TIME } from "../../src/core/container.ts";
 import { NotFoundError } from "../../src/core/errors.ts";
 import { type ContainerId, type Digest, randomId } from "../../src/core/ids.ts";
 import { formatAddress, fromBytes } from "../../src/core/ipam.ts";
-import type { ContainerSandbox } from "../../src/core/networking.ts";
+import type { ContainerSandbox, EndpointOwners } from "../../src/core/networking.ts";
 import { embeddedNameServer } from "../../src/drivers/dns/embedded.ts";
 import { type BridgeDriver, openBridgeDriver } from "../../src/drivers/network-bridge/bridge-driver.ts";
 import { HostPorts } from "../../src/drivers/network-bridge/port-publisher.ts";
@@ -63,17 +63,7 @@ export class NetworkStack implements Disposable {
     const events = new EventBus();
     const namespaces = openNetworkNamespaces(directory);
     const publisher = new HostPorts(driver.firewall);
-    const networks = openNetworks({
-      config: { network, paths },
-      ...{ state, events },
-      drivers: [driver, unaddressedDriver("host"), unaddressedDriver("null")],
-      namespaces,
-      publisher,
-      nameServer: embeddedNameServer,
-      host: openHostNetwork(),
-    });
-    const stack = new NetworkStack(networks, driver, events);
-    networks.containers.containers = {
+    const owners: EndpointOwners = {
       exclusively: (id, work) => stack.locks.run(id, work),
       get: (reference) => stack.#get(reference),
       setEndpoint: async (id, name, endpoint) => {
@@ -90,6 +80,16 @@ export class NetworkStack implements Disposable {
       },
       filesChanged: async (id, files) => void stack.files.set(id, files),
     };
+    const networks = openNetworks({
+      config: { network, paths },
+      ...{ state, events, owners },
+      drivers: [driver, unaddressedDriver("host"), unaddressedDriver("null")],
+      namespaces,
+      publisher,
+      nameServer: embeddedNameServer,
+      host: openHostNetwork(),
+    });
+    const stack = new NetworkStack(networks, driver, events);
     stack.#closing.use(driver);
     stack.#closing.use(namespaces);
     stack.#closing.use(state);
@@ -104,7 +104,7 @@ export class NetworkStack implements Disposable {
     config: ContainerRecord["config"] = {},
   ): ContainerRecord {
     const id = randomId<ContainerId>();
-    const requestedNetworks = this.networks.containers.plan(hostConfig, networks);
+    const requestedNetworks = this.networks.sandboxes.plan(hostConfig, networks);
     const record: ContainerRecord = {
       ...{ id, name, created: ZERO_TIME, path: "", args: [], image: "", imageId: "" as Digest },
       ...{ platform: "linux", layers: [], mounts: [], config: { Hostname: id.slice(0, 12), ...config } },
@@ -123,7 +123,7 @@ export class NetworkStack implements Disposable {
 
   async start(container: ContainerRecord): Promise<ContainerSandbox> {
     const { signal } = new AbortController();
-    const sandbox = await this.networks.containers.create(container, { signal });
+    const sandbox = await this.networks.sandboxes.create(container, { signal });
     const networks = { ...container.networks, ...sandbox.endpoints };
     this.records.set(container.id, { ...container, networks });
     this.files.set(container.id, sandbox.files);

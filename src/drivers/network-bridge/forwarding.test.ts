@@ -22,7 +22,7 @@ describe.skipIf(!alone)("a host that was no router", () => {
     await using ground = new NetworkGround();
     await using otherGround = new NetworkGround();
     const stack = await ground.open();
-    await stack.networks.containers.recover([]);
+    await stack.networks.sandboxes.recover([]);
     expect(forwarding()).toBe("1");
 
     await outside("ip link set lo up");
@@ -47,7 +47,7 @@ describe.skipIf(!alone)("a host that was no router", () => {
     expect(await callTcp(one, "10.52.0.2", 80)).toBe("timeout");
 
     const other = await otherGround.open();
-    await other.networks.containers.recover([]);
+    await other.networks.sandboxes.recover([]);
     await using theirs = await other.start(other.container("theirs"));
     expect(await callTcp(theirs, "10.52.0.2", 80)).toBe("hello 10.52.0.1");
 

@@ -56,7 +56,7 @@ export async function bootContainers(deps: ContainerDeps, { imageLayers }: BootO
       attempt("removing what is left of a task", { container: id }, () => task[Symbol.asyncDispose]()),
     ),
   );
-  const sandboxes = await attempt("taking over networks", {}, () => deps.networking.recover(survivors));
+  const sandboxes = await attempt("taking over networks", {}, () => deps.sandboxes.recover(survivors));
   const deletion = attempt("putting snapshots in order", {}, () =>
     deps.snapshots.reconcile({
       keys: new Set<string>(records.map(({ id }) => id)),

@@ -80,7 +80,7 @@ export async function createContainer(deps: ContainerDeps, request: CreateReques
     endpointMacs: request.endpointMacs,
   });
   warnings.push(...requested.warnings);
-  const endpoints = deps.networking.plan(hostConfig, requested.endpoints);
+  const endpoints = deps.sandboxes.plan(hostConfig, requested.endpoints);
 
   const name = request.name
     ? parseContainerName(request.name)

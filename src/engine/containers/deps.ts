@@ -5,7 +5,7 @@ import type { ContainerRecord } from "../../core/container.ts";
 import type { EventSink } from "../../core/events.ts";
 import type { ContainerImages } from "../../core/image.ts";
 import type { LogDriver } from "../../core/logs.ts";
-import type { ContainerNetworking, ContainerSandbox } from "../../core/networking.ts";
+import type { ContainerSandbox, ContainerSandboxes } from "../../core/networking.ts";
 import type { Runtime, TerminalSize } from "../../core/runtime.ts";
 import type { RuntimeProcess, RuntimeSpec } from "../../core/runtime-spec.ts";
 import type { Snapshotter } from "../../core/snapshots.ts";
@@ -59,7 +59,7 @@ export interface ContainerDeps {
   readonly locks: KeyedLock;
   readonly images: ContainerImages;
   readonly snapshots: Snapshotter;
-  readonly networking: ContainerNetworking;
+  readonly sandboxes: ContainerSandboxes;
   readonly volumes: ContainerVolumes;
   readonly runtime: Runtime;
   /** By name: `json-file`, `local`, `none`, … */

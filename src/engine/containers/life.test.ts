@@ -159,7 +159,6 @@ function compose(host: FakeHost): ContainerDeps {
           layers: [],
         };
       },
-      usedBy: () => {},
       hold: () => ({ [Symbol.dispose]: () => {} }),
       released: async () => {},
     },
@@ -197,7 +196,7 @@ function compose(host: FakeHost): ContainerDeps {
       },
       reconcile: async () => {},
     },
-    networking: {
+    sandboxes: {
       plan: (_mode, requested) => ({ ...requested }),
       create: async ({ id }) => ({
         id,
@@ -830,8 +829,8 @@ describe("a daemon that was killed", () => {
     deps.running.supervise(() => {});
     await startContainer(deps, id, { signal });
     taskOf(id).end(9);
-    const stuck = { ...deps.networking, recover: () => new Promise<never>(() => {}) };
-    void bootContainers({ ...compose(host), networking: stuck }, { imageLayers: new Set() });
+    const stuck = { ...deps.sandboxes, recover: () => new Promise<never>(() => {}) };
+    void bootContainers({ ...compose(host), sandboxes: stuck }, { imageLayers: new Set() });
     await until(() => host.tasks.size === 0);
     await reboot();
     expect(deps.store.byId(id)?.state).toMatchObject({ status: "exited", exitCode: 9 });
@@ -874,7 +873,7 @@ describe("a daemon that was killed", () => {
       ...deps,
       snapshots: { ...deps.snapshots, reconcile: broken },
       volumes: { ...deps.volumes, recover: broken },
-      networking: { ...deps.networking, recover: broken },
+      sandboxes: { ...deps.sandboxes, recover: broken },
     };
     await bootContainers(deps, { imageLayers: new Set() });
     expect(deps.store.byId(one)?.state).toMatchObject({ status: "exited", exitCode: 3 });

@@ -24,7 +24,7 @@ export async function renameContainer(
     throw new ConflictError(`container ${id} is marked for removal and cannot be renamed`, { subject: id });
   }
   const renamed = takeName(deps, id, name);
-  deps.networking.renamed?.(renamed);
+  deps.sandboxes.renamed?.(renamed);
   publish(deps.events, renamed, "rename", { oldName: `/${oldName}` });
 }
 

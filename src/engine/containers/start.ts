@@ -84,7 +84,7 @@ export async function bringUp(
 
   await using undo = new AsyncDisposableStack();
   const root = undo.use(await mountRoot(deps, container));
-  const sandbox = undo.use(await deps.networking.create(container, { joined: joined.network, signal }));
+  const sandbox = undo.use(await deps.sandboxes.create(container, { joined: joined.network, signal }));
   const files = writeIdentityFiles(deps, container, { sandbox, joined: joined.network });
   const prepared = undo.use(await prepareMounts(container, deps.volumes));
   const spec = await deps

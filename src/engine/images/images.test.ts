@@ -163,9 +163,9 @@ function restart(): void {
     unpacker: new HelperUnpacker(),
     registry: new RegistryClient({ insecureRegistries: [], mirrors: [] }),
     events: { publish: (event) => void events.push(event) },
+    usersOf: (imageId) => users.filter((user) => user.imageId === imageId),
     maxConcurrentDownloads: 3,
   });
-  images.usedBy((imageId) => users.filter((user) => user.imageId === imageId));
 }
 
 async function pull(name: string, platform?: string): Promise<ProgressMessage[]> {

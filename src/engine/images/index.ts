@@ -47,6 +47,8 @@ export interface ImagesDeps {
   readonly unpacker: LayerUnpacker;
   readonly registry: Registry;
   readonly events: EventSink;
+  /** The containers that use an image: it cannot be removed from under them. */
+  readonly usersOf: FindUsers;
   readonly maxConcurrentDownloads: number;
 }
 
@@ -67,7 +69,6 @@ export class Images implements ContainerImages {
   readonly #deps: ImagesDeps;
   readonly #store: ImageStore;
   readonly #puller: Puller;
-  #usersOf: FindUsers = () => [];
   /** Images that containers are being made of, and how many. */
   readonly #held = new Map<Digest, number>();
 
@@ -75,10 +76,6 @@ export class Images implements ContainerImages {
     this.#deps = deps;
     this.#store = new ImageStore(deps);
     this.#puller = new Puller({ ...deps, store: this.#store });
-  }
-
-  usedBy(find: FindUsers): void {
-    this.#usersOf = find;
   }
 
   resolve(reference: string, platform?: string): ResolvedImage {
@@ -125,7 +122,7 @@ export class Images implements ContainerImages {
   }
 
   list(options: ListImagesOptions): ImageSummary[] {
-    return listImages(this.#store, this.#usersOf, options);
+    return listImages(this.#store, this.#deps.usersOf, options);
   }
 
   /** @throws NotFoundError */
@@ -134,7 +131,7 @@ export class Images implements ContainerImages {
     return inspectImage(this.#store.get(name), {
       store: this.#store,
       snapshots: this.#deps.snapshots,
-      usersOf: this.#usersOf,
+      usersOf: this.#deps.usersOf,
       manifests: options.manifests ?? false,
     });
   }
@@ -233,7 +230,7 @@ export class Images implements ContainerImages {
   }
 
   #isInUse(imageId: Digest): boolean {
-    return this.#held.has(imageId) || this.#usersOf(imageId).length > 0;
+    return this.#held.has(imageId) || this.#deps.usersOf(imageId).length > 0;
   }
 
   /** A container is gone: what was deleted by force while it used it can go now. */
@@ -317,7 +314,7 @@ export class Images implements ContainerImages {
   #removal() {
     return {
       store: this.#store,
-      usersOf: this.#usersOf,
+      usersOf: this.#deps.usersOf,
       isInUse: (id: Digest) => this.#isInUse(id),
       events: this.#deps.events,
     };

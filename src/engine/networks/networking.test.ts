@@ -1,3 +1,3 @@
-import { testContainerNetworking } from "../../core/networking.contract.ts";
+import { testContainerSandboxes } from "../../core/networking.contract.ts";
 
-testContainerNetworking("engine/networks over bridges", (ground) => ground.open(), { firstPort: 5410 });
+testContainerSandboxes("engine/networks over bridges", (ground) => ground.open(), { firstPort: 5410 });

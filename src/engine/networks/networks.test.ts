@@ -20,7 +20,7 @@ const HOST_PORT = 5430;
 
 beforeAll(async () => {
   stack = await ground.open({ addressPools: [{ base: "10.54.0.0/16", size: 24 }] });
-  await stack.networks.containers.recover([]);
+  await stack.networks.sandboxes.recover([]);
 });
 afterAll(async () => {
   stack[Symbol.dispose]();
@@ -801,7 +801,7 @@ test("a bridge that was half made when the daemon was killed is made anew; a for
   await outside(`ip link add ${other.bridge} group ${0x67616e} type bridge`);
   {
     using killed = await other.open();
-    await killed.networks.containers.recover([]);
+    await killed.networks.sandboxes.recover([]);
     await using web = await killed.start(killed.container("web"));
     expect(await inside(web, "ip route")).toContain("default via");
     await outside(`ip link add gtnforeign type bridge`);
@@ -816,7 +816,7 @@ test("two engines side by side do not collide, and one's end does not touch the 
   await using otherGround = new NetworkGround();
   {
     using other = await otherGround.open();
-    await other.networks.containers.recover([]);
+    await other.networks.sandboxes.recover([]);
     const PortBindings = { "80/tcp": [{ HostPort: String(HOST_PORT) }] };
     await using mine = await start("mine", "bridge", {}, { PortBindings });
     using _server = greetTcp(mine, 80);
@@ -825,7 +825,7 @@ test("two engines side by side do not collide, and one's end does not touch the 
     expect(await callTcp(theirs, theirs.endpoints.bridge?.Gateway ?? "", HOST_PORT)).toStartWith("hello ");
     expect(other.start(other.container("rival", { PortBindings }))).rejects.toThrow("address already in use");
     await theirs[Symbol.asyncDispose]();
-    await other.networks.containers.recover([]);
+    await other.networks.sandboxes.recover([]);
     expect(await callTcp(undefined, "127.0.0.1", HOST_PORT)).toStartWith("hello ");
   }
   expect(await callUdp(undefined, "127.0.0.1", HOST_PORT)).toBe("timeout");

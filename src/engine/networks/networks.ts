@@ -18,6 +18,7 @@ import type {
   NetworkRecord,
   PortPublisher,
 } from "../../core/network-driver.ts";
+import type { EndpointOwners } from "../../core/networking.ts";
 import type { StateStore } from "../../core/state.ts";
 import {
   checkCarriesEndpoints,
@@ -26,11 +27,11 @@ import {
   toConfiguredSubnets,
   withConfiguration,
 } from "./config-networks.ts";
-import { ContainerNetworks, parseNetworkMode } from "./container-networking.ts";
 import { toNetwork, toNetworkInspect } from "./describe.ts";
 import type { LiveEndpoint } from "./endpoints.ts";
 import { type Filters, findFlag, matchesFilters, matchesPruneFilters } from "./filters.ts";
 import { checkNameFree, checkNewName, isPredefined } from "./names.ts";
+import { parseNetworkMode, Sandboxes } from "./sandboxes.ts";
 import { NetworkStore } from "./store.ts";
 import {
   type AddressPool,
@@ -44,6 +45,7 @@ import {
 export interface NetworksOptions {
   readonly config: Pick<EngineConfig, "network" | "paths">;
   readonly state: StateStore;
+  readonly owners: EndpointOwners;
   readonly events: EventSink;
   readonly drivers: readonly NetworkDriver[];
   readonly namespaces: NetworkNamespaces;
@@ -53,7 +55,7 @@ export interface NetworksOptions {
 }
 
 /**
- * Networks as they are on disk, with the predefined ones. Nothing is in the kernel before `containers.recover()`:
+ * Networks as they are on disk, with the predefined ones. Nothing is in the kernel before `sandboxes.recover()`:
  * the composition root calls that at boot, also when nothing runs.
  */
 export function openNetworks(options: NetworksOptions): Networks {
@@ -65,14 +67,14 @@ export function openNetworks(options: NetworksOptions): Networks {
 
 export class Networks {
   /** What a container's start and stop use. */
-  readonly containers: ContainerNetworks;
+  readonly sandboxes: Sandboxes;
   readonly #store: NetworkStore;
   readonly #options: NetworksOptions;
 
   constructor(store: NetworkStore, options: NetworksOptions) {
     this.#store = store;
     this.#options = options;
-    this.containers = new ContainerNetworks({ ...options, store, config: options.config.network });
+    this.sandboxes = new Sandboxes({ ...options, store, config: options.config.network });
   }
 
   list(filters: Filters): Network[] {
@@ -184,22 +186,22 @@ export class Networks {
   /** Connects a container, running or not. @throws EngineError with Docker's wording */
   async connect(reference: string, containerReference: string, settings: EndpointSettings): Promise<void> {
     const network = this.#store.get(reference);
-    const { containers } = this.containers;
-    const { id } = containers.get(containerReference);
-    await containers.exclusively(id, async () => {
-      const container = containers.get(id);
+    const { owners } = this.#options;
+    const { id } = owners.get(containerReference);
+    await owners.exclusively(id, async () => {
+      const container = owners.get(id);
       if (this.#checkConnectable(network, container) === "connected") return;
-      const planned = this.containers.planConnection(network, settings);
-      const sandbox = this.containers.sandboxOf(id);
+      const planned = this.sandboxes.planConnection(network, settings);
+      const sandbox = this.sandboxes.of(id);
       if (!sandbox) {
-        await containers.setEndpoint(id, network.name, { requested: planned, current: planned });
+        await owners.setEndpoint(id, network.name, { requested: planned, current: planned });
         return;
       }
       checkCarriesEndpoints(network);
       await sandbox.connect(network, this.#store.driver(network.driver), planned);
       const current = sandbox.endpoints[network.name] ?? planned;
-      await containers.setEndpoint(id, network.name, { requested: planned, current });
-      await containers.filesChanged(id, sandbox.files);
+      await owners.setEndpoint(id, network.name, { requested: planned, current });
+      await owners.filesChanged(id, sandbox.files);
     });
   }
 
@@ -212,31 +214,31 @@ export class Networks {
     if (!network) return await this.#forgetConnection(reference, containerReference, force);
     const container = this.#findContainer(network, containerReference, force);
     if (!container) return;
-    const { containers } = this.containers;
-    await containers.exclusively(container.id, async () => {
-      const sandbox = this.containers.sandboxOf(container.id);
+    const { owners } = this.#options;
+    await owners.exclusively(container.id, async () => {
+      const sandbox = this.sandboxes.of(container.id);
       const endpoint = sandbox?.endpointOn(network);
-      this.#checkDisconnectable(network, containers.get(container.id));
+      this.#checkDisconnectable(network, owners.get(container.id));
       if (sandbox && endpoint) sandbox.disconnect(endpoint);
-      await containers.setEndpoint(container.id, network.name, undefined);
-      if (sandbox) await containers.filesChanged(container.id, sandbox.files);
+      await owners.setEndpoint(container.id, network.name, undefined);
+      if (sandbox) await owners.filesChanged(container.id, sandbox.files);
     });
   }
 
   /** A container that is to start on a network which is gone could not start again otherwise. */
   async #forgetConnection(reference: string, containerReference: string, force: boolean): Promise<void> {
-    const { containers } = this.containers;
-    const { id } = containers.get(containerReference);
-    await containers.exclusively(id, async () => {
-      if (this.containers.sandboxOf(id) && !force)
+    const { owners } = this.#options;
+    const { id } = owners.get(containerReference);
+    await owners.exclusively(id, async () => {
+      if (this.sandboxes.of(id) && !force)
         throw new NotFoundError(`network ${reference} not found`, { subject: reference });
-      const container = containers.get(id);
+      const container = owners.get(id);
       checkNotRemoved(container);
       if (!Object.hasOwn(container.requestedNetworks, reference))
         throw new SystemError(`container ${id} is not connected to the network ${reference}`, {
           subject: id,
         });
-      await containers.setEndpoint(id, reference, undefined);
+      await owners.setEndpoint(id, reference, undefined);
     });
   }
 
@@ -351,7 +353,7 @@ export class Networks {
       throw new InvalidParameterError(
         "cannot connect container to host network - container must be created in host network mode",
       );
-    const sandbox = this.containers.sandboxOf(container.id);
+    const sandbox = this.sandboxes.of(container.id);
     if (Object.hasOwn(container.requestedNetworks, network.name)) {
       if (!sandbox) return "connected";
       throw new ForbiddenError(
@@ -370,7 +372,7 @@ export class Networks {
 
   #checkDisconnectable(network: NetworkRecord, container: ContainerRecord): void {
     checkNotRemoved(container);
-    const sandbox = this.containers.sandboxOf(container.id);
+    const sandbox = this.sandboxes.of(container.id);
     const { kind } = parseNetworkMode(container.hostConfig.NetworkMode);
     if (sandbox && network.driver === "host" && kind === "host")
       throw new InvalidParameterError(
@@ -393,7 +395,7 @@ export class Networks {
 
   #findContainer(network: NetworkRecord, reference: string, force: boolean): ContainerRecord | undefined {
     try {
-      return this.containers.containers.get(reference);
+      return this.#options.owners.get(reference);
     } catch (error) {
       if (force && error instanceof NotFoundError) {
         log("warn", "no such container to disconnect", { network: network.name, container: reference });
@@ -404,13 +406,13 @@ export class Networks {
   }
 
   #endpoints(network: NetworkRecord): LiveEndpoint[] {
-    return this.containers.index.of(network.id);
+    return this.sandboxes.index.of(network.id);
   }
 
   async #destroy(network: NetworkRecord): Promise<void> {
     await this.#store.driver(network.driver).remove(network);
     this.#store.delete(network.id);
-    this.containers.addresses.forget(network.id);
+    this.sandboxes.addresses.forget(network.id);
     if (!network.configOnly) this.#announce("destroy", network);
   }
 

@@ -2,7 +2,6 @@
 import { describe, expect, test } from "bun:test";
 import type { ContainerRecord } from "../../core/container.ts";
 import { parsePrefix } from "../../core/ipam.ts";
-import { parseNetworkMode } from "./container-networking.ts";
 import {
   effectiveResolver,
   isIPv6Off,
@@ -22,6 +21,7 @@ import {
   toPortMap,
   toPortRequests,
 } from "./ports.ts";
+import { parseNetworkMode } from "./sandboxes.ts";
 import { DEFAULT_POOLS, localIPv6Pool, planSubnets } from "./subnets.ts";
 
 function container(

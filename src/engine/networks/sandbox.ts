@@ -1,6 +1,6 @@
 /**
  * The network of one running container: its namespace, endpoints, published ports and name service. Made by
- * `container-networking.ts`, changed by `connect` and `disconnect`, given up as a whole.
+ * `sandboxes.ts`, changed by `connect` and `disconnect`, given up as a whole.
  *
  * Everything but the name service happens synchronously: two containers cannot be given the same address or port.
  */

@@ -34,7 +34,7 @@ import { LocalVolumeDriver } from "../../drivers/volumes-local/driver.ts";
 import { bootContainers } from "../../engine/containers/boot.ts";
 import type { ContainerDeps } from "../../engine/containers/deps.ts";
 import { SpecBuilder } from "../../engine/containers/oci-spec/index.ts";
-import { networkedContainers } from "../../engine/containers/state/networked.ts";
+import { endpointOwners } from "../../engine/containers/state/endpoint-owners.ts";
 import { RunningContainers } from "../../engine/containers/state/running.ts";
 import { ContainerStore } from "../../engine/containers/state/store.ts";
 import { EventBus } from "../../engine/events/bus.ts";
@@ -92,6 +92,10 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
   const host = describeHost();
   const snapshots = undo.use(OverlaySnapshotter.open(paths));
 
+  // Records and locks of containers come first: images and networks ask who uses them.
+  const store = new ContainerStore(state);
+  const locks = new KeyedLock();
+
   const content = FileContentStore.open(paths);
   const registry = new RegistryClient(config.registry);
   const images = new Images({
@@ -101,6 +105,7 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
     unpacker: new HelperUnpacker(),
     registry,
     events,
+    usersOf: (imageId) => usersOf(store, imageId),
     maxConcurrentDownloads: config.maxConcurrentDownloads,
   });
 
@@ -119,6 +124,7 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
   const networks = openNetworks({
     config,
     state,
+    owners: endpointOwners(store, paths, locks),
     events,
     drivers: [bridge, unaddressedDriver("host"), unaddressedDriver("null")],
     namespaces: undo.use(openNetworkNamespaces(paths.execRoot)),
@@ -139,15 +145,14 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
     sharedMemoryPath: (id) => runtime.sharedMemoryPath(id),
   });
   const logDrivers = fileLogDrivers(paths);
-  const store = new ContainerStore(state);
   const containers: ContainerDeps = {
     store,
     running: new RunningContainers(),
     execs: new ExecStore(state),
-    locks: new KeyedLock(),
+    locks,
     images,
     snapshots,
-    networking: networks.containers,
+    sandboxes: networks.sandboxes,
     volumes,
     runtime,
     logDrivers,
@@ -167,8 +172,6 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
       selinux: containerHost.selinux,
     },
   };
-  networks.containers.containers = networkedContainers(store, paths, containers.locks);
-  images.usedBy((imageId) => usersOf(store, imageId));
 
   const system: SystemDeps = {
     engineId,

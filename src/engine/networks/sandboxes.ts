@@ -24,7 +24,7 @@ import type {
   NetworkRecord,
   PortPublisher,
 } from "../../core/network-driver.ts";
-import type { ContainerNetworking, ContainerSandbox, NetworkedContainers } from "../../core/networking.ts";
+import type { ContainerSandbox, ContainerSandboxes, EndpointOwners } from "../../core/networking.ts";
 import { Addresses } from "./addresses.ts";
 import { checkCarriesEndpoints } from "./config-networks.ts";
 import { checkEndpointConfig, checkEndpointSettings } from "./endpoint-settings.ts";
@@ -48,8 +48,9 @@ import { checkPorts } from "./ports.ts";
 import { Sandbox } from "./sandbox.ts";
 import type { NetworkStore } from "./store.ts";
 
-export interface ContainerNetworkingOptions {
+export interface SandboxesOptions {
   readonly store: NetworkStore;
+  readonly owners: EndpointOwners;
   readonly config: NetworkConfig;
   readonly namespaces: NetworkNamespaces;
   readonly publisher: PortPublisher;
@@ -77,29 +78,18 @@ export function parseNetworkMode(mode: string | undefined): Mode {
   return { kind: "networks", first: mode };
 }
 
-export class ContainerNetworks implements ContainerNetworking {
-  readonly #options: ContainerNetworkingOptions;
+export class Sandboxes implements ContainerSandboxes {
+  readonly #options: SandboxesOptions;
   readonly index = new EndpointIndex();
   readonly addresses = new Addresses();
   /** Sandboxes with a namespace of their own or the host's, by container id. */
   readonly #live = new Map<string, Sandbox>();
-  #containers: NetworkedContainers | undefined;
 
-  constructor(options: ContainerNetworkingOptions) {
+  constructor(options: SandboxesOptions) {
     this.#options = options;
   }
 
-  /** Set once by the composition root, before the first request. */
-  set containers(containers: NetworkedContainers) {
-    this.#containers = containers;
-  }
-
-  get containers(): NetworkedContainers {
-    if (!this.#containers) throw new SystemError("networks know of no containers yet");
-    return this.#containers;
-  }
-
-  sandboxOf(containerId: string): Sandbox | undefined {
+  of(containerId: string): Sandbox | undefined {
     return this.#live.get(containerId);
   }
 
@@ -366,7 +356,7 @@ export class ContainerNetworks implements ContainerNetworking {
 
   #findContainer(reference: string): ContainerRecord | undefined {
     try {
-      return this.containers.get(reference);
+      return this.#options.owners.get(reference);
     } catch (error) {
       if (error instanceof NotFoundError) return undefined;
       throw error;
@@ -418,7 +408,7 @@ export class ContainerNetworks implements ContainerNetworking {
         this.#linksOf(other.container).some(({ neighbour }) => neighbour.id === container.id);
       if (!isLinked) continue;
       try {
-        await this.containers.filesChanged(other.id, other.files);
+        await this.#options.owners.filesChanged(other.id, other.files);
       } catch (error) {
         log("warn", "a linked container was not told of its neighbour's address", {
           ...{ container: other.id, neighbour: container.id, error },

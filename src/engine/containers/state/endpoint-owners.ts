@@ -1,18 +1,14 @@
-/** What networks may change of a container: its endpoints, and the files in /etc that name its peers. */
+/** What networks may change of the containers that own endpoints: those, and the files in /etc that name their peers. */
 import { writeFile } from "node:fs/promises";
 import type { EndpointSettings } from "../../../api/types.ts";
 import type { KeyedLock } from "../../../base/keyed-lock.ts";
 import type { EnginePaths } from "../../../core/config.ts";
-import type { NetworkedContainers } from "../../../core/networking.ts";
+import type { EndpointOwners } from "../../../core/networking.ts";
 import { identityFiles } from "./paths.ts";
 import type { ContainerStore } from "./store.ts";
 
 /** @param locks the containers' own, by id */
-export function networkedContainers(
-  store: ContainerStore,
-  paths: EnginePaths,
-  locks: KeyedLock,
-): NetworkedContainers {
+export function endpointOwners(store: ContainerStore, paths: EnginePaths, locks: KeyedLock): EndpointOwners {
   return {
     exclusively: (id, work) => locks.run(id, work),
     get: (reference) => store.get(reference),
