@@ -47,7 +47,7 @@ export class EngineOneShots implements OneShotTasks {
     const joined = joinedContainers(containers.store, record);
     await using undo = new AsyncDisposableStack();
     const sandbox = undo.use(
-      await containers.networking.create(record, { joined: joined.network, silent: true, signal }),
+      await containers.sandboxes.create(record, { joined: joined.network, silent: true, signal }),
     );
     const directory = join(this.#directory, task.id);
     undo.defer(() => rmSync(directory, { recursive: true, force: true }));
@@ -120,7 +120,7 @@ function toRecord(task: OneShotTask, deps: ContainerDeps): ContainerRecord {
     hostConfig,
     mounts: [],
     networks: {},
-    requestedNetworks: joins ? {} : deps.networking.plan(hostConfig, {}),
+    requestedNetworks: joins ? {} : deps.sandboxes.plan(hostConfig, {}),
     state: {
       status: "created",
       pid: 0,
