@@ -113,7 +113,7 @@ function compile(pattern: string): (path: string) => boolean {
     } else if (char === "[" || char === "]") {
       source += char;
       kind = "expression";
-    } else source += SPECIAL.test(char) ? `\\${char}` : char;
+    } else source += SPECIAL.test(char) && !source.endsWith("[") ? `\\${char}` : char;
   }
   switch (kind) {
     case "exact":
@@ -171,8 +171,8 @@ function globExpression(pattern: string): RegExp {
     } else if (char === "\\") {
       const next = pattern[++at];
       if (next === undefined) throw new PatternError(`syntax error in pattern: ${pattern}`);
-      source += escape(next);
-    } else source += escape(char);
+      source += escapeChar(next);
+    } else source += escapeChar(char);
   }
   const expression = toExpression(`^${source}$`, pattern);
   if (globs.size > 1000) globs.clear();
@@ -196,6 +196,6 @@ function toClass(body: string, pattern: string): string {
   return negated ? `(?!/)[^${text}]` : `[${text}]`;
 }
 
-function escape(char: string): string {
+function escapeChar(char: string): string {
   return /[\\^$.*+?()[\]{}|/]/.test(char) ? `\\${char}` : char;
 }
