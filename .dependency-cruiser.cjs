@@ -145,5 +145,7 @@ module.exports = {
     tsPreCompilationDeps: true,
     tsConfig: { fileName: path.join(__dirname, "tsconfig.json") },
     doNotFollow: { path: "node_modules" },
+    // Packages that name their entries under "exports", as @bufbuild/protobuf does.
+    enhancedResolveOptions: { exportsFields: ["exports"], conditionNames: ["import", "node", "default"] },
   },
 };
