@@ -9,7 +9,7 @@ const called = basename(process.argv0);
 const args = process.argv.slice(2);
 
 if (called === "gantryd" || called === "dockerd") {
-  await (await import("./roles/daemon.ts")).main(args);
+  await (await import("./roles/daemon.ts")).main(args, called);
 } else if (args[0] === "daemon") {
   await (await import("./roles/daemon.ts")).main(args.slice(1));
 } else if (args[0] === "internal") {

@@ -1,10 +1,22 @@
 /** At most so many at a time, first come first served. */
 export class Semaphore {
   #free: number;
+  #places: number;
   readonly #waiting: (() => void)[] = [];
 
   constructor(places: number) {
     this.#free = places;
+    this.#places = places;
+  }
+
+  /** More or fewer places from now on: who holds one keeps it. */
+  resize(places: number): void {
+    this.#free += places - this.#places;
+    this.#places = places;
+    while (this.#free > 0 && this.#waiting.length > 0) {
+      this.#free--;
+      this.#waiting.shift()?.();
+    }
   }
 
   /** False if the next caller would have to wait. */
@@ -45,7 +57,8 @@ export class Semaphore {
   }
 
   #release(): void {
-    const next = this.#waiting.shift();
+    // Below zero: there are fewer places than before, and this one is gone.
+    const next = this.#free < 0 ? undefined : this.#waiting.shift();
     if (next) next();
     else this.#free++;
   }

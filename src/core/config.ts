@@ -29,10 +29,21 @@ export interface NetworkConfig {
   readonly dnsSearch: readonly string[];
 }
 
+/** How the engine itself reaches registries. Empty: not set. */
+export interface ProxyConfig {
+  readonly http: string;
+  readonly https: string;
+  /** Comma-separated hosts, domains, addresses and networks that are reached directly. */
+  readonly none: string;
+}
+
 export interface RegistryConfig {
   /** `host[:port]` or CIDR, spoken to over http or unverified https. 127.0.0.0/8, ::1 and localhost always are. */
   readonly insecureRegistries: readonly string[];
   readonly mirrors: readonly string[];
+  /** Tries for one blob, those without progress in a row; undefined: 5. */
+  readonly maxAttempts?: number | undefined;
+  readonly proxies?: ProxyConfig | undefined;
 }
 
 export interface ContainerDefaults {
@@ -47,6 +58,14 @@ export interface ContainerDefaults {
   readonly shmSize: number;
   /** `host` or `private`; undefined: by the host's cgroup version, as Docker does. */
   readonly cgroupNamespace: "host" | "private" | undefined;
+  readonly ipcMode: "private" | "shareable";
+  /** For containers that name none; undefined: the engine's own group. */
+  readonly cgroupParent: string | undefined;
+  readonly noNewPrivileges: boolean;
+  /** `unconfined`, or the path of a profile in place of the built-in one. */
+  readonly seccompProfile: string | undefined;
+  /** Where specifications of devices lie; empty: there are none. @see https://github.com/cncf-tags/container-device-interface */
+  readonly cdiSpecDirectories: readonly string[];
 }
 
 export interface EngineConfig {
@@ -63,7 +82,17 @@ export interface EngineConfig {
   /** Seconds that a daemon shutdown gives to requests in flight. */
   readonly shutdownTimeout: number;
   readonly maxConcurrentDownloads: number;
+  readonly maxConcurrentUploads: number;
+  readonly logFormat: "text" | "json";
+  readonly features: Readonly<Record<string, boolean>>;
   readonly network: NetworkConfig;
   readonly registry: RegistryConfig;
   readonly containers: ContainerDefaults;
+}
+
+/** A proxy as it may be shown and logged. @see moby daemon/config MaskCredentials */
+export function withoutCredentials(proxy = ""): string {
+  const url = URL.parse(proxy);
+  if (!url || (url.username === "" && url.password === "")) return proxy;
+  return proxy.replace(/\/\/[^@/]*@/, "//xxxxx:xxxxx@");
 }

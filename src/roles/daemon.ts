@@ -3,7 +3,7 @@
  * is in `daemon/engine.ts`, what it can be told in `daemon/options.ts` and `daemon/settings.ts`.
  */
 import { homedir } from "node:os";
-import { log, setLogLevel } from "../base/log.ts";
+import { log, setLogFormat, setLogLevel } from "../base/log.ts";
 import { COMMIT, VERSION } from "../base/version.ts";
 import type { EngineConfig } from "../core/config.ts";
 import { messageOf } from "../core/errors.ts";
@@ -11,8 +11,8 @@ import { createServer, listRoutes } from "../server/index.ts";
 import { checkConflicts, readConfigFile } from "./daemon/config-file.ts";
 import { toEndpoints } from "./daemon/endpoints.ts";
 import { handlersToList, identity, openEngine } from "./daemon/engine.ts";
+import { type Flags, parseFlags, UsageError, usage } from "./daemon/flags.ts";
 import { takeGround } from "./daemon/ground.ts";
-import { type Flags, parseFlags, UsageError, usage } from "./daemon/options.ts";
 import {
   claimResources,
   keepMemorySmall,
@@ -20,14 +20,19 @@ import {
   untilToldToStop,
   writePidFile,
 } from "./daemon/process.ts";
-import { settingsWithoutEffect, toEngineConfig } from "./daemon/settings.ts";
-
-const DEFAULT_CONFIG_FILE = "/etc/gantry/daemon.json";
+import { takeProxies } from "./daemon/proxies.ts";
+import { type Environment, placesOf, settingsWithoutEffect, toEngineConfig } from "./daemon/settings.ts";
 
 /** Ends the process: 0, 1 for what went wrong, 125 for a command line that cannot be understood. */
-export async function main(args: readonly string[]): Promise<void> {
+export async function main(args: readonly string[], called = "gantry"): Promise<void> {
   try {
-    await run(parseFlags(args));
+    const environment = {
+      home: homedir(),
+      dockerCertPath: process.env.DOCKER_CERT_PATH || undefined,
+      proxies: takeProxies(process.env),
+      calledDockerd: called === "dockerd",
+    };
+    await run(parseFlags(args), environment);
     process.exit(0);
   } catch (error) {
     if (error instanceof UsageError) {
@@ -40,30 +45,30 @@ export async function main(args: readonly string[]): Promise<void> {
   }
 }
 
-async function run(flags: Flags): Promise<void> {
+async function run(flags: Flags, environment: Environment): Promise<void> {
   if (flags.get("help") === true) return print(usage());
   if (flags.get("version") === true) return print(`Gantry version ${VERSION}, build ${COMMIT}\n`);
-  const { config, warnings } = configure(flags);
+  const { config, warnings } = configure(flags, environment);
   if (flags.get("validate") === true) {
     process.stderr.write("configuration OK\n");
     return;
   }
   if (flags.get("list-routes") === true) return print(routeTable());
   setLogLevel(config.logLevel);
+  setLogFormat(config.logFormat);
   for (const warning of warnings) log("warn", warning);
-  await serve(config, () => configure(flags).config);
+  await serve(config, () => configure(flags, environment).config);
 }
 
 /** @throws InvalidParameterError */
-function configure(flags: Flags): { config: EngineConfig; warnings: string[] } {
+function configure(flags: Flags, environment: Environment): { config: EngineConfig; warnings: string[] } {
   const path = flags.get("config-file");
-  const configFile = typeof path === "string" ? path : DEFAULT_CONFIG_FILE;
+  const configFile = typeof path === "string" ? path : placesOf(environment).configFile;
   const file = readConfigFile(configFile, path !== undefined);
   checkConflicts(configFile, file, flags);
-  const environment = { home: homedir(), dockerCertPath: process.env.DOCKER_CERT_PATH || undefined };
   return {
     config: toEngineConfig(flags, file, environment),
-    warnings: settingsWithoutEffect({ flags, file }),
+    warnings: settingsWithoutEffect({ flags, file }, environment.proxies),
   };
 }
 

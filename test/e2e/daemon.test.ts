@@ -309,14 +309,22 @@ describe.skipIf(oracle)("the life of a daemon", () => {
     expect(table).toMatch(/^POST +\/swarm\/init +not built +SwarmInit$/m);
   });
 
-  test("SIGHUP reads labels and log level again; a file that is wrong changes nothing", async () => {
+  test("SIGHUP reads again what can change while it runs; a file that is wrong changes nothing", async () => {
     const directory = mkdtempSync(join(tmpdir(), "gantry-reload-"));
     const file = join(directory, "daemon.json");
     writeFileSync(file, JSON.stringify({ labels: ["a=1"] }));
     await using other = await startEngine({ flags: ["--config-file", file] });
     const labels = async () => (await other.call("GET", "/info")).Labels;
     expect(await labels()).toEqual(["a=1"]);
-    writeFileSync(file, JSON.stringify({ labels: ["a=2"], debug: true }));
+    writeFileSync(
+      file,
+      JSON.stringify({
+        labels: ["a=2"],
+        debug: true,
+        "default-shm-size": "32m",
+        "insecure-registries": ["r:1"],
+      }),
+    );
     process.kill(other.pid, "SIGHUP");
     await eventually(async () => (await labels())[0] === "a=2");
     expect((await other.call("GET", "/info")).Debug).toBe(true);
@@ -325,8 +333,51 @@ describe.skipIf(oracle)("the life of a daemon", () => {
     await eventually(async () => other.log().includes("configuration not reloaded"));
     expect(await labels()).toEqual(["a=2"]);
     const events = await other.request("GET", `/events?since=1&until=${Math.ceil(Date.now() / 1000)}`);
-    expect(events.text).toContain('"Action":"reload"');
+    const reload = JSON.parse(events.text.split("\n").find((line) => line.includes('"reload"')) ?? "{}");
+    expect(reload.Actor.Attributes).toMatchObject({
+      debug: "true",
+      "default-runtime": "crun",
+      "default-shm-size": "33554432",
+      "insecure-registries": '["r:1"]',
+      labels: '["a=2"]',
+      "max-concurrent-downloads": "3",
+      "shutdown-timeout": "15",
+    });
+    const { RegistryConfig } = await other.call("GET", "/info");
+    expect(RegistryConfig.IndexConfigs["r:1"].Secure).toBe(false);
+    await other.provide(suite?.registry.host ?? "", "busybox");
+    const { Id } = await other.call("POST", "/containers/create", { Image: "busybox" });
+    expect((await other.call("GET", `/containers/${Id}/json`)).HostConfig.ShmSize).toBe(32 << 20);
     rmSync(directory, { recursive: true });
+  }, 60_000);
+
+  test("the daemon's proxy is shown without its password, used, and no container's business", async () => {
+    const asked: string[] = [];
+    using proxy = Bun.listen({
+      hostname: "127.0.0.1",
+      port: 0,
+      socket: {
+        data(socket, bytes) {
+          asked.push(bytes.toString().split("\r\n")[0] ?? "");
+          socket.end("HTTP/1.1 502 no\r\nContent-Length: 0\r\n\r\n");
+        },
+      },
+    });
+    await using other = await startEngine({
+      environment: { HTTPS_PROXY: `http://me:secret@127.0.0.1:${proxy.port}`, NO_PROXY: "inside.example" },
+    });
+    const info = await other.call("GET", "/info");
+    expect([info.HttpProxy, info.HttpsProxy, info.NoProxy]).toEqual([
+      "",
+      `http://xxxxx:xxxxx@127.0.0.1:${proxy.port}`,
+      "inside.example",
+    ]);
+    await expect(other.pull("outside.example:5001/image:latest")).rejects.toThrow();
+    expect(asked[0]).toBe("CONNECT outside.example:5001 HTTP/1.1");
+    await other.provide(suite?.registry.host ?? "", "busybox");
+    const docker = cliOf("docker", other);
+    expect(await docker.ok("run", "--rm", "--network", "none", "busybox", "env")).not.toContain("PROXY");
+    expect(other.log()).not.toContain("secret");
   }, 60_000);
 
   test("TLS with client certificates lets in who has one, and nobody else", async () => {

@@ -58,6 +58,19 @@ function heldCapabilities(): string[] {
   return CAPABILITIES.filter((_, bit) => (held >> BigInt(bit)) & 1n).map((name) => `CAP_${name}`);
 }
 
+/** The daemon's `--seccomp-profile`. @throws InvalidParameterError */
+export function readSeccompProfile(path: string | undefined): SeccompProfile | "unconfined" | undefined {
+  if (path === undefined || path === "unconfined") return path;
+  try {
+    return JSON.parse(readFileSync(path, "utf8")) as SeccompProfile;
+  } catch (error) {
+    throw new InvalidParameterError(`opening seccomp profile (${path}) failed: ${messageOf(error)}`, {
+      subject: path,
+      cause: error,
+    });
+  }
+}
+
 function readProfile(): SeccompProfile | undefined {
   for (const path of PROFILES) {
     const text = readOrEmpty(path);

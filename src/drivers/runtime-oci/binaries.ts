@@ -50,11 +50,16 @@ const BUILT_IN: Readonly<Record<string, readonly string[]>> = {
 } satisfies Record<(typeof BUILT_IN_RUNTIMES)[number], readonly string[]>;
 
 export class RuntimeBinaries {
-  readonly #configuration: RuntimeConfiguration;
-  readonly #known = new Map<string, Promise<RuntimeBinary>>();
+  readonly #current: () => RuntimeConfiguration;
+  /** By name, for the path and arguments that the name meant then. */
+  readonly #known = new Map<string, { readonly meant: string; readonly binary: Promise<RuntimeBinary> }>();
 
-  constructor(configuration: RuntimeConfiguration) {
-    this.#configuration = configuration;
+  constructor(configuration: () => RuntimeConfiguration) {
+    this.#current = configuration;
+  }
+
+  get #configuration(): RuntimeConfiguration {
+    return this.#current();
   }
 
   get defaultName(): string {
@@ -69,10 +74,13 @@ export class RuntimeBinaries {
 
   /** Asks the program for its version once. @throws InvalidParameterError for an unknown name, SystemError if it is not installed */
   get(name = this.defaultName): Promise<RuntimeBinary> {
-    const known = this.#known.get(name) ?? this.#probe(name);
-    this.#known.set(name, known);
-    known.catch(() => this.#known.delete(name));
-    return known;
+    const meant = JSON.stringify(this.#configuration.runtimes[name] ?? "");
+    const known = this.#known.get(name);
+    if (known?.meant === meant) return known.binary;
+    const binary = this.#probe(name);
+    this.#known.set(name, { meant, binary });
+    binary.catch(() => this.#known.delete(name));
+    return binary;
   }
 
   #locate(name: string): { path: string; args: readonly string[] } | undefined {

@@ -17,8 +17,9 @@ import type { CreateTaskOptions } from "../../core/runtime.ts";
 import type { RuntimeSpec } from "../../core/runtime-spec.ts";
 import { detectCgroups, groupsBelow } from "../../linux/cgroups.ts";
 import { processArguments } from "../../linux/processes.ts";
+import type { RuntimeConfiguration } from "./binaries.ts";
 import { findProgram } from "./binaries.ts";
-import { engineCgroup, OciRuntime, type OciRuntimeOptions } from "./index.ts";
+import { engineCgroup, OciRuntime } from "./index.ts";
 
 let rootfs: string;
 
@@ -32,14 +33,15 @@ interface OciUnderTest extends RuntimeUnderTest {
   readonly execRoot: string;
 }
 
-async function make(runtime: string, runtimes: OciRuntimeOptions["runtimes"] = {}): Promise<OciUnderTest> {
+async function make(runtime: string, runtimes: RuntimeConfiguration["runtimes"] = {}): Promise<OciUnderTest> {
   const base = mkdtempSync("/tmp/runtime-oci-");
   const execRoot = join(base, "exec");
   const logs = join(base, "logs");
   mkdirSync(execRoot);
   mkdirSync(logs);
   const instance = base.slice(-6).padStart(8, "0");
-  const open = (): OciRuntime => new OciRuntime({ paths: { execRoot, instance }, runtime, runtimes });
+  const open = (): OciRuntime =>
+    new OciRuntime({ paths: { execRoot, instance }, configuration: () => ({ runtime, runtimes }) });
   let current = open();
   return {
     runtime: current,

@@ -36,8 +36,10 @@ import { killCgroup, OciTask, removeTraces, type TaskHost } from "./task.ts";
 import { bootId, readTaskState, writeTaskState } from "./task-state.ts";
 import { endWorkers } from "./workers.ts";
 
-export interface OciRuntimeOptions extends RuntimeConfiguration {
+export interface OciRuntimeOptions {
   readonly paths: Pick<EnginePaths, "execRoot" | "instance">;
+  /** As it is now: it may be reloaded. */
+  readonly configuration: () => RuntimeConfiguration;
 }
 
 /** The group below which all containers of an engine lie, unless `--cgroup-parent` says otherwise. */
@@ -51,7 +53,7 @@ export class OciRuntime implements Runtime, Disposable {
   readonly #moves: CgroupMoves;
 
   /** @throws SystemError if conmon is missing */
-  constructor({ paths, runtime, runtimes }: OciRuntimeOptions) {
+  constructor({ paths, configuration }: OciRuntimeOptions) {
     const { execRoot, instance } = paths;
     for (const directory of [tasksDirectory(execRoot), exitsDirectory(execRoot), runtimeRoot(execRoot)]) {
       mkdirSync(directory, { recursive: true, mode: 0o700 });
@@ -62,7 +64,7 @@ export class OciRuntime implements Runtime, Disposable {
     this.#host = {
       execRoot,
       cgroups,
-      binaries: new RuntimeBinaries({ runtime, runtimes }),
+      binaries: new RuntimeBinaries(configuration),
       exits: new ExitWatcher(exitsDirectory(execRoot)),
       monitor: getMonitor(),
       // conmon names its console socket `conmon-term.XXXXXX` in there, and cuts a longer address without a word.

@@ -271,6 +271,11 @@ function compose(host: FakeHost): ContainerDeps {
       logOptions: {},
       shmSize: 1,
       cgroupNamespace: undefined,
+      ipcMode: "private",
+      cgroupParent: undefined,
+      noNewPrivileges: false,
+      seccompProfile: undefined,
+      cdiSpecDirectories: [],
     },
     host: {
       cpus: 2,

@@ -78,6 +78,10 @@ export class Images implements ContainerImages {
     this.#puller = new Puller({ ...deps, store: this.#store });
   }
 
+  limitDownloads(most: number): void {
+    this.#puller.limitDownloads(most);
+  }
+
   resolve(reference: string, platform?: string): ResolvedImage {
     const image = this.#store.get(reference);
     if (platform !== undefined && platform !== "") {

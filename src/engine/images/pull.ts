@@ -78,6 +78,11 @@ export class Puller {
     this.#downloads = new Semaphore(parts.maxConcurrentDownloads);
   }
 
+  /** From now on. */
+  limitDownloads(most: number): void {
+    this.#downloads.resize(most);
+  }
+
   /**
    * Progress until the image is there. What fails before there is any progress fails at the first step of the
    * iteration; a failed iteration left no image behind.

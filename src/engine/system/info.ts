@@ -2,7 +2,8 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { basename } from "node:path";
 import type { SystemInfo } from "../../api/types.ts";
-import type { EngineConfig } from "../../core/config.ts";
+import { nowNano, toRfc3339 } from "../../base/times.ts";
+import { type EngineConfig, withoutCredentials } from "../../core/config.ts";
 import type { Runtime } from "../../core/runtime.ts";
 import { backingFileSystem, type HostDescription } from "./host.ts";
 
@@ -72,7 +73,7 @@ export async function systemInfo(deps: SystemDeps): Promise<SystemInfo> {
     Debug: config.logLevel === "debug",
     NFd: entriesOf("/proc/self/fd"),
     NGoroutines: entriesOf("/proc/self/task"),
-    SystemTime: new Date().toISOString(),
+    SystemTime: toRfc3339(nowNano()),
     LoggingDriver: config.containers.logDriver,
     CgroupDriver: "cgroupfs",
     CgroupVersion: host.cgroups.version === 2 ? "2" : "1",
@@ -87,9 +88,9 @@ export async function systemInfo(deps: SystemDeps): Promise<SystemInfo> {
     IndexServerAddress: "https://index.docker.io/v1/",
     RegistryConfig: toRegistryConfig(config),
     GenericResources: [],
-    HttpProxy: "",
-    HttpsProxy: "",
-    NoProxy: "",
+    HttpProxy: withoutCredentials(config.registry.proxies?.http),
+    HttpsProxy: withoutCredentials(config.registry.proxies?.https),
+    NoProxy: config.registry.proxies?.none ?? "",
     Name: host.hostname,
     Labels: [...config.labels],
     ExperimentalBuild: deps.experimental,
@@ -110,7 +111,7 @@ export async function systemInfo(deps: SystemDeps): Promise<SystemInfo> {
     ProductLicense: "",
     DefaultAddressPools: [...deps.defaultAddressPools],
     FirewallBackend: { Driver: "nftables" },
-    CDISpecDirs: [],
+    CDISpecDirs: [...config.containers.cdiSpecDirectories],
     Warnings: warnings(deps),
   };
 }
@@ -138,8 +139,9 @@ function toRegistryConfig(config: EngineConfig): SystemInfo["RegistryConfig"] {
 /** Only what is really applied to containers. */
 function securityOptions({ host, config }: SystemDeps): string[] {
   const namespace = config().containers.cgroupNamespace ?? (host.cgroups.version === 2 ? "private" : "host");
+  const profile = config().containers.seccompProfile ?? "builtin";
   return [
-    ...(host.seccomp ? ["name=seccomp,profile=builtin"] : []),
+    ...(host.seccomp ? [`name=seccomp,profile=${profile}`] : []),
     ...(namespace === "private" ? ["name=cgroupns"] : []),
   ];
 }

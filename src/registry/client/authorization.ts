@@ -92,12 +92,14 @@ export class Authorizations {
             }),
           ),
           insecure: host.insecure,
+          proxies: host.proxies,
           signal,
         })
       : await send(tokenUrl(realm, { service, scope, account }), {
           method: "GET",
           headers: account?.username ? { authorization: basic(account) } : {},
           insecure: host.insecure,
+          proxies: host.proxies,
           signal,
         });
     return readToken(host, response.status, await readBody(response, TOKEN_LIMIT));

@@ -28,8 +28,10 @@ import { toEngineError } from "./errors.ts";
 import { hostsOf, type RegistryHost } from "./hosts.ts";
 import { ConnectionError, RegistryHttp, type RegistryRequest, readBody, reasonOf } from "./http.ts";
 
-/** Tries in a row without any progress, and the pause after the first of them (doubled each time). */
+/** Tries in a row without progress worth the name (unless the configuration says otherwise), and the pause after the first of them (doubled each time). */
 const MOST_TRIES = 5;
+/** Bytes. */
+const PROGRESS = 64 * 1024;
 const FIRST_PAUSE_MS = 250;
 /** A body that stands still for so long is a broken connection. */
 const STALL_TIMEOUT_MS = 60_000;
@@ -116,8 +118,9 @@ export class RegistryClient implements Registry {
           await this.#fetchBlobOnce(host, repository, blob, into, options);
         } catch (error) {
           options.signal.throwIfAborted();
-          if (into.offset > before) tries = 0;
-          if (!isTransient(error) || ++tries >= MOST_TRIES) throw error;
+          // A byte a try would go on for ever.
+          if (into.offset - before >= PROGRESS) tries = 0;
+          if (!isTransient(error) || ++tries >= (this.#config.maxAttempts ?? MOST_TRIES)) throw error;
           await pause(FIRST_PAUSE_MS * 2 ** (tries - 1), options.signal);
         }
       }

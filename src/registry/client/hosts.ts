@@ -1,5 +1,5 @@
 /** Which hosts are spoken to, and how far each of them is trusted. Pure. */
-import type { RegistryConfig } from "../../core/config.ts";
+import type { ProxyConfig, RegistryConfig } from "../../core/config.ts";
 import { DEFAULT_DOMAIN } from "../../core/references.ts";
 
 /** Docker Hub's registry has another name than its images. */
@@ -14,18 +14,20 @@ export interface RegistryHost {
   readonly mirror: boolean;
   /** Known scheme, from a mirror's URL. */
   readonly scheme?: "http" | "https";
+  readonly proxies?: ProxyConfig | undefined;
 }
 
 /** The hosts to ask for repositories of a domain, in order. */
 export function hostsOf(domain: string, config: RegistryConfig): RegistryHost[] {
+  const { proxies } = config;
   if (domain !== DEFAULT_DOMAIN)
-    return [{ address: domain, insecure: isInsecure(domain, config), mirror: false }];
+    return [{ address: domain, insecure: isInsecure(domain, config), mirror: false, proxies }];
   const mirrors = config.mirrors.map((mirror) => {
     const url = new URL(mirror);
     const scheme: "http" | "https" = url.protocol === "http:" ? "http" : "https";
-    return { address: url.host, insecure: isInsecure(url.host, config), mirror: true, scheme };
+    return { address: url.host, insecure: isInsecure(url.host, config), mirror: true, scheme, proxies };
   });
-  return [...mirrors, { address: HUB, insecure: isInsecure(HUB, config), mirror: false }];
+  return [...mirrors, { address: HUB, insecure: isInsecure(HUB, config), mirror: false, proxies }];
 }
 
 /** Loopback always is; the rest by the list of names, addresses and CIDR ranges. Names are not looked up. */
@@ -43,7 +45,7 @@ export function hostnameOf(address: string): string {
   return (bracketed ?? address.replace(/:\d+$/, "")).toLowerCase();
 }
 
-function inRange(host: string, range: string): boolean {
+export function inRange(host: string, range: string): boolean {
   const [base = "", bits = ""] = range.split("/");
   const address = ipv4Number(host);
   const network = ipv4Number(base);

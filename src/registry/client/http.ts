@@ -5,8 +5,10 @@
  * An `Authorization` header goes to the origin it was made for and nowhere else: redirects to another origin lose it.
  * @see CVE-2020-15157
  */
+import type { ProxyConfig } from "../../core/config.ts";
 import { InvalidParameterError, SystemError, UnavailableError } from "../../core/errors.ts";
 import type { RegistryHost } from "./hosts.ts";
+import { proxyFor } from "./proxy.ts";
 
 const MOST_REDIRECTS = 10;
 /** Until the headers of one answer are there. */
@@ -59,6 +61,7 @@ export class RegistryHttp {
         method: request.method ?? "GET",
         headers,
         insecure: host.insecure,
+        proxies: host.proxies,
         signal: request.signal,
       });
       this.#schemes.set(host.address, scheme);
@@ -89,6 +92,7 @@ export interface SendOptions {
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: string;
   readonly insecure: boolean;
+  readonly proxies: ProxyConfig | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -97,6 +101,7 @@ export async function send(url: URL, options: SendOptions): Promise<Response> {
   options.signal.throwIfAborted();
   const late = new AbortController();
   const timer = setTimeout(() => late.abort(), HEADERS_TIMEOUT_MS);
+  const proxy = proxyFor(url, options.proxies);
   try {
     return await fetch(url, {
       method: options.method,
@@ -106,6 +111,7 @@ export async function send(url: URL, options: SendOptions): Promise<Response> {
       decompress: false,
       signal: AbortSignal.any([options.signal, late.signal]),
       ...(options.body === undefined ? {} : { body: options.body }),
+      ...(proxy === undefined ? {} : { proxy }),
       ...(options.insecure ? { tls: { rejectUnauthorized: false } } : {}),
     });
   } catch (error) {

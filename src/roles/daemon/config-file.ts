@@ -3,8 +3,11 @@
  * option that is set both here and by a flag: neither silently wins.
  */
 import { readFileSync } from "node:fs";
+import { withoutCredentials } from "../../core/config.ts";
 import { InvalidParameterError, messageOf } from "../../core/errors.ts";
-import { type Flags, OPTIONS, type Option } from "./options.ts";
+import { DOCKER_OPTIONS } from "./docker-options.ts";
+import type { Flags } from "./flags.ts";
+import { OPTIONS, type Option } from "./options.ts";
 
 export type ConfigFile = Readonly<Record<string, unknown>>;
 
@@ -21,7 +24,7 @@ export function readConfigFile(path: string, explicit: boolean): ConfigFile {
     if (absent && !explicit) return {};
     throw wrong(path, absent ? `open ${path}: no such file or directory` : messageOf(error), error);
   }
-  const config = parseDocument(path, text.replace(/^\uFEFF/, ""));
+  const config = flatten(parseDocument(path, text.replace(/^\uFEFF/, "")));
   const unknown = Object.keys(config).filter((key) => !byKey.has(key));
   if (unknown.length > 0) {
     throw wrong(path, `the following directives don't match any configuration option: ${unknown.join(", ")}`);
@@ -32,8 +35,8 @@ export function readConfigFile(path: string, explicit: boolean): ConfigFile {
 
 /** @throws InvalidParameterError if an option is in both */
 export function checkConflicts(path: string, file: ConfigFile, flags: Flags): void {
-  const conflicts = (OPTIONS as readonly Option[]).flatMap(({ flag, key }) =>
-    key !== undefined && flags.has(flag) && key in file
+  const conflicts = known.flatMap(({ flag, key }) =>
+    key !== undefined && !MERGED.has(key) && flags.has(flag) && key in file
       ? [`${key}: (from flag: ${goFormat(flags.get(flag))}, from file: ${goFormat(file[key])})`]
       : [],
   );
@@ -45,9 +48,12 @@ export function checkConflicts(path: string, file: ConfigFile, flags: Flags): vo
   }
 }
 
-const byKey = new Map<string, Option>(
-  (OPTIONS as readonly Option[]).flatMap((option) => (option.key ? [[option.key, option] as const] : [])),
-);
+type Known = Omit<Option, "usage">;
+const known: readonly Known[] = [...OPTIONS, ...DOCKER_OPTIONS];
+const byKey = new Map(known.flatMap((option) => (option.key ? [[option.key, option] as const] : [])));
+
+/** May be in both: their entries come together. */
+const MERGED = new Set(["runtimes"]);
 
 /** Keys that are objects in the file although their flag is a list. */
 const OBJECTS = new Set(["runtimes", "log-opts", "default-ulimits"]);
@@ -62,6 +68,14 @@ function parseDocument(path: string, text: string): Record<string, unknown> {
   }
   if (!isObject(value)) throw wrong(path, "not a JSON object");
   return value;
+}
+
+/** As dockerd: what stands in an object that is no option's value (`proxies`) stands for itself. */
+function flatten(document: Record<string, unknown>): Record<string, unknown> {
+  const entries = Object.entries(document).flatMap(([key, value]) =>
+    isObject(value) && !byKey.has(key) ? Object.entries(value) : [[key, value] as const],
+  );
+  return Object.fromEntries(entries);
 }
 
 function checkType(path: string, key: string, value: unknown): void {
@@ -94,6 +108,7 @@ function wrong(path: string, reason: string, cause?: unknown): InvalidParameterE
 
 /** fmt's `%v`: what dockerd shows values with. */
 function goFormat(value: unknown): string {
+  if (typeof value === "string") return withoutCredentials(value);
   if (Array.isArray(value)) return `[${value.map(goFormat).join(" ")}]`;
   if (!isObject(value)) return String(value);
   const pairs = Object.keys(value).sort();

@@ -3,7 +3,6 @@
  * Nothing in here decides anything; what belongs to what can be read off from top to bottom.
  */
 import { randomUUID } from "node:crypto";
-import { hostname } from "node:os";
 import { join } from "node:path";
 import { KeyedLock } from "../../base/keyed-lock.ts";
 import { log, setLogLevel } from "../../base/log.ts";
@@ -18,7 +17,7 @@ import type { Registry } from "../../core/registry.ts";
 import type { StateStore } from "../../core/state.ts";
 import { FileContentStore } from "../../drivers/content-fs/index.ts";
 import { embeddedNameServer } from "../../drivers/dns/embedded.ts";
-import { readContainerHost } from "../../drivers/host/index.ts";
+import { readContainerHost, readSeccompProfile } from "../../drivers/host/index.ts";
 import { FileLogDriver, noLogDriver } from "../../drivers/logs-file/index.ts";
 import { openBridgeDriver } from "../../drivers/network-bridge/bridge-driver.ts";
 import { HostPorts } from "../../drivers/network-bridge/port-publisher.ts";
@@ -60,6 +59,7 @@ import { systemHandlers } from "../../server/handlers/system.ts";
 import { usageHandlers } from "../../server/handlers/usage.ts";
 import { volumeHandlers } from "../../server/handlers/volumes.ts";
 import type { Identity } from "../../server/index.ts";
+import { reloadAttributes, reloaded, shown } from "./reload.ts";
 
 export const identity: Identity = {
   version: VERSION,
@@ -97,7 +97,19 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
   const locks = new KeyedLock();
 
   const content = FileContentStore.open(paths);
-  const registry = new RegistryClient(config.registry);
+  const registry = new RegistryClient({
+    // Read at each request: these are reloaded.
+    get insecureRegistries() {
+      return config.registry.insecureRegistries;
+    },
+    get mirrors() {
+      return config.registry.mirrors;
+    },
+    get maxAttempts() {
+      return config.registry.maxAttempts;
+    },
+    proxies: config.registry.proxies,
+  });
   const images = new Images({
     state,
     content,
@@ -133,14 +145,13 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
     host: openHostNetwork(),
   });
 
-  const runtime = undo.use(
-    new OciRuntime({ paths, runtime: config.containers.runtime, runtimes: config.containers.runtimes }),
-  );
+  const runtime = undo.use(new OciRuntime({ paths, configuration: () => config.containers }));
   const containerHost = readContainerHost({ initPath: config.containers.initPath });
   const specs = new SpecBuilder({
     host: containerHost,
     files: new KernelRootFiles(),
     defaults: config.containers,
+    seccompProfile: readSeccompProfile(config.containers.seccompProfile),
     cgroupParent: engineCgroup(paths.instance),
     sharedMemoryPath: (id) => runtime.sharedMemoryPath(id),
   });
@@ -160,7 +171,9 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
     toExecProcess: specs.toExecProcess,
     events,
     paths,
-    defaults: config.containers,
+    get defaults() {
+      return config.containers;
+    },
     host: {
       cpus: host.cpus,
       cgroupVersion: host.cgroups.version,
@@ -206,9 +219,10 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
       try {
         config = reloaded(config, configure());
         setLogLevel(config.logLevel);
-        const attributes = { name: hostname(), labels: JSON.stringify(config.labels) };
+        images.limitDownloads(config.maxConcurrentDownloads);
+        const attributes = reloadAttributes(config, host.cgroups.version);
         events.publish({ type: "daemon", action: "reload", actor: { id: engineId, attributes } });
-        log("info", "configuration reloaded");
+        log("info", `Reloaded configuration: ${shown(config)}`);
       } catch (error) {
         log("error", "configuration not reloaded", { error: messageOf(error) });
       }
@@ -216,11 +230,6 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
     config: () => config,
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   };
-}
-
-/** Only these change while running; the rest was handed out at start. */
-function reloaded(before: EngineConfig, { labels, logLevel, shutdownTimeout }: EngineConfig): EngineConfig {
-  return { ...before, labels, logLevel, shutdownTimeout };
 }
 
 /** The engine's own id: stays with the data root. */

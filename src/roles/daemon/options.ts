@@ -1,9 +1,8 @@
 /**
- * The daemon's options as data: each has a flag, most have a key in daemon.json. The syntax of flags is pflag's
- * (`--name value`, `--name=value`, `-Nvalue`, `-N value`, `--bool`, `--bool=false`, `--` ends them), because
- * dockerd's is. What the values mean is checked in `settings.ts`.
+ * The daemon's options as data: each has a flag, most have a key in daemon.json. How they are written on a command line
+ * is in `flags.ts`, what the values mean is checked in `settings.ts`; options of dockerd that mean nothing here are in
+ * `docker-options.ts`.
  */
-import { InvalidParameterError } from "../../core/errors.ts";
 
 export type OptionValue = boolean | number | string | readonly string[];
 
@@ -18,6 +17,18 @@ export interface Option {
   readonly value?: string;
   readonly usage: string;
   readonly default?: string;
+}
+
+/** An option of dockerd that is no setting here: `docker-options.ts`. */
+export interface DockerOption extends Omit<Option, "usage"> {
+  /**
+   * Values that ask for what is so anyway. Without it: what is off. With it, a switch that is off asks for something:
+   * dockerd's default is on.
+   */
+  readonly granted?: (value: unknown) => boolean;
+  /** What becomes of other values, and what the user is told after the option and its value. */
+  readonly otherwise: "ignored" | "refused";
+  readonly because: string;
 }
 
 export const OPTIONS = [
@@ -36,6 +47,19 @@ export const OPTIONS = [
     kind: "string",
     usage: 'Name of the default bridge; "none" disables it',
     default: "gantry0",
+  },
+  {
+    flag: "cdi-spec-dir",
+    key: "cdi-spec-dirs",
+    kind: "list",
+    usage:
+      'CDI specification directories to use (default "/etc/cdi" and "/var/run/cdi"; an empty one for none)',
+  },
+  {
+    flag: "cgroup-parent",
+    key: "cgroup-parent",
+    kind: "string",
+    usage: "Set parent cgroup for all containers",
   },
   {
     flag: "config-file",
@@ -63,6 +87,13 @@ export const OPTIONS = [
     key: "default-cgroupns-mode",
     kind: "string",
     usage: 'Default mode for containers cgroup namespace ("host" | "private")',
+  },
+  {
+    flag: "default-ipc-mode",
+    key: "default-ipc-mode",
+    kind: "string",
+    usage: 'Default mode for containers ipc ("shareable" | "private")',
+    default: "private",
   },
   {
     flag: "default-runtime",
@@ -96,6 +127,7 @@ export const OPTIONS = [
     usage: "Root directory for execution state files",
     default: "/run/gantry/engine",
   },
+  { flag: "feature", key: "features", kind: "map", value: "map", usage: "Enable feature in the daemon" },
   {
     flag: "group",
     short: "G",
@@ -111,6 +143,18 @@ export const OPTIONS = [
     key: "hosts",
     kind: "list",
     usage: "Daemon socket(s) to listen on: unix://, tcp://, fd://",
+  },
+  {
+    flag: "http-proxy",
+    key: "http-proxy",
+    kind: "string",
+    usage: "HTTP proxy URL to use for outgoing traffic",
+  },
+  {
+    flag: "https-proxy",
+    key: "https-proxy",
+    kind: "string",
+    usage: "HTTPS proxy URL to use for outgoing traffic",
   },
   { flag: "init", key: "init", kind: "bool", usage: "Run an init in the container to forward signals" },
   { flag: "init-path", key: "init-path", kind: "string", usage: "Path to the init binary" },
@@ -156,6 +200,13 @@ export const OPTIONS = [
     default: "json-file",
   },
   {
+    flag: "log-format",
+    key: "log-format",
+    kind: "string",
+    usage: 'Set the logging format ("text"|"json")',
+    default: "text",
+  },
+  {
     flag: "log-level",
     short: "l",
     key: "log-level",
@@ -177,7 +228,33 @@ export const OPTIONS = [
     usage: "Set the max concurrent downloads for each pull",
     default: "3",
   },
+  {
+    flag: "max-concurrent-uploads",
+    key: "max-concurrent-uploads",
+    kind: "int",
+    usage: "Set the max concurrent uploads for each push",
+    default: "5",
+  },
+  {
+    flag: "max-download-attempts",
+    key: "max-download-attempts",
+    kind: "int",
+    usage: "Set the max download attempts for each pull",
+    default: "5",
+  },
   { flag: "mtu", key: "mtu", kind: "int", usage: "Set the containers network MTU (0: the uplink's)" },
+  {
+    flag: "no-new-privileges",
+    key: "no-new-privileges",
+    kind: "bool",
+    usage: "Set no-new-privileges by default for new containers",
+  },
+  {
+    flag: "no-proxy",
+    key: "no-proxy",
+    kind: "string",
+    usage: "Comma-separated list of hosts or IP addresses for which the proxy is skipped",
+  },
   {
     flag: "pidfile",
     short: "p",
@@ -190,6 +267,13 @@ export const OPTIONS = [
     key: "registry-mirrors",
     kind: "list",
     usage: "Preferred registry mirror of Docker Hub",
+  },
+  {
+    flag: "seccomp-profile",
+    key: "seccomp-profile",
+    kind: "string",
+    usage: 'Path to seccomp profile; "unconfined" disables the default profile',
+    default: "builtin",
   },
   {
     flag: "shutdown-timeout",
@@ -234,132 +318,3 @@ export const OPTIONS = [
 ] as const satisfies readonly Option[];
 
 export type FlagName = (typeof OPTIONS)[number]["flag"];
-
-/** The flags that were given, by their long name. */
-export type Flags = ReadonlyMap<string, OptionValue>;
-
-/** The command line cannot be understood; the process ends with 125, as dockerd's does. */
-export class UsageError extends InvalidParameterError {}
-
-const byFlag = new Map<string, Option>(OPTIONS.map((option) => [option.flag, option]));
-const byShort = new Map<string, Option>(
-  (OPTIONS as readonly Option[]).flatMap((option) => (option.short ? [[option.short, option] as const] : [])),
-);
-
-/** @throws UsageError in pflag's words */
-export function parseFlags(args: readonly string[]): Flags {
-  const flags = new Map<string, OptionValue>();
-  const rest = [...args];
-  for (let arg = rest.shift(); arg !== undefined; arg = rest.shift()) {
-    if (arg === "--") {
-      if (rest.length > 0) throw noArguments();
-    } else if (arg.startsWith("--")) {
-      takeLong(arg, rest, flags);
-    } else if (arg.startsWith("-") && arg.length > 1) {
-      takeShort(arg, rest, flags);
-    } else {
-      throw noArguments();
-    }
-  }
-  return flags;
-}
-
-function takeLong(arg: string, rest: string[], flags: Map<string, OptionValue>): void {
-  const [name = "", ...value] = arg.slice(2).split("=");
-  const option = byFlag.get(name);
-  if (!option) throw new UsageError(`unknown flag: --${name}`);
-  const inline = value.length > 0 ? value.join("=") : undefined;
-  setFlag(
-    flags,
-    option,
-    `--${name}`,
-    inline ?? implied(option) ?? next(rest, `flag needs an argument: --${name}`),
-  );
-}
-
-/** `-D`, `-H unix:///x`, `-Hunix:///x`, `-H=unix:///x`, `-Dl debug`. */
-function takeShort(arg: string, rest: string[], flags: Map<string, OptionValue>): void {
-  for (let letters = arg.slice(1); letters !== ""; ) {
-    const letter = letters.charAt(0);
-    const option = byShort.get(letter);
-    if (!option) throw new UsageError(`unknown shorthand flag: '${letter}' in ${arg}`);
-    const after = letters.slice(1);
-    const name = `-${letter}, --${option.flag}`;
-    if (option.kind === "bool" && !after.startsWith("=")) {
-      setFlag(flags, option, name, "true");
-      letters = after;
-      continue;
-    }
-    const value = after.replace(/^=/, "") || next(rest, `flag needs an argument: '${letter}' in ${arg}`);
-    setFlag(flags, option, name, value);
-    letters = "";
-  }
-}
-
-function setFlag(flags: Map<string, OptionValue>, option: Option, name: string, text: string): void {
-  if (option.kind === "list" || option.kind === "map") {
-    const before = flags.get(option.flag);
-    flags.set(option.flag, [...(Array.isArray(before) ? (before as string[]) : []), text]);
-  } else if (option.kind === "bool") {
-    const value = parseBool(text);
-    if (value === undefined)
-      throw invalid(text, name, `strconv.ParseBool: parsing ${JSON.stringify(text)}: invalid syntax`);
-    flags.set(option.flag, value);
-  } else if (option.kind === "int") {
-    if (!/^[+-]?\d+$/.test(text))
-      throw invalid(text, name, `strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
-    flags.set(option.flag, Number(text));
-  } else {
-    flags.set(option.flag, text);
-  }
-}
-
-function implied(option: Option): string | undefined {
-  return option.kind === "bool" ? "true" : undefined;
-}
-
-function next(rest: string[], missing: string): string {
-  const value = rest.shift();
-  if (value === undefined) throw new UsageError(missing);
-  return value;
-}
-
-/** Go's strconv.ParseBool. */
-function parseBool(text: string): boolean | undefined {
-  if (["1", "t", "T", "true", "TRUE", "True"].includes(text)) return true;
-  if (["0", "f", "F", "false", "FALSE", "False"].includes(text)) return false;
-  return undefined;
-}
-
-function invalid(text: string, name: string, reason: string): UsageError {
-  return new UsageError(`invalid argument ${JSON.stringify(text)} for "${name}" flag: ${reason}`);
-}
-
-function noArguments(): UsageError {
-  return new UsageError('"gantry daemon" accepts no arguments.');
-}
-
-/** What `--help` prints. */
-export function usage(): string {
-  const rows = (OPTIONS as readonly Option[]).map((option) => {
-    const short = option.short ? `-${option.short}, ` : "    ";
-    const value =
-      option.value ?? { bool: "", int: "int", string: "string", list: "list", map: "map" }[option.kind];
-    return {
-      name: `  ${short}--${option.flag}${value && ` ${value}`}`,
-      text:
-        option.usage + (option.default === undefined ? "" : ` (default ${JSON.stringify(option.default)})`),
-    };
-  });
-  const width = Math.max(...rows.map((row) => row.name.length)) + 3;
-  return [
-    "",
-    "Usage:  gantry daemon [OPTIONS]",
-    "",
-    "A self-sufficient runtime for containers.",
-    "",
-    "Options:",
-    ...rows.map((row) => row.name.padEnd(width) + row.text),
-    "",
-  ].join("\n");
-}

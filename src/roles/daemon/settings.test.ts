@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { EngineConfig } from "../../core/config.ts";
 import { checkConflicts, readConfigFile } from "./config-file.ts";
-import { OPTIONS, parseFlags, UsageError, usage } from "./options.ts";
+import { parseFlags, UsageError, usage } from "./flags.ts";
+import { OPTIONS } from "./options.ts";
 import { settingsWithoutEffect, toEngineConfig } from "./settings.ts";
 
 const environment = { home: "/root", dockerCertPath: undefined };
@@ -134,6 +135,8 @@ describe("the configuration", () => {
     expect(config.registry).toEqual({
       insecureRegistries: ["10.0.0.0/8", "reg:5000"],
       mirrors: ["https://mirror.example/"],
+      maxAttempts: 5,
+      proxies: { http: "", https: "", none: "" },
     });
     expect(config.labels).toEqual(["a=b"]);
     expect(config.containers.init).toBe(true);

@@ -6,71 +6,52 @@ import { createHash } from "node:crypto";
 import { isIP, isIPv4 } from "node:net";
 import { isAbsolute, resolve } from "node:path";
 import type { LogLevel } from "../../base/log.ts";
-import type { ContainerDefaults, EngineConfig, EnginePaths, NetworkConfig } from "../../core/config.ts";
+import {
+  type EngineConfig,
+  type EnginePaths,
+  type NetworkConfig,
+  type ProxyConfig,
+  withoutCredentials,
+} from "../../core/config.ts";
 import { InvalidParameterError } from "../../core/errors.ts";
-import { BUILT_IN_RUNTIMES } from "../../core/runtime.ts";
 import { type ConfigFile, isObject } from "./config-file.ts";
-import { type Flags, OPTIONS, type Option } from "./options.ts";
+import { toContainerDefaults, toFeatures } from "./container-settings.ts";
+import { checkDockerOptions } from "./docker-options.ts";
+import type { Flags } from "./flags.ts";
+import { Settings, splitOnce } from "./given.ts";
 
+const NO_PROXIES: ProxyConfig = { http: "", https: "", none: "" };
 export const DEFAULT_GROUP = "docker";
-/** The place of the default daemon's socket, and of what every other daemon's clients look for first. */
-const DEFAULT_SOCKET = "/run/gantry/gantry.sock";
 const DEFAULT_EXEC_ROOT = "/run/gantry/engine";
 
-/** Options by their flag's name: from the command line, else from the file. */
-class Settings {
-  readonly #flags: Flags;
-  readonly #file: ConfigFile;
+/** What the process has besides its arguments. */
+export interface Environment {
+  readonly home: string;
+  readonly dockerCertPath: string | undefined;
+  /** From `HTTP_PROXY` and the like. */
+  readonly proxies?: ProxyConfig;
+  /** Called by this name the program takes Docker's places: its socket, its file, its bridge. */
+  readonly calledDockerd?: boolean;
+}
 
-  constructor(flags: Flags, file: ConfigFile) {
-    this.#flags = flags;
-    this.#file = file;
-  }
+interface Places {
+  readonly socket: string;
+  readonly configFile: string;
+  readonly bridge: string;
+}
 
-  value(flag: string): unknown {
-    const option = (OPTIONS as readonly Option[]).find((candidate) => candidate.flag === flag);
-    if (!option) throw new TypeError(`no option ${flag}`);
-    return this.#flags.get(flag) ?? (option.key === undefined ? undefined : this.#file[option.key]);
-  }
-
-  text(flag: string): string | undefined {
-    const value = this.value(flag);
-    return value === undefined || value === "" ? undefined : String(value);
-  }
-
-  bool(flag: string): boolean | undefined {
-    const value = this.value(flag);
-    return typeof value === "boolean" ? value : undefined;
-  }
-
-  number(flag: string): number | undefined {
-    const value = this.value(flag);
-    return typeof value === "number" ? value : undefined;
-  }
-
-  /** Items as they were given; from the file they are of the shape that `config-file.ts` let through. */
-  list(flag: string): readonly unknown[] {
-    const value = this.value(flag);
-    return Array.isArray(value) ? value : [];
-  }
-
-  strings(flag: string): readonly string[] {
-    return this.list(flag).map(String);
-  }
-
-  /** The file's form of an option whose flag is a list of `name=value`. */
-  object(flag: string): Record<string, unknown> | undefined {
-    const value = this.value(flag);
-    return isObject(value) ? value : undefined;
-  }
+/**
+ * Where things are unless an option says so. State keeps its own place by either name: what another engine left in
+ * /var/lib/docker is not touched.
+ */
+export function placesOf({ calledDockerd }: Pick<Environment, "calledDockerd">): Places {
+  return calledDockerd
+    ? { socket: "/var/run/docker.sock", configFile: "/etc/docker/daemon.json", bridge: "docker0" }
+    : { socket: "/run/gantry/gantry.sock", configFile: "/etc/gantry/daemon.json", bridge: "gantry0" };
 }
 
 /** @throws InvalidParameterError */
-export function toEngineConfig(
-  flags: Flags,
-  file: ConfigFile,
-  environment: { readonly home: string; readonly dockerCertPath: string | undefined },
-): EngineConfig {
+export function toEngineConfig(flags: Flags, file: ConfigFile, environment: Environment): EngineConfig {
   const settings = new Settings(flags, file);
   const storageDriver = settings.text("storage-driver") ?? "overlay2";
   if (storageDriver !== "overlay2" && storageDriver !== "overlayfs") {
@@ -79,10 +60,11 @@ export function toEngineConfig(
     );
   }
   const tls = toTls(settings, environment);
+  const places = placesOf(environment);
   const paths = toPaths(settings);
   return {
     paths,
-    hosts: toHosts(settings, tls !== undefined),
+    hosts: toHosts(settings, tls !== undefined, places),
     group: settings.text("group") ?? DEFAULT_GROUP,
     pidfile: absolute(settings.text("pidfile")),
     tls,
@@ -95,19 +77,34 @@ export function toEngineConfig(
       "max-concurrent-downloads",
       settings.number("max-concurrent-downloads") || 3,
     ),
-    network: toNetwork(settings),
+    maxConcurrentUploads: atLeast(
+      1,
+      "max-concurrent-uploads",
+      settings.number("max-concurrent-uploads") || 5,
+    ),
+    logFormat: toLogFormat(settings.text("log-format") ?? "text"),
+    features: toFeatures(settings),
+    network: toNetwork(settings, places),
     registry: {
       insecureRegistries: settings.strings("insecure-registry").map(toInsecureRegistry),
       mirrors: settings.strings("registry-mirror").map(toMirror),
+      maxAttempts: atLeast(1, "max-download-attempts", settings.number("max-download-attempts") || 5),
+      proxies: toProxies(settings, environment.proxies),
     },
     containers: toContainerDefaults(settings),
   };
 }
 
-/** Docker accepts these and they say nothing that Gantry does not do anyway; refusing is told once at start. */
-export function settingsWithoutEffect(config: { flags: Flags; file: ConfigFile }): string[] {
+/** Docker's options that say nothing here: told once at start. @throws InvalidParameterError for what cannot be done */
+export function settingsWithoutEffect(
+  config: { flags: Flags; file: ConfigFile },
+  proxies: ProxyConfig = NO_PROXIES,
+): string[] {
   const settings = new Settings(config.flags, config.file);
-  const warnings: string[] = [];
+  const warnings = checkDockerOptions((option) => settings.of(option));
+  if (toFeatures(settings)["containerd-snapshotter"])
+    warnings.push("features: containerd-snapshotter=true has no effect: there is no containerd");
+  warnings.push(...overriddenProxies(settings, proxies));
   if (settings.bool("live-restore") === false)
     warnings.push("live-restore=false has no effect: containers always outlive the daemon");
   if (settings.bool("iptables") === false)
@@ -130,16 +127,16 @@ export function instanceOf(dataRoot: string): string {
   return createHash("sha256").update(dataRoot).digest("hex").slice(0, 8);
 }
 
-function toHosts(settings: Settings, tls: boolean): string[] {
-  const hosts = settings.strings("host").map((host) => toHost(host, tls));
-  return hosts.length > 0 ? hosts : [`unix://${DEFAULT_SOCKET}`];
+function toHosts(settings: Settings, tls: boolean, { socket }: Places): string[] {
+  const hosts = settings.strings("host").map((host) => toHost(host, tls, socket));
+  return hosts.length > 0 ? hosts : [`unix://${socket}`];
 }
 
 /** @see moby opts/hosts.go */
-function toHost(host: string, tls: boolean): string {
+function toHost(host: string, tls: boolean, socket: string): string {
   const [, scheme = "tcp", address = ""] = /^(?:([a-z]+):\/\/)?(.*)$/.exec(host.trim()) ?? [];
   if (scheme === "unix") {
-    if (address === "") return `unix://${DEFAULT_SOCKET}`;
+    if (address === "") return `unix://${socket}`;
     if (!isAbsolute(address)) throw new InvalidParameterError(`invalid unix socket path: ${host}`);
     return `unix://${address}`;
   }
@@ -160,10 +157,7 @@ function toTcpHost(host: string, address: string, tls: boolean): string {
   return `tcp://${bracketed === undefined ? name || "127.0.0.1" : `[${bracketed}]`}:${number}`;
 }
 
-function toTls(
-  settings: Settings,
-  environment: { readonly home: string; readonly dockerCertPath: string | undefined },
-): EngineConfig["tls"] {
+function toTls(settings: Settings, environment: Environment): EngineConfig["tls"] {
   const verify = settings.bool("tlsverify");
   // As dockerd: --tlsverify alone switches TLS on, and --tlsverify=false does as well (without verification).
   if (!settings.bool("tls") && verify === undefined) return undefined;
@@ -207,7 +201,41 @@ function toLogLevel(level: string): LogLevel {
   return known;
 }
 
-function toNetwork(settings: Settings): NetworkConfig {
+function toLogFormat(format: string): EngineConfig["logFormat"] {
+  if (format === "text" || format === "json") return format;
+  throw new InvalidParameterError(`unknown log format: ${format}`);
+}
+
+/** An option counts for more than the environment. @see moby daemon/config (Proxies), cmd/dockerd/daemon.go setProxyEnv */
+function toProxies(settings: Settings, environment: ProxyConfig = NO_PROXIES): ProxyConfig {
+  const url = (flag: string): string | undefined => {
+    const text = settings.text(flag);
+    if (text !== undefined && !URL.canParse(text.includes("://") ? text : `http://${text}`))
+      throw new InvalidParameterError(`invalid ${flag}: not a valid URL`);
+    return text;
+  };
+  return {
+    http: url("http-proxy") ?? environment.http,
+    https: url("https-proxy") ?? environment.https,
+    none: settings.text("no-proxy") ?? environment.none,
+  };
+}
+
+function overriddenProxies(settings: Settings, environment: ProxyConfig): string[] {
+  const named: [string, string, string][] = [
+    ["http-proxy", "HTTP_PROXY", environment.http],
+    ["https-proxy", "HTTPS_PROXY", environment.https],
+    ["no-proxy", "NO_PROXY", environment.none],
+  ];
+  return named.flatMap(([flag, name, before]) => {
+    const value = settings.text(flag);
+    if (value === undefined || before === "" || before === value) return [];
+    const [old, now] = [before, value].map(withoutCredentials);
+    return [`overriding existing proxy variable with value from configuration: ${name}=${old} by ${now}`];
+  });
+}
+
+function toNetwork(settings: Settings, places: Places): NetworkConfig {
   const bip = settings.text("bip");
   if (bip !== undefined && !isIPv4Cidr(bip)) throw new InvalidParameterError(`invalid CIDR address: ${bip}`);
   const bridge = settings.text("bridge");
@@ -222,7 +250,7 @@ function toNetwork(settings: Settings): NetworkConfig {
   const publishAddress = settings.text("ip") ?? "0.0.0.0";
   if (!isIP(publishAddress)) throw new InvalidParameterError(`invalid IP address: ${publishAddress}`);
   return {
-    bridge: bridge ?? "gantry0",
+    bridge: bridge ?? places.bridge,
     bip,
     addressPools: settings.list("default-address-pool").map(toAddressPool),
     mtu: mtu === 0 ? undefined : mtu,
@@ -261,108 +289,6 @@ function toAddressPool(item: unknown): { base: string; size: number } {
     throw new InvalidParameterError(`invalid size for address pool ${base}: ${fields.size}`);
   }
   return { base, size };
-}
-
-function toContainerDefaults(settings: Settings): ContainerDefaults {
-  const runtimes = toRuntimes(settings);
-  const runtime = settings.text("default-runtime") ?? "crun";
-  if (!BUILT_IN_RUNTIMES.some((name) => name === runtime) && !(runtime in runtimes)) {
-    throw new InvalidParameterError(`specified default runtime '${runtime}' does not exist`);
-  }
-  const cgroupNamespace = settings.text("default-cgroupns-mode");
-  if (cgroupNamespace !== undefined && cgroupNamespace !== "host" && cgroupNamespace !== "private") {
-    throw new InvalidParameterError(
-      `default cgroup namespace mode (${cgroupNamespace}) is invalid; use "host" or "private"`,
-    );
-  }
-  return {
-    init: settings.bool("init") ?? false,
-    initPath: settings.text("init-path"),
-    runtime,
-    runtimes,
-    ulimits: toUlimits(settings),
-    logDriver: settings.text("log-driver") ?? "json-file",
-    logOptions: toLogOptions(settings),
-    shmSize: toBytes(settings.value("default-shm-size") ?? "64MiB"),
-    cgroupNamespace,
-  };
-}
-
-function toRuntimes(settings: Settings): ContainerDefaults["runtimes"] {
-  const fromFile = Object.entries(settings.object("add-runtime") ?? {}).map(([name, value]) => {
-    if (!isObject(value) || typeof value.path !== "string") {
-      throw new InvalidParameterError(`invalid runtime ${name}: want an object with a path`);
-    }
-    const args = Array.isArray(value.runtimeArgs) ? value.runtimeArgs.map(String) : [];
-    return [name, { path: value.path, args }] as const;
-  });
-  const fromFlags = settings.strings("add-runtime").map((text) => {
-    const [name, path] = splitOnce(text, "=");
-    if (name === "" || path === "") throw new InvalidParameterError(`invalid runtime argument: ${text}`);
-    return [name, { path, args: [] as string[] }] as const;
-  });
-  for (const [name] of [...fromFile, ...fromFlags]) {
-    if (BUILT_IN_RUNTIMES.some((builtIn) => builtIn === name))
-      throw new InvalidParameterError(`runtime name '${name}' is reserved`);
-  }
-  return Object.fromEntries([...fromFile, ...fromFlags]);
-}
-
-const ULIMITS = new Set(
-  "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split(
-    " ",
-  ),
-);
-
-function toUlimits(settings: Settings): ContainerDefaults["ulimits"] {
-  const fromFile = Object.entries(settings.object("default-ulimit") ?? {}).map(([name, value]) => {
-    if (!isObject(value)) throw new InvalidParameterError(`invalid ulimit argument: ${name}`);
-    const { Soft, Hard } = value;
-    return { Name: String(value.Name ?? name), Soft: Number(Soft ?? Hard), Hard: Number(Hard ?? Soft) };
-  });
-  const limits = [...fromFile, ...settings.strings("default-ulimit").map(parseUlimit)];
-  for (const { Name, Soft, Hard } of limits) {
-    if (!ULIMITS.has(Name)) throw new InvalidParameterError(`invalid ulimit type: ${Name}`);
-    if (!Number.isInteger(Soft) || !Number.isInteger(Hard)) {
-      throw new InvalidParameterError(`invalid ulimit argument: ${Name}`);
-    }
-    if (Hard !== -1 && (Soft === -1 || Soft > Hard)) {
-      throw new InvalidParameterError(
-        `ulimit soft limit must be less than or equal to hard limit: ${Soft} > ${Hard}`,
-      );
-    }
-  }
-  return limits;
-}
-
-function parseUlimit(text: string): { Name: string; Soft: number; Hard: number } {
-  const match = /^([a-z]+)=(-1|\d+)(?::(-1|\d+))?$/.exec(text);
-  if (!match) throw new InvalidParameterError(`invalid ulimit argument: ${text}`);
-  const [, Name = "", soft = "", hard = soft] = match;
-  return { Name, Soft: Number(soft), Hard: Number(hard) };
-}
-
-function toLogOptions(settings: Settings): Record<string, string> {
-  const object = settings.object("log-opt");
-  const entries = object
-    ? Object.entries(object).map(([key, value]) => [key, String(value)] as const)
-    : settings.strings("log-opt").map((text) => {
-        const [key, value] = splitOnce(text, "=");
-        if (!text.includes("="))
-          throw new InvalidParameterError(`invalid argument "${text}" for "--log-opt" flag: want key=value`);
-        return [key, value] as const;
-      });
-  return Object.fromEntries(entries);
-}
-
-const UNITS: Readonly<Record<string, number>> = { "": 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40 };
-
-/** go-units' RAMInBytes: `64m`, `64MB`, `64MiB` are the same. */
-function toBytes(value: unknown): number {
-  const [, digits, unit = ""] = /^(\d+(?:\.\d+)?) ?([kmgt]?)(?:i?b)?$/i.exec(String(value)) ?? [];
-  const bytes = Math.floor(Number(digits) * (UNITS[unit.toLowerCase()] ?? Number.NaN));
-  if (!Number.isSafeInteger(bytes)) throw new InvalidParameterError(`invalid size: '${value}'`);
-  return bytes;
 }
 
 function toInsecureRegistry(registry: string): string {
@@ -418,10 +344,4 @@ function isCidr(text: string): boolean {
 
 function isIPv4Cidr(text: string): boolean {
   return isCidr(text) && isIPv4(text.split("/")[0] ?? "");
-}
-
-/** The text before and after the first separator; the second is empty if there is none. */
-function splitOnce(text: string, separator: string): [string, string] {
-  const at = text.indexOf(separator);
-  return at < 0 ? [text, ""] : [text.slice(0, at), text.slice(at + separator.length)];
 }

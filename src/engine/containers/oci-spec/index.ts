@@ -4,7 +4,7 @@
  */
 import type { ContainerDefaults } from "../../../core/config.ts";
 import type { ContainerRecord } from "../../../core/container.ts";
-import type { ContainerHost } from "../../../core/container-host.ts";
+import type { ContainerHost, SeccompProfile } from "../../../core/container-host.ts";
 import { InvalidParameterError } from "../../../core/errors.ts";
 import type { RootFiles } from "../../../core/rootfs.ts";
 import type { RuntimeProcess, RuntimeSpec } from "../../../core/runtime-spec.ts";
@@ -15,7 +15,9 @@ import { resolveUser } from "./user.ts";
 export interface SpecBuilderOptions {
   readonly host: ContainerHost;
   readonly files: RootFiles;
-  readonly defaults: Pick<ContainerDefaults, "init" | "ulimits">;
+  readonly defaults: Pick<ContainerDefaults, "init" | "ulimits" | "cgroupParent" | "noNewPrivileges">;
+  /** In place of the host's profile, for containers that name none. */
+  readonly seccompProfile: SeccompProfile | "unconfined" | undefined;
   /** Cgroup above all containers of this engine: `/gantry-<instance>`. */
   readonly cgroupParent: string;
   readonly sharedMemoryPath: (containerId: string) => string;
@@ -30,7 +32,7 @@ export class SpecBuilder {
 
   /** For `ContainerDeps.toSpec`. @throws InvalidParameterError, NotFoundError, NotImplementedError */
   readonly toSpec = async (input: SpecInput): Promise<RuntimeSpec> => {
-    const { host, files, defaults, cgroupParent } = this.#options;
+    const { host, files, defaults, cgroupParent, seccompProfile } = this.#options;
     const { container, rootfs, sandbox, prepared, joined } = input;
     const { config, hostConfig } = container;
     await checkRoot(files, rootfs);
@@ -51,6 +53,11 @@ export class SpecBuilder {
       sharedMemory: await this.#sharedMemoryOf(input),
       user,
       cgroupParent,
+      defaults: {
+        cgroupParent: defaults.cgroupParent,
+        noNewPrivileges: defaults.noNewPrivileges,
+        seccompProfile,
+      },
       defaultUlimits: defaults.ulimits,
       initByDefault: defaults.init,
     });
@@ -82,6 +89,7 @@ export class SpecBuilder {
     const linkEnvironment = sandbox.environment;
     return toExecProcess({
       ...{ container, host, exec, user, size, linkEnvironment },
+      noNewPrivileges: defaults.noNewPrivileges,
       defaultUlimits: defaults.ulimits,
     });
   };

@@ -3,9 +3,10 @@ import type { ContainerHost, SeccompProfile } from "../../../core/container-host
 import { InvalidParameterError } from "../../../core/errors.ts";
 
 export interface SecurityOptions {
-  readonly noNewPrivileges: boolean;
-  /** `default` is the host's profile. */
-  readonly seccomp: "default" | "unconfined" | SeccompProfile;
+  /** Undefined leaves it to the daemon's default. */
+  readonly noNewPrivileges: boolean | undefined;
+  /** `builtin` is the host's profile; `default` is the daemon's, which is the same unless it was told otherwise. */
+  readonly seccomp: "default" | "builtin" | "unconfined" | SeccompProfile;
   /** /proc and /sys without masked and read-only paths. */
   readonly systemPathsUnconfined: boolean;
   readonly writableCgroups: boolean;
@@ -19,7 +20,7 @@ export function parseSecurityOptions(
   host: Pick<ContainerHost, "apparmor" | "selinux">,
 ): SecurityOptions {
   const found: { -readonly [K in keyof SecurityOptions]: SecurityOptions[K] } = {
-    noNewPrivileges: false,
+    noNewPrivileges: undefined,
     seccomp: "default",
     systemPathsUnconfined: false,
     writableCgroups: false,
@@ -62,8 +63,7 @@ function parseFlag(option: string, value: string): boolean {
 
 /** `unconfined`, `builtin`, or the profile itself: the client reads the file and sends its content. */
 function parseSeccomp(value: string): SecurityOptions["seccomp"] {
-  if (value === "unconfined") return value;
-  if (value === "builtin") return "default";
+  if (value === "unconfined" || value === "builtin") return value;
   let profile: unknown;
   try {
     profile = JSON.parse(value);

@@ -4,7 +4,7 @@
  */
 
 import type { ContainerRecord } from "../../../core/container.ts";
-import type { ContainerHost } from "../../../core/container-host.ts";
+import type { ContainerHost, SeccompProfile } from "../../../core/container-host.ts";
 import { InvalidParameterError } from "../../../core/errors.ts";
 import type { RuntimeMount, RuntimeProcess, RuntimeSpec } from "../../../core/runtime-spec.ts";
 import type { JoinedContainers } from "../state/joined.ts";
@@ -35,6 +35,12 @@ export interface SpecSources {
   readonly user: ResolvedUser;
   /** The group of all of this engine's containers, for those without `--cgroup-parent`. */
   readonly cgroupParent: string;
+  /** The daemon's, for what the container leaves open. */
+  readonly defaults?: {
+    readonly cgroupParent?: string | undefined;
+    readonly noNewPrivileges?: boolean;
+    readonly seccompProfile?: SeccompProfile | "unconfined" | undefined;
+  };
   readonly defaultUlimits: readonly { readonly Name: string; readonly Soft: number; readonly Hard: number }[];
   /** `--init` where the container leaves it open. */
   readonly initByDefault: boolean;
@@ -45,6 +51,7 @@ export function toRuntimeSpec(sources: SpecSources): RuntimeSpec {
   const { container, host, rootfs, user, joined } = sources;
   const { config, hostConfig } = container;
   const security = parseSecurityOptions(hostConfig.SecurityOpt ?? [], host);
+  const defaults = sources.defaults ?? {};
   const capabilities = chooseCapabilities(hostConfig, host.capabilities);
   const devices = toDevices(hostConfig, host);
   const initPath = initOf(sources);
@@ -66,7 +73,7 @@ export function toRuntimeSpec(sources: SpecSources): RuntimeSpec {
       cwd: config.WorkingDir || "/",
       capabilities: toProcessCapabilities(capabilities, user.uid),
       rlimits: toRlimits(hostConfig.Ulimits ?? [], sources.defaultUlimits, host),
-      noNewPrivileges: security.noNewPrivileges,
+      noNewPrivileges: security.noNewPrivileges ?? defaults.noNewPrivileges ?? false,
       apparmorProfile: security.apparmor,
       oomScoreAdj: hostConfig.OomScoreAdj || undefined,
     },
@@ -88,10 +95,14 @@ export function toRuntimeSpec(sources: SpecSources): RuntimeSpec {
         blockIO: toBlockIo(hostConfig, host),
         devices: devices.rules,
       },
-      cgroupsPath: `${cgroupParent(hostConfig.CgroupParent, sources.cgroupParent)}/${container.id}`,
+      cgroupsPath: `${cgroupParent(hostConfig.CgroupParent || defaults.cgroupParent, sources.cgroupParent)}/${container.id}`,
       namespaces: toNamespaces({ hostConfig, joined, networkPath: sources.networkPath }),
       devices: devices.nodes,
-      seccomp: seccompOf(security, hostConfig.Privileged ?? false, { capabilities, host }),
+      seccomp: seccompOf(security, hostConfig.Privileged ?? false, {
+        capabilities,
+        host,
+        profile: defaults.seccompProfile,
+      }),
       rootfsPropagation: sources.rootfsPropagation,
       maskedPaths: hostConfig.MaskedPaths ?? (open ? [] : [...MASKED_PATHS, ...host.thermalThrottlePaths]),
       readonlyPaths: hostConfig.ReadonlyPaths ?? (open ? [] : READONLY_PATHS),
@@ -113,6 +124,8 @@ export interface ExecSources {
   readonly size: { readonly height: number; readonly width: number } | undefined;
   readonly linkEnvironment: readonly string[];
   readonly defaultUlimits: SpecSources["defaultUlimits"];
+  /** The daemon's, for what the container leaves open. */
+  readonly noNewPrivileges?: boolean;
 }
 
 /** One more process in a container: never more than the container has, unless asked for by `--privileged` (S24). */
@@ -124,6 +137,7 @@ export function toExecProcess({
   size,
   linkEnvironment,
   defaultUlimits,
+  noNewPrivileges = false,
 }: ExecSources): RuntimeProcess {
   const { config, hostConfig } = container;
   const security = parseSecurityOptions(hostConfig.SecurityOpt ?? [], host);
@@ -146,7 +160,7 @@ export function toExecProcess({
     cwd: exec.workingDir || config.WorkingDir || "/",
     capabilities: toProcessCapabilities(capabilities, user.uid),
     rlimits: toRlimits(hostConfig.Ulimits ?? [], defaultUlimits, host),
-    noNewPrivileges: security.noNewPrivileges,
+    noNewPrivileges: security.noNewPrivileges ?? noNewPrivileges,
     apparmorProfile: exec.privileged ? undefined : security.apparmor,
     oomScoreAdj: hostConfig.OomScoreAdj || undefined,
   };
@@ -175,10 +189,19 @@ function cgroupParent(asked: string | undefined, own: string): string {
 function seccompOf(
   { seccomp }: SecurityOptions,
   privileged: boolean,
-  { capabilities, host }: { capabilities: readonly string[]; host: ContainerHost },
+  {
+    capabilities,
+    host,
+    profile,
+  }: {
+    capabilities: readonly string[];
+    host: ContainerHost;
+    profile: SeccompProfile | "unconfined" | undefined;
+  },
 ): SeccompFilter | undefined {
   const subject = { capabilities, architecture: host.architecture };
-  if (seccomp === "unconfined") return undefined;
-  if (seccomp !== "default") return toSeccompFilter(seccomp, subject);
+  const chosen = seccomp === "default" && !privileged ? (profile ?? "builtin") : seccomp;
+  if (chosen === "unconfined") return undefined;
+  if (typeof chosen === "object") return toSeccompFilter(chosen, subject);
   return privileged ? undefined : defaultSeccompFilter(host.seccompProfile, subject);
 }

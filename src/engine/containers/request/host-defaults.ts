@@ -22,7 +22,7 @@ export function withHostDefaults(requested: HostConfig, options: HostDefaults): 
     ...requested,
     NetworkMode: networkMode === "" || networkMode === "default" ? "bridge" : networkMode,
     PidMode: resolveMode(requested.PidMode),
-    IpcMode: resolveMode(requested.IpcMode) || "private",
+    IpcMode: resolveMode(requested.IpcMode) || defaults.ipcMode,
     CgroupnsMode: requested.CgroupnsMode || defaultCgroupNamespace(requested, options),
     RestartPolicy: {
       Name: requested.RestartPolicy?.Name || "no",
