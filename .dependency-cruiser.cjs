@@ -83,6 +83,14 @@ module.exports = {
       "api",
       "The engine speaks Docker's nouns, but how they travel is the server's business.",
     ),
+    {
+      name: "nouns-meet-in-ports",
+      comment:
+        "Containers, images, networks and volumes are used by one another through ports; what is made of containers (exec, one-shot) knows them, and not the other way round.",
+      severity: "error",
+      from: { path: "^src/engine/(containers|events|images|networks|volumes)/", pathNot: test },
+      to: { path: "^src/engine/", pathNot: "^src/engine/($1|events)/" },
+    },
     room("registry", ["core", "base", "api"], "It moves bytes between the network and ports."),
     typesOnly("registry", "api", "The registry client speaks another protocol than the Engine API."),
     room(

@@ -19,7 +19,6 @@ import { messageOf } from "../../core/errors.ts";
 import type { Digest } from "../../core/ids.ts";
 import type { ContainerSandbox } from "../../core/networking.ts";
 import type { Task, TaskExit } from "../../core/runtime.ts";
-import { recoverExecs } from "../exec/ends.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { discardContainer } from "./discard.ts";
 import { scheduleRestart, settleEnd, superviseContainers } from "./exits.ts";
@@ -74,7 +73,7 @@ export async function bootContainers(deps: ContainerDeps, { imageLayers }: BootO
     if (task) await adopt(deps, container, task, sandboxes?.get(container.id));
   }
   await attempt("taking over execs", {}, () =>
-    recoverExecs(deps, new Map([...tasks].filter(([id]) => surviving.has(id)))),
+    deps.execs.recover(new Map([...tasks].filter(([id]) => surviving.has(id)))),
   );
   // Every record is in order at once; what is deleted with some of them may take its time.
   const settled = records

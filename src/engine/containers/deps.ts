@@ -6,15 +6,15 @@ import type { EventSink } from "../../core/events.ts";
 import type { ContainerImages } from "../../core/image.ts";
 import type { LogDriver } from "../../core/logs.ts";
 import type { ContainerSandbox, ContainerSandboxes } from "../../core/networking.ts";
-import type { Runtime, TerminalSize } from "../../core/runtime.ts";
-import type { RuntimeProcess, RuntimeSpec } from "../../core/runtime-spec.ts";
+import type { Runtime, Task } from "../../core/runtime.ts";
+import type { RuntimeSpec } from "../../core/runtime-spec.ts";
 import type { Snapshotter } from "../../core/snapshots.ts";
 import type { ContainerVolumes } from "../../core/storage.ts";
-import type { ExecConfig, ExecStore } from "../exec/store.ts";
 import type { PreparedMounts } from "./mounts/mounts.ts";
 import type { JoinedContainers } from "./state/joined.ts";
 import type { RunningContainers } from "./state/running.ts";
 import type { ContainerStore } from "./state/store.ts";
+import type { StdioClient } from "./streams/stdio.ts";
 
 /** What the kernel of this host offers, as far as container settings depend on it. */
 export interface HostFacts {
@@ -42,19 +42,32 @@ export interface SpecInput {
   readonly joined: JoinedContainers;
 }
 
-export interface ExecProcessInput {
-  readonly container: ContainerRecord;
-  /** As the host sees it. */
-  readonly rootfs: string;
-  readonly sandbox: ContainerSandbox;
-  readonly exec: ExecConfig;
-  readonly size: TerminalSize | undefined;
+/** What containers ask of the processes that are added to them. `engine/exec` does it, which knows containers. */
+export interface ContainerExecs {
+  /** Those that did not end yet: inspect's `ExecIDs`. */
+  idsOf(containerId: string): string[];
+  /** The container's process ended: those that were never started never will be. Others end by themselves, now. */
+  endOf(containerId: string): void;
+  /** The container is gone, and all that is known of them with it. */
+  deleteOf(containerId: string): void;
+  /** Boot: those in containers that still run, by container id, go on being looked after. */
+  recover(running: ReadonlyMap<string, Task>): Promise<void>;
+  /**
+   * Runs a program to its end, for the engine itself; both its streams go to `output`. Gives its exit code, or
+   * undefined if it took longer than `timeout` milliseconds: then it was killed.
+   * @throws EngineError when it cannot be run
+   */
+  runToEnd(
+    containerId: string,
+    command: readonly string[],
+    options: { output: StdioClient; timeout: number },
+  ): Promise<number | undefined>;
 }
 
 export interface ContainerDeps {
   readonly store: ContainerStore;
   readonly running: RunningContainers;
-  readonly execs: ExecStore;
+  readonly execs: ContainerExecs;
   /** By container id: who holds it may start, release and remove. Never held while waiting for a process to end. */
   readonly locks: KeyedLock;
   readonly images: ContainerImages;
@@ -65,7 +78,6 @@ export interface ContainerDeps {
   /** By name: `json-file`, `local`, `none`, … */
   readonly logDrivers: ReadonlyMap<string, LogDriver>;
   readonly toSpec: (input: SpecInput) => Promise<RuntimeSpec>;
-  readonly toExecProcess: (input: ExecProcessInput) => Promise<RuntimeProcess>;
   readonly events: EventSink;
   readonly paths: EnginePaths;
   readonly defaults: ContainerDefaults;

@@ -11,6 +11,7 @@ import type { ContainerSandbox } from "../../core/networking.ts";
 import type { Task, TaskExit } from "../../core/runtime.ts";
 import type { RuntimeProcess, RuntimeSpec } from "../../core/runtime-spec.ts";
 import type { StateStore, Table } from "../../core/state.ts";
+import { Execs } from "../exec/execs.ts";
 import { ExecStore } from "../exec/store.ts";
 import { bootContainers } from "./boot.ts";
 import { type CreateRequest, createContainer } from "./create.ts";
@@ -140,10 +141,9 @@ function fakeState(host: FakeHost): StateStore {
 }
 
 function compose(host: FakeHost): ContainerDeps {
-  return {
+  const deps: Omit<ContainerDeps, "execs"> = {
     store: new ContainerStore(fakeState(host)),
     running: new RunningContainers(),
-    execs: new ExecStore(fakeState(host)),
     locks: new KeyedLock(),
     images: {
       resolve(reference) {
@@ -244,7 +244,6 @@ function compose(host: FakeHost): ContainerDeps {
       describe: async () => ({ defaultRuntime: "fake", runtimes: {}, monitor: { path: "", version: "" } }),
     },
     toSpec: async () => ({}) as RuntimeSpec,
-    toExecProcess: async () => ({}) as RuntimeProcess,
     logDrivers: new Map([
       [
         "none",
@@ -288,6 +287,8 @@ function compose(host: FakeHost): ContainerDeps {
       selinux: false,
     },
   };
+  const toExecProcess = async () => ({}) as RuntimeProcess;
+  return { ...deps, execs: new Execs({ ...deps, execs: new ExecStore(fakeState(host)), toExecProcess }) };
 }
 
 function onAbort(signal: AbortSignal, listener: (reason: unknown) => void): void {

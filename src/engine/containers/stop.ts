@@ -2,6 +2,7 @@
  * Ending a container's process: `stop`, `kill`, and the kill that `rm -f` needs. None of them waits longer than its
  * deadline, and none holds the container's lock while it waits: the exit itself needs it (`exits.ts`).
  */
+import { LONGEST_TIMER } from "../../base/timers.ts";
 import { type ContainerRecord, isRunning } from "../../core/container.ts";
 import { ConflictError, NotModifiedError, SystemError } from "../../core/errors.ts";
 import type { ContainerDeps } from "./deps.ts";
@@ -18,8 +19,6 @@ const STOP_TIMEOUT = 10;
 const KILL_DEADLINE = 10_000;
 /** `kill` comes back at once where the process dies at once, as clients expect of SIGKILL. Milliseconds. */
 const KILL_GRACE = 2_000;
-/** A timer of more milliseconds would run out at once; 24 days are as good as for ever. */
-const LONGEST_TIMER = 2 ** 31 - 1;
 
 export interface StopOptions {
   /** Name or number; the container's own stop signal if absent. */

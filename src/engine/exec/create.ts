@@ -2,10 +2,9 @@
 import type { ContainerRecord } from "../../core/container.ts";
 import { ConflictError, InvalidParameterError } from "../../core/errors.ts";
 import { type ExecId, randomId } from "../../core/ids.ts";
-import type { ContainerDeps } from "../containers/deps.ts";
 import { publish } from "../containers/events.ts";
-import { getRunning } from "../containers/pause.ts";
-import type { RunningContainer } from "../containers/state/running.ts";
+import { getRunning, type RunningContainer } from "../containers/state/running.ts";
+import type { ExecDeps } from "./deps.ts";
 import { execProcess } from "./process.ts";
 import type { ExecConfig } from "./store.ts";
 
@@ -13,11 +12,7 @@ import type { ExecConfig } from "./store.ts";
  * @throws NotFoundError; ConflictError unless the container runs and is not paused; InvalidParameterError, also for a
  *   user that the container does not know
  */
-export async function createExec(
-  deps: ContainerDeps,
-  reference: string,
-  config: ExecConfig,
-): Promise<ExecId> {
+export async function createExec(deps: ExecDeps, reference: string, config: ExecConfig): Promise<ExecId> {
   const container = deps.store.get(reference);
   const running = getExecutable(deps, container);
   if (config.cmd.length === 0) throw new InvalidParameterError("No exec command specified");
@@ -45,10 +40,7 @@ export function commandText({ cmd: [program = "", ...args] }: ExecConfig): strin
 }
 
 /** @throws ConflictError in Docker's words */
-export function getExecutable(
-  deps: Pick<ContainerDeps, "running">,
-  container: ContainerRecord,
-): RunningContainer {
+export function getExecutable(deps: Pick<ExecDeps, "running">, container: ContainerRecord): RunningContainer {
   if (container.state.status === "paused") {
     throw new ConflictError(`container ${container.id} is paused, unpause the container before exec`, {
       subject: container.id,

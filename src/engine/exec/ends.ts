@@ -2,23 +2,23 @@
 import { log } from "../../base/log.ts";
 import { messageOf } from "../../core/errors.ts";
 import type { ExecTask, Task } from "../../core/runtime.ts";
-import type { ContainerDeps } from "../containers/deps.ts";
 import { publish } from "../containers/events.ts";
+import type { ExecDeps } from "./deps.ts";
 import type { Exec, ExecRow } from "./store.ts";
 
 const RELEASE_AFTER_MS = 50;
 
-type ExecDeps = Pick<ContainerDeps, "execs" | "store" | "events">;
+type EndDeps = Pick<ExecDeps, "execs" | "store" | "events">;
 
 /** Settles when the exit code can be asked for. Never rejects. */
-export async function seeExecOut(deps: ExecDeps, exec: ExecRow, task: ExecTask): Promise<void> {
+export async function seeExecOut(deps: EndDeps, exec: ExecRow, task: ExecTask): Promise<void> {
   const { exitCode } = await task.exited;
   recordEnd(deps, exec, exitCode);
   // Not in the way of the client, who asks for the exit code next. Until then the traces tell it to another daemon.
   setTimeout(() => void release(deps, exec, { task, exitCode }), RELEASE_AFTER_MS);
 }
 
-export function recordEnd(deps: ExecDeps, { id, containerId, config }: ExecRow, exitCode: number): void {
+export function recordEnd(deps: EndDeps, { id, containerId, config }: ExecRow, exitCode: number): void {
   const container = deps.store.byId(containerId);
   // Gone with its container.
   if (!container) return;
@@ -39,7 +39,7 @@ export function recordEnd(deps: ExecDeps, { id, containerId, config }: ExecRow, 
 
 /** The result is durable before the traces on the host are removed that would tell it to another daemon. */
 async function release(
-  deps: ExecDeps,
+  deps: EndDeps,
   { id, containerId, config }: ExecRow,
   { task, exitCode }: { task: ExecTask; exitCode: number },
 ): Promise<void> {
@@ -53,7 +53,7 @@ async function release(
 }
 
 /** Boot: execs in the containers that still run go on being looked after, results are kept for their time. */
-export async function recoverExecs(deps: ExecDeps, running: ReadonlyMap<string, Task>): Promise<void> {
+export async function recoverExecs(deps: EndDeps, running: ReadonlyMap<string, Task>): Promise<void> {
   const known = new Set<string>();
   for (const row of deps.execs.persisted()) {
     if (deps.store.byId(row.containerId) && deps.execs.restore(row)) continue;

@@ -2,13 +2,13 @@
 import type { ContainerRecord } from "../../core/container.ts";
 import type { TerminalSize } from "../../core/runtime.ts";
 import type { RuntimeProcess } from "../../core/runtime-spec.ts";
-import type { ContainerDeps } from "../containers/deps.ts";
 import type { RunningContainer } from "../containers/state/running.ts";
+import type { ExecDeps } from "./deps.ts";
 import type { ExecConfig } from "./store.ts";
 
 /** Users are looked up in the container's root as the host sees it. @throws InvalidParameterError "unable to find user …" */
 export async function execProcess(
-  deps: ContainerDeps,
+  deps: ExecDeps,
   config: ExecConfig,
   {
     container,

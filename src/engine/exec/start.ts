@@ -5,12 +5,12 @@
 import type { ContainerRecord } from "../../core/container.ts";
 import { ConflictError, messageOf, NotFoundError } from "../../core/errors.ts";
 import type { StdioConnection, TerminalSize } from "../../core/runtime.ts";
-import type { ContainerDeps } from "../containers/deps.ts";
 import { publish } from "../containers/events.ts";
 import { toStartFailure } from "../containers/start-failure.ts";
 import type { RunningContainer } from "../containers/state/running.ts";
 import { type StdioClient, serveStdio } from "../containers/streams/stdio.ts";
 import { commandText, getExecutable } from "./create.ts";
+import type { ExecDeps } from "./deps.ts";
 import { recordEnd, seeExecOut } from "./ends.ts";
 import { execProcess } from "./process.ts";
 import type { Exec } from "./store.ts";
@@ -33,7 +33,7 @@ export interface ExecSession {
 
 /** Takes the exec: it can be started once. @throws NotFoundError; ConflictError */
 export function openExec(
-  deps: ContainerDeps,
+  deps: ExecDeps,
   id: string,
   { consoleSize }: { consoleSize?: TerminalSize } = {},
 ): ExecSession {
@@ -71,7 +71,7 @@ interface Work {
   readonly size: TerminalSize | undefined;
 }
 
-async function serve(deps: ContainerDeps, work: Work, client: StdioClient): Promise<void> {
+async function serve(deps: ExecDeps, work: Work, client: StdioClient): Promise<void> {
   try {
     await attach(deps, work, client);
   } catch (error) {
@@ -79,7 +79,7 @@ async function serve(deps: ContainerDeps, work: Work, client: StdioClient): Prom
   }
 }
 
-async function attach(deps: ContainerDeps, work: Work, client: StdioClient): Promise<void> {
+async function attach(deps: ExecDeps, work: Work, client: StdioClient): Promise<void> {
   const { config } = work.exec;
   const { promise: connected, resolve: connect } = Promise.withResolvers<StdioConnection>();
   using ends = new DisposableStack();
@@ -105,7 +105,7 @@ interface Started {
 
 /** Settles when the process runs. @throws EngineError when it cannot; the exec has ended then, with its exit code */
 async function run(
-  deps: ContainerDeps,
+  deps: ExecDeps,
   { exec, container, running, size }: Work,
   onAttach: ((stdio: StdioConnection) => void) | undefined,
 ): Promise<Started> {

@@ -2,9 +2,11 @@
  * Execs: processes that were added to running containers. One that runs is durable, so that its exit code can be
  * asked for though the daemon was down when it ended; its result is kept for a while after.
  */
+
 import type { ExecId } from "../../core/ids.ts";
 import type { ExecTask, TerminalSize } from "../../core/runtime.ts";
 import type { StateStore, Table } from "../../core/state.ts";
+import type { AddedProcess } from "../containers/oci-spec/spec.ts";
 
 /** How long the result of an exec that ended can be asked for. Milliseconds. */
 const KEPT = 5 * 60_000;
@@ -12,14 +14,8 @@ const KEPT = 5 * 60_000;
 const STARTABLE = 60 * 60_000;
 const LOOK_INTERVAL = 1_000;
 
-export interface ExecConfig {
-  readonly cmd: readonly string[];
-  readonly env: readonly string[];
-  /** `user[:group]`; empty is the container's. */
-  readonly user: string;
-  readonly workingDir: string;
-  readonly privileged: boolean;
-  readonly tty: boolean;
+/** As the request says it. */
+export interface ExecConfig extends AddedProcess {
   readonly attachStdin: boolean;
   readonly attachStdout: boolean;
   readonly attachStderr: boolean;

@@ -37,6 +37,7 @@ import { endpointOwners } from "../../engine/containers/state/endpoint-owners.ts
 import { RunningContainers } from "../../engine/containers/state/running.ts";
 import { ContainerStore } from "../../engine/containers/state/store.ts";
 import { EventBus } from "../../engine/events/bus.ts";
+import { Execs } from "../../engine/exec/execs.ts";
 import { ExecStore } from "../../engine/exec/store.ts";
 import { Images } from "../../engine/images/index.ts";
 import { type Networks, openNetworks } from "../../engine/networks/networks.ts";
@@ -156,10 +157,20 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
     sharedMemoryPath: (id) => runtime.sharedMemoryPath(id),
   });
   const logDrivers = fileLogDrivers(paths);
+  const running = new RunningContainers();
+  const execs = new Execs({
+    execs: new ExecStore(state),
+    store,
+    running,
+    runtime,
+    snapshots,
+    toExecProcess: specs.toExecProcess,
+    events,
+  });
   const containers: ContainerDeps = {
     store,
-    running: new RunningContainers(),
-    execs: new ExecStore(state),
+    running,
+    execs,
     locks,
     images,
     snapshots,
@@ -168,7 +179,6 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
     runtime,
     logDrivers,
     toSpec: specs.toSpec,
-    toExecProcess: specs.toExecProcess,
     events,
     paths,
     get defaults() {
@@ -206,7 +216,7 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
 
   const resources = undo.move();
   return {
-    handlers: toHandlers({ events, images, registry, volumes, networks, containers, system }),
+    handlers: toHandlers({ events, images, registry, volumes, networks, containers, execs, system }),
     async boot() {
       await bootContainers(containers, { imageLayers: images.layers() });
       await images.recover().catch((error) =>
@@ -271,11 +281,12 @@ interface Parts {
   readonly volumes: Volumes;
   readonly networks: Networks;
   readonly containers: ContainerDeps;
+  readonly execs: Execs;
   readonly system: SystemDeps;
 }
 
 function toHandlers(parts: Parts): Handlers {
-  const { events, images, registry, volumes, networks, containers, system } = parts;
+  const { events, images, registry, volumes, networks, containers, execs, system } = parts;
   return {
     ...pingHandlers,
     ...pluginHandlers,
@@ -286,7 +297,7 @@ function toHandlers(parts: Parts): Handlers {
     ...eventHandlers(events),
     ...imageHandlers(images),
     ...containerHandlers(containers),
-    ...execHandlers(containers),
+    ...execHandlers(execs),
     ...networkHandlers(networks),
     ...volumeHandlers(volumes),
   };

@@ -2,21 +2,18 @@
 import { execCreateBody, execStartBody } from "../../api/bodies/container.ts";
 import { parseDetachKeys } from "../../api/detach-keys.ts";
 import type { TerminalSize } from "../../core/runtime.ts";
-import type { ContainerDeps } from "../../engine/containers/deps.ts";
-import { createExec } from "../../engine/exec/create.ts";
-import { getExec, resizeExec } from "../../engine/exec/inspect.ts";
-import { openExec } from "../../engine/exec/start.ts";
+import type { Execs } from "../../engine/exec/execs.ts";
 import type { Exec } from "../../engine/exec/store.ts";
 import type { Call, Handlers } from "../call.ts";
 import { toStdioClient } from "../stdio-client.ts";
 import { decodeSize, streamType } from "./containers.ts";
 
-export function execHandlers(deps: ContainerDeps): Handlers {
+export function execHandlers(execs: Execs): Handlers {
   return {
     async ContainerExec(call) {
       const body = await call.decode(execCreateBody);
       parseDetachKeys(body.DetachKeys);
-      const id = await createExec(deps, call.param("id"), {
+      const id = await execs.create(call.param("id"), {
         cmd: body.Cmd ?? [],
         env: body.Env ?? [],
         user: body.User ?? "",
@@ -31,20 +28,20 @@ export function execHandlers(deps: ContainerDeps): Handlers {
       });
       call.json({ Id: id }, 201);
     },
-    ExecStart: (call) => start(deps, call),
+    ExecStart: (call) => start(execs, call),
     async ExecResize(call) {
-      await resizeExec(deps, call.param("id"), decodeSize(call));
+      await execs.resize(call.param("id"), decodeSize(call));
       call.empty(200);
     },
     ExecInspect(call) {
-      call.json(toExecInspect(getExec(deps, call.param("id"))));
+      call.json(toExecInspect(execs.get(call.param("id"))));
     },
   };
 }
 
-async function start(deps: ContainerDeps, call: Call): Promise<void> {
+async function start(execs: Execs, call: Call): Promise<void> {
   const body = await call.decode(execStartBody);
-  const session = openExec(deps, call.param("id"), { consoleSize: toSize(body.ConsoleSize) });
+  const session = execs.open(call.param("id"), { consoleSize: toSize(body.ConsoleSize) });
   if (body.Detach) {
     await session.detach();
     call.empty(200);

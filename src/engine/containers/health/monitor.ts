@@ -4,12 +4,13 @@
  * memory alone, and written with the next change, so that a healthy container costs no write.
  */
 import { log } from "../../../base/log.ts";
+import { LONGEST_TIMER } from "../../../base/timers.ts";
 import type { HealthResult } from "../../../core/container.ts";
 import { messageOf } from "../../../core/errors.ts";
 import type { ContainerDeps } from "../deps.ts";
 import { publish } from "../events.ts";
 import type { RunningContainer } from "../state/running.ts";
-import { LONGEST_TIMER, runProbe } from "./probe.ts";
+import { runProbe } from "./probe.ts";
 import { type HealthRules, healthRulesOf, nextHealth, nextInterval, startingHealth } from "./state.ts";
 
 /** Settles when the container has ended, at once if it has no check. Never rejects. */

@@ -5,8 +5,6 @@
 import { nowNano, toRfc3339 } from "../../../base/times.ts";
 import type { ContainerRecord, HealthResult } from "../../../core/container.ts";
 import { messageOf } from "../../../core/errors.ts";
-import { createExec } from "../../exec/create.ts";
-import { type ExecSession, openExec } from "../../exec/start.ts";
 import type { ContainerDeps } from "../deps.ts";
 import type { StdioClient } from "../streams/stdio.ts";
 import type { HealthRules } from "./state.ts";
@@ -15,11 +13,10 @@ import type { HealthRules } from "./state.ts";
 const KEPT_OUTPUT = 4096;
 /** The exit code of a check that gave none: it could not be run, or took too long. */
 const NO_EXIT_CODE = -1;
-const SIGKILL = 9;
 
 /** Never rejects: that a check cannot be run is a result. */
 export async function runProbe(
-  deps: ContainerDeps,
+  deps: Pick<ContainerDeps, "execs">,
   container: ContainerRecord,
   rules: HealthRules,
 ): Promise<HealthResult> {
@@ -31,55 +28,17 @@ export async function runProbe(
     output,
   });
   try {
-    const session = openExec(deps, await createProbe(deps, container, rules));
     const output = new KeptOutput();
-    const inTime = await endsWithin(rules.timeout, session.attach(output.client));
-    if (!inTime) {
-      await killProbe(deps, session);
-      return finish(NO_EXIT_CODE, timeoutMessage(rules.timeout, output.text()));
-    }
-    return finish(deps.execs.get(session.exec.id)?.exitCode ?? NO_EXIT_CODE, output.text());
+    const exitCode = await deps.execs.runToEnd(container.id, rules.command, {
+      output: output.client,
+      timeout: rules.timeout,
+    });
+    return exitCode === undefined
+      ? finish(NO_EXIT_CODE, timeoutMessage(rules.timeout, output.text()))
+      : finish(exitCode, output.text());
   } catch (error) {
     return finish(NO_EXIT_CODE, messageOf(error));
   }
-}
-
-function createProbe(
-  deps: ContainerDeps,
-  { id }: ContainerRecord,
-  { command }: HealthRules,
-): Promise<string> {
-  return createExec(deps, id, {
-    cmd: command,
-    env: [],
-    user: "",
-    workingDir: "",
-    privileged: false,
-    tty: false,
-    attachStdin: false,
-    attachStdout: true,
-    attachStderr: true,
-  });
-}
-
-async function endsWithin(milliseconds: number, work: Promise<void>): Promise<boolean> {
-  const { promise: late, resolve } = Promise.withResolvers<false>();
-  const timer = setTimeout(() => resolve(false), Math.min(milliseconds, LONGEST_TIMER));
-  try {
-    return await Promise.race([work.then(() => true as const), late]);
-  } finally {
-    clearTimeout(timer);
-    work.catch(() => {});
-  }
-}
-
-/** What setTimeout takes; longer ones would fire at once. Milliseconds. */
-export const LONGEST_TIMER = 2 ** 31 - 1;
-
-async function killProbe(deps: ContainerDeps, { exec }: ExecSession): Promise<void> {
-  const task = deps.execs.get(exec.id)?.task;
-  await task?.kill(SIGKILL);
-  await task?.exited;
 }
 
 /** In moby's words, with Go's way to write a duration. */

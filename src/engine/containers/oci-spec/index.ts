@@ -6,10 +6,12 @@ import type { ContainerDefaults } from "../../../core/config.ts";
 import type { ContainerRecord } from "../../../core/container.ts";
 import type { ContainerHost, SeccompProfile } from "../../../core/container-host.ts";
 import { InvalidParameterError } from "../../../core/errors.ts";
+import type { ContainerSandbox } from "../../../core/networking.ts";
 import type { RootFiles } from "../../../core/rootfs.ts";
+import type { TerminalSize } from "../../../core/runtime.ts";
 import type { RuntimeProcess, RuntimeSpec } from "../../../core/runtime-spec.ts";
-import type { ExecProcessInput, SpecInput } from "../deps.ts";
-import { toExecProcess, toRuntimeSpec } from "./spec.ts";
+import type { SpecInput } from "../deps.ts";
+import { type AddedProcess, toExecProcess, toRuntimeSpec } from "./spec.ts";
 import { resolveUser } from "./user.ts";
 
 export interface SpecBuilderOptions {
@@ -21,6 +23,15 @@ export interface SpecBuilderOptions {
   /** Cgroup above all containers of this engine: `/gantry-<instance>`. */
   readonly cgroupParent: string;
   readonly sharedMemoryPath: (containerId: string) => string;
+}
+
+export interface ExecProcessInput {
+  readonly container: ContainerRecord;
+  /** As the host sees it. */
+  readonly rootfs: string;
+  readonly sandbox: ContainerSandbox;
+  readonly exec: AddedProcess;
+  readonly size: TerminalSize | undefined;
 }
 
 export class SpecBuilder {
@@ -74,7 +85,7 @@ export class SpecBuilder {
   }
 
   /**
-   * For `ContainerDeps.toExecProcess`: users are looked up in the root as it is now, but not through the container's
+   * For `ExecDeps.toExecProcess`: users are looked up in the root as it is now, but not through the container's
    * own mounts, as dockerd does: a file system that the container mounted there may never answer.
    */
   readonly toExecProcess = async ({

@@ -110,16 +110,21 @@ export function toRuntimeSpec(sources: SpecSources): RuntimeSpec {
   };
 }
 
+/** What a request says of a process that is added to a running container. */
+export interface AddedProcess {
+  readonly cmd: readonly string[];
+  readonly env: readonly string[];
+  /** `user[:group]`; empty is the container's. */
+  readonly user: string;
+  readonly workingDir: string;
+  readonly privileged: boolean;
+  readonly tty: boolean;
+}
+
 export interface ExecSources {
   readonly container: ContainerRecord;
   readonly host: ContainerHost;
-  readonly exec: {
-    readonly cmd: readonly string[];
-    readonly env: readonly string[];
-    readonly workingDir: string;
-    readonly privileged: boolean;
-    readonly tty: boolean;
-  };
+  readonly exec: Omit<AddedProcess, "user">;
   readonly user: ResolvedUser;
   readonly size: { readonly height: number; readonly width: number } | undefined;
   readonly linkEnvironment: readonly string[];

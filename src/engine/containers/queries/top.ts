@@ -2,7 +2,7 @@
 import { InvalidParameterError, SystemError } from "../../../core/errors.ts";
 import type { ContainerDeps } from "../deps.ts";
 import { publish } from "../events.ts";
-import { getRunning } from "../pause.ts";
+import { getRunning } from "../state/running.ts";
 
 const DEADLINE = 10_000;
 

@@ -3,6 +3,7 @@
  * container, the clients that wait for a container to start, end or go away, and timers of restart policies.
  * Nothing in here is durable; boot rebuilds it from the records and the kernel.
  */
+import { type ContainerRecord, isRunning } from "../../../core/container.ts";
 import { ConflictError } from "../../../core/errors.ts";
 import type { ContainerSandbox } from "../../../core/networking.ts";
 import type { Task, TaskExit } from "../../../core/runtime.ts";
@@ -196,4 +197,22 @@ function settle(waiters: Map<string, Set<(ended: Ended) => void>>, id: string, e
   const mine = waiters.get(id);
   waiters.delete(id);
   for (const resolve of mine ?? []) resolve(ended);
+}
+
+/** The live side of a container that runs or is paused. @throws ConflictError in Docker's words */
+export function getRunning(
+  deps: { readonly running: RunningContainers },
+  container: ContainerRecord,
+): RunningContainer {
+  const { id, state } = container;
+  if (state.status === "restarting") {
+    throw new ConflictError(`container ${id} is restarting, wait until the container is running`, {
+      subject: id,
+    });
+  }
+  const running = deps.running.get(id);
+  if (!isRunning(container) || !running) {
+    throw new ConflictError(`container ${id} is not running`, { subject: id });
+  }
+  return running;
 }

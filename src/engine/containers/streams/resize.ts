@@ -2,7 +2,7 @@
 import type { TerminalSize } from "../../../core/runtime.ts";
 import type { ContainerDeps } from "../deps.ts";
 import { publish } from "../events.ts";
-import { getRunning } from "../pause.ts";
+import { getRunning } from "../state/running.ts";
 
 /** @throws ConflictError unless it runs */
 export async function resizeContainer(
