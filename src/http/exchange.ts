@@ -3,7 +3,7 @@ import type { Socket } from "node:net";
 import type { PeerCertificate, TLSSocket } from "node:tls";
 import { RequestBody } from "./body.ts";
 import { ClientGone, Stopping } from "./errors.ts";
-import { formatHead, type RequestHead } from "./head.ts";
+import { formatHead, HTTP2_PREFACE, type RequestHead } from "./head.ts";
 import type { ReplyHeaders } from "./headers.ts";
 import { linger, type SocketReader, type SocketWriter } from "./socket-io.ts";
 import { reasonOf } from "./status.ts";
@@ -34,8 +34,6 @@ export interface RawConnection extends Disposable {
   end(): Promise<void>;
   /** Settles when the client is gone for good. */
   readonly closed: Promise<void>;
-  /** For another protocol's library: the paused socket, and what the client sent early. `input` is void from then on. */
-  detach(): { readonly socket: Socket; readonly early: Buffer };
 }
 
 export interface StreamedReply {
@@ -194,34 +192,37 @@ export class Exchange {
   takeOver(status: number, reason: string, headers: ReplyHeaders): RawConnection {
     this.#begin("raw");
     void this.#writer.write(formatHead(status, reason, headers));
-    const reader = this.#reader;
-    const writer = this.#writer;
-    const socket = this.#socket;
-    const { head, body } = this;
-    let detached = false;
-    return {
-      input: { [Symbol.asyncIterator]: () => rawInput(head, status === 101, body, reader) },
-      write: (bytes) => writer.write(bytes),
-      end: async () => {
-        if (!detached) await writer.end();
-      },
-      closed: writer.closed,
-      detach: () => {
-        detached = true;
-        return { socket, early: reader.detach() };
-      },
-      [Symbol.dispose]: () => {
-        if (detached) return void socket.destroySoon();
-        reader.discard();
-        linger(socket, RAW_LINGER);
-      },
-    };
+    return this.#raw(status === 101);
+  }
+
+  /** Leaves HTTP/1.1 with what the client has sent as the first of the input: for one that began with HTTP/2. */
+  takeOverHttp2(): RawConnection {
+    this.#begin("raw");
+    this.#reader.putBefore(HTTP2_PREFACE);
+    return this.#raw(true);
   }
 
   /** Gives up on the connection in the middle of a reply. */
   destroy(): void {
     this.#keepAlive = false;
     this.#socket.destroy();
+  }
+
+  #raw(upgraded: boolean): RawConnection {
+    const { head, body } = this;
+    const reader = this.#reader;
+    const writer = this.#writer;
+    const socket = this.#socket;
+    return {
+      input: { [Symbol.asyncIterator]: () => rawInput(head, upgraded, body, reader) },
+      write: (bytes) => writer.write(bytes),
+      end: () => writer.end(),
+      closed: writer.closed,
+      [Symbol.dispose]: () => {
+        reader.discard();
+        linger(socket, RAW_LINGER);
+      },
+    };
   }
 
   #begin(next: "replying" | "done" | "raw"): void {

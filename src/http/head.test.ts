@@ -56,7 +56,7 @@ describe("a request head", () => {
     ["with a zero byte", 400, ["GET / HTTP/1.1", "Host: d", "X: a\0"]],
     ["with two spaces", 400, ["GET  / HTTP/1.1", "Host: d"]],
     ["without a version", 400, ["GET /"]],
-    ["of HTTP/2", 505, ["PRI * HTTP/2.0"]],
+    ["of HTTP/2", 505, ["GET / HTTP/2.0", "Host: d"]],
     ["with a relative target", 400, ["GET info HTTP/1.1", "Host: d"]],
     ["with an unknown expectation", 417, ["GET / HTTP/1.1", "Host: d", "Expect: miracles"]],
   ];

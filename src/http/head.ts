@@ -10,6 +10,7 @@ import { ProtocolError } from "./errors.ts";
 import type { ReplyHeaders, RequestHeaders } from "./headers.ts";
 
 export interface RequestHead {
+  /** `PRI` for a client that speaks HTTP/2. */
   readonly method: string;
   /** Path and query as sent: `/v1.51/info?x=1`. */
   readonly target: string;
@@ -33,8 +34,22 @@ const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: exactly these must not come through
 const BAD_VALUE = /[\x00-\x08\x0a-\x1f\x7f]/;
 
+/** What HTTP/2 begins with, up to the first empty line of it: a request that no client of HTTP/1.1 sends. @see RFC 9113, 3.4 */
+export const HTTP2_PREFACE: Buffer = Buffer.from("PRI * HTTP/2.0\r\n\r\n");
+const HTTP2_REQUEST: RequestHead = {
+  method: "PRI",
+  target: "*",
+  version: "1.1",
+  headers: new Map(),
+  framing: { kind: "none" },
+  keepAlive: false,
+  expectsContinue: false,
+  upgrade: undefined,
+};
+
 /** @param bytes everything up to, not including, the empty line. @throws ProtocolError */
 export function parseRequestHead(bytes: Buffer): RequestHead {
+  if (bytes.equals(HTTP2_PREFACE.subarray(0, -4))) return HTTP2_REQUEST;
   const lines = bytes.toString("latin1").split("\r\n");
   const line = REQUEST_LINE.exec(lines[0] ?? "");
   if (!line) throw new ProtocolError(400, "malformed request line");

@@ -79,7 +79,7 @@ describe("a host", () => {
       { renderError: ({ message }) => ({ contentType: "text/x", body: `<${message}>` }) },
     );
     using wire = new Wire(server.path).send(
-      get("/known") + get("/unknown") + get("/forgotten") + "NONSENSE\r\n\r\n",
+      `${get("/known")}${get("/unknown")}${get("/forgotten")}NONSENSE\r\n\r\n`,
     );
     const replies = (await wire.end()).split("HTTP/1.1 ").slice(1);
     expect(replies.map((reply) => `${reply.slice(0, 3)} ${reply.split("\r\n\r\n")[1]}`)).toEqual([

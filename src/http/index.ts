@@ -6,7 +6,7 @@ import type { Socket } from "node:net";
 import { log } from "../base/log.ts";
 import { Connection, type ConnectionLimits, DEFAULT_LIMITS, type RenderError } from "./connection.ts";
 import { HttpError } from "./errors.ts";
-import type { Exchange, ExchangeHandler } from "./exchange.ts";
+import type { Exchange, ExchangeHandler, RawConnection } from "./exchange.ts";
 import { type Endpoint, type Listening, listen } from "./listen.ts";
 
 export { type AdmissionCheck, type AdmissionOptions, admission } from "./admission.ts";
@@ -47,9 +47,14 @@ export interface HostOptions {
   readonly onListening?: (fd: number) => void;
 }
 
+export interface EndpointOptions {
+  /** Takes over connections that begin with HTTP/2 (`http2/`, `serveHttp2`); without it they are refused. */
+  readonly http2?: (raw: RawConnection, exchange: Exchange) => Promise<void>;
+}
+
 export interface HttpHost {
   /** @throws ListenError */
-  listen(endpoint: Endpoint, handler: ExchangeHandler): Promise<Listening>;
+  listen(endpoint: Endpoint, handler: ExchangeHandler, options?: EndpointOptions): Promise<Listening>;
   /**
    * Accepts nothing more, tells exchanges under way that it stops, waits for them at most that many milliseconds,
    * closes all. Idempotent.
@@ -92,8 +97,17 @@ class Host implements HttpHost {
     this.#onListening = onListening;
   }
 
-  async listen(endpoint: Endpoint, handler: ExchangeHandler): Promise<Listening> {
-    const listener = await listen(endpoint, (socket) => this.#accept(socket, handler), {
+  async listen(
+    endpoint: Endpoint,
+    handler: ExchangeHandler,
+    { http2 }: EndpointOptions = {},
+  ): Promise<Listening> {
+    const either: ExchangeHandler = (exchange) => {
+      if (exchange.head.method !== "PRI") return handler(exchange);
+      if (!http2) throw new HttpError(505, "unsupported HTTP version");
+      return http2(exchange.takeOverHttp2(), exchange);
+    };
+    const listener = await listen(endpoint, (socket) => this.#accept(socket, either), {
       maxConnections: Math.ceil(this.#maxConnections * (1 + TURNED_AWAY_SHARE)),
       handshakeTimeout: this.#limits.handshakeTimeout ?? HANDSHAKE_TIMEOUT,
       onListening: this.#onListening,

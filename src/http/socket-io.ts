@@ -17,7 +17,6 @@ export class SocketReader implements ByteSource {
   #ended = false;
   #paused = false;
   #discarding = false;
-  #detached = false;
   #wake: (() => void) | undefined;
 
   /** @param onEnd the client closed its half, or all */
@@ -54,23 +53,17 @@ export class SocketReader implements ByteSource {
     this.#front = bytes;
   }
 
+  /** Makes it as if these had come before all that was not read yet. */
+  putBefore(bytes: Buffer): void {
+    this.#front = this.#front ? Buffer.concat([bytes, this.#front]) : bytes;
+  }
+
   /** Nobody will read any more: what still comes is thrown away, so that the sender's end is seen. */
   discard(): void {
     this.#discarding = true;
     this.#front = undefined;
     this.#queued.clear();
-    if (!this.#ended && !this.#detached) this.#socket.resume();
-  }
-
-  /** Lets go of the socket, paused; returns what was read of it and not taken. */
-  detach(): Buffer {
-    this.#detached = true;
-    this.#socket.pause();
-    this.#socket.off("data", this.#take);
-    this.#socket.off("end", this.#end);
-    const early = Buffer.concat([this.#front ?? Buffer.alloc(0), this.#queued.takeAll()]);
-    this.#front = undefined;
-    return early;
+    if (!this.#ended) this.#socket.resume();
   }
 
   readonly #take = (bytes: Buffer): void => {

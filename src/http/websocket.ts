@@ -45,7 +45,7 @@ export function acceptWebSocket(exchange: Exchange): WebSocketConnection {
 }
 
 /** A connection whose bytes travel in binary messages, whose boundaries mean nothing. The client's close ends the input. */
-export function overWebsocket(raw: RawConnection): Omit<RawConnection, "detach"> {
+export function overWebsocket(raw: RawConnection): RawConnection {
   return {
     input: bytesOf(raw),
     write: (bytes) => raw.write(encodeMessage(OPCODE.binary, bytes)),

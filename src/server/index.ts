@@ -10,6 +10,7 @@ import {
   admission,
   createHost,
   type Endpoint,
+  type EndpointOptions,
   type HostOptions,
   type HttpError,
   type Listening,
@@ -35,6 +36,8 @@ export interface ServerOptions {
   readonly identity: Identity;
   readonly limits?: HostOptions["limits"] & { readonly body?: BodyLimits };
   readonly onListening?: HostOptions["onListening"];
+  /** For clients that begin with HTTP/2: gRPC without an upgrade. */
+  readonly http2?: EndpointOptions["http2"];
 }
 
 export interface ListenOptions {
@@ -60,13 +63,17 @@ export function createServer({
   identity,
   limits,
   onListening,
+  http2,
 }: ServerOptions): ApiServer {
   const dispatcher = new Dispatcher({ routes, handlers, identity, limits: limits?.body });
   const host = createHost({ limits, renderError, onListening });
   return {
     async listen(endpoint, options = {}) {
       const admit = admissionOf(endpoint, options);
-      const listening = await host.listen(endpoint, (exchange) => dispatcher.handle(exchange, admit));
+      const listening = await host.listen(endpoint, (exchange) => dispatcher.handle(exchange, admit), {
+        // Who may call over TCP is told by headers, which this does not read.
+        http2: admit ? undefined : http2,
+      });
       log("info", "API listens", { address: listening.address });
       return listening;
     },
