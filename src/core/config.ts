@@ -24,6 +24,8 @@ export interface NetworkConfig {
   readonly mtu: number | undefined;
   /** Default host address of published ports. */
   readonly publishAddress: string;
+  /** Published ports are relayed where the kernel has no way: to containers of the other family, and from `::1`. */
+  readonly userlandProxy: boolean;
   readonly dns: readonly string[];
   readonly dnsOptions: readonly string[];
   readonly dnsSearch: readonly string[];

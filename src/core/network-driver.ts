@@ -174,6 +174,8 @@ export interface HostNetwork {
   /** The host's servers: not systemd-resolved's stub where the file behind it can be read. */
   resolvConf(): string;
   hosts(): string;
+  /** The host speaks IPv6: sockets can listen there. */
+  hasIPv6(): boolean;
   /** The host's address as containers see it from a network without a gateway of ours. */
   uplinkAddress(): string | undefined;
 }

@@ -83,7 +83,13 @@ export function testContainerSandboxes(
       expect(await callTcp(undefined, gateway, fixed)).toStartWith("hello ");
       expect(await callTcp(other, gateway, fixed)).toStartWith("hello ");
       expect(await callTcp(web, gateway, fixed)).toStartWith("hello ");
-      expect(web.ports).toEqual({ "80/tcp": [{ HostIp: "0.0.0.0", HostPort: String(fixed) }] });
+      const HostPort = String(fixed);
+      expect(web.ports).toEqual({
+        "80/tcp": [
+          { HostIp: "0.0.0.0", HostPort },
+          { HostIp: "::", HostPort },
+        ],
+      });
     });
 
     test("a published udp port answers, also to the same client after the container was replaced", async () => {
@@ -113,7 +119,7 @@ export function testContainerSandboxes(
         expect(() => greetTcp(undefined, fixed)).toThrow();
       }
       await using sandbox = await stack.start(rival);
-      expect(sandbox.ports["80/tcp"]).toHaveLength(1);
+      expect(sandbox.ports["80/tcp"]).toHaveLength(2);
     });
 
     test("a port of another program is not taken from it", async () => {

@@ -1,5 +1,6 @@
 /** Sockets of kinds that the JavaScript runtime cannot make itself; it can read and write them by descriptor. */
 import { closeSync, openSync } from "node:fs";
+import { constants } from "node:os";
 import { check, LinuxError, lastErrno, libc } from "./libc.ts";
 
 const AF_UNIX = 1;
@@ -9,10 +10,12 @@ const SOCK_SEQPACKET = 5;
 const SOCK_CLOEXEC = 0o2000000;
 const SOCK_NONBLOCK = 0o4000;
 
-/** Two connected stream sockets, closed on exec: one for this process, one to hand to a child, which finds it blocking. */
-export function socketPair(): { ours: number; theirs: number } {
+const SOCKET_TYPE = { stream: SOCK_STREAM, packets: SOCK_SEQPACKET } as const;
+
+/** Two connected sockets, closed on exec: one for this process, one to hand to a child, which finds it blocking. */
+export function socketPair(type: keyof typeof SOCKET_TYPE = "stream"): { ours: number; theirs: number } {
   const pair = new Int32Array(2);
-  check(libc.socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), "socketpair");
+  check(libc.socketpair(AF_UNIX, SOCKET_TYPE[type] | SOCK_CLOEXEC, 0, pair), "socketpair");
   const [ours = -1, theirs = -1] = pair;
   return { ours, theirs };
 }
@@ -35,6 +38,35 @@ export function connectSequentialPackets(directory: string, name: string): numbe
     closeSync(fd);
     throw error;
   }
+}
+
+/** Listens for those who `connectSequentialPackets`. Non-blocking. @throws LinuxError EADDRINUSE */
+export function listenSequentialPackets(directory: string, name: string): number {
+  using opened = new DisposableStack();
+  const place = opened.adopt(openSync(directory, "r"), closeSync);
+  const fd = check(libc.socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), "socket");
+  try {
+    const address = Buffer.alloc(110);
+    address.writeUInt16LE(AF_UNIX, 0);
+    address.write(`/proc/self/fd/${place}/${name}`, 2);
+    check(libc.bind(fd, address, address.length), "bind", `${directory}/${name}`);
+    check(libc.listen(fd, 4), "listen");
+    return fd;
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}
+
+/** The next connection, non-blocking; undefined if nobody waits. @throws LinuxError EMFILE */
+export function acceptConnection(fd: number): number | undefined {
+  const accepted = Number(libc.accept4(fd, null, null, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  if (accepted >= 0) return accepted;
+  const errno = lastErrno();
+  // The peer may have given up between its connection and our call.
+  const { EAGAIN, ECONNABORTED, EINTR } = constants.errno;
+  if ([EAGAIN, ECONNABORTED, EINTR].includes(errno)) return undefined;
+  throw new LinuxError("accept4", errno);
 }
 
 /** An internet address with a port as system calls take it. @param address in network order */
@@ -74,6 +106,22 @@ export function setReceiveBuffer(fd: number, bytes: number): void {
   libc.setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, value, 4);
 }
 
+const SO_RCVTIMEO = 20;
+
+/** Reads do not wait any more. */
+export function neverWait(fd: number): void {
+  check(libc.fcntl(fd, F_SETFL, BigInt(SOCK_NONBLOCK)), "fcntl");
+}
+
+/** Lets reads wait, but not longer than that; reads that are over time fail with EAGAIN. */
+export function waitAtMost(fd: number, seconds: number): void {
+  check(libc.fcntl(fd, F_SETFL, 0n), "fcntl");
+  const timeout = Buffer.alloc(16);
+  timeout.writeBigInt64LE(BigInt(seconds));
+  check(libc.setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, timeout, 16), "setsockopt");
+}
+
+const F_SETFL = 4;
 const SHUT_WR = 1;
 
 /** Ends the sending direction: the other side reads end of file. */

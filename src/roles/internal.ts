@@ -3,6 +3,7 @@ const helpers: Readonly<Record<string, () => Promise<{ main(args: readonly strin
   "unpack-layer": () => import("../drivers/snapshot-overlay/unpack/helper.ts"),
   "diff-layer": () => import("../drivers/snapshot-overlay/diff/helper.ts"),
   compress: () => import("../drivers/snapshot-overlay/diff/compress.ts"),
+  "relay-ports": () => import("../drivers/network-bridge/relay/helper.ts"),
   decompress: () => import("../drivers/snapshot-overlay/unpack/decompress.ts"),
 };
 

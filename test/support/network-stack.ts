@@ -58,11 +58,12 @@ export class NetworkStack implements Disposable {
     const state = openSqliteStateStore(join(directory, "gantry.db"));
     const network: NetworkConfig = {
       ...{ bridge, bip: undefined, addressPools: [], mtu: undefined, publishAddress: "0.0.0.0" },
+      userlandProxy: true,
       ...{ dns: [], dnsOptions: [], dnsSearch: [], ...config },
     };
     const events = new EventBus();
     const namespaces = openNetworkNamespaces(directory);
-    const publisher = new HostPorts(driver.firewall);
+    const publisher = new HostPorts(driver.firewall, directory);
     const owners: EndpointOwners = {
       exclusively: (id, work) => stack.locks.run(id, work),
       get: (reference) => stack.#get(reference),
@@ -271,7 +272,7 @@ async function exchange(
   const { promise, resolve } = Promise.withResolvers<Buffer | undefined>();
   const socket = await at(place, () =>
     Bun.udpSocket({
-      port: localPort,
+      ...{ hostname: hostname.includes(":") ? "::" : "0.0.0.0", port: localPort },
       connect: { hostname, port },
       socket: { data: (_, answer) => resolve(Buffer.from(answer)), error: () => resolve(undefined) },
     }),

@@ -1,16 +1,18 @@
 /**
- * Published ports: reserves host ports with sockets of its own, leads them to containers through the firewall, and
- * cuts the flows that conntrack still sends the old way. Ports are derived from live leases; nothing is stored.
+ * Published ports: reserves host ports with sockets of its own, leads them to containers through the firewall (or the
+ * relay, where the kernel has no way), and cuts the flows that conntrack still sends the old way. Ports are derived
+ * from live leases; nothing is stored.
  */
 import { readFileSync } from "node:fs";
 import { log } from "../../base/log.ts";
 import { messageOf, SystemError } from "../../core/errors.ts";
-import { parseAddress, toBytes } from "../../core/ipam.ts";
+import { formatAddress, fromBytes, type IpAddress, parseAddress, toBytes } from "../../core/ipam.ts";
 import type { PortLease, PortPublisher, PortRequest, PublishedPort } from "../../core/network-driver.ts";
 import { deleteFlowsTo } from "../../linux/conntrack.ts";
 import { isErrno } from "../../linux/netlink.ts";
-import { type PortReservation, reservePort } from "../../linux/port-reservation.ts";
+import { openServedPort, type PortReservation, reservePort } from "../../linux/port-reservation.ts";
 import type { Firewall } from "./firewall.ts";
+import { RelayClient } from "./relay/client.ts";
 
 interface Reserved extends Disposable {
   readonly ports: readonly PublishedPort[];
@@ -21,10 +23,13 @@ export class HostPorts implements PortPublisher, Disposable {
   readonly #reservations = new Set<PortReservation>();
   /** `tcp/8080` → host addresses in use by this engine. */
   readonly #used = new Map<string, Set<string>>();
+  readonly #relay: RelayClient;
   #lastEphemeral = 0;
 
-  constructor(firewall: Firewall) {
+  /** @param execRoot of the engine: where the relay of a former daemon is found */
+  constructor(firewall: Firewall, execRoot: string) {
     this.#firewall = firewall;
+    this.#relay = new RelayClient(execRoot);
   }
 
   publish(requests: readonly PortRequest[]): PortLease {
@@ -49,11 +54,13 @@ export class HostPorts implements PortPublisher, Disposable {
 
   reclaim(): void {
     this.#firewall.reclaim();
+    this.#relay.reclaim();
   }
 
   /** Lets go of the host's ports; what leads to containers stays. */
   [Symbol.dispose](): void {
     for (const reservation of this.#reservations) reservation[Symbol.dispose]();
+    this.#relay[Symbol.dispose]();
   }
 
   #lease(ports: readonly PublishedPort[], reservations: DisposableStack): PortLease {
@@ -62,8 +69,9 @@ export class HostPorts implements PortPublisher, Disposable {
     undo.use(reservations);
     try {
       undo.defer(() => forgetFlows(ports));
-      this.#firewall.addPorts(ports);
-      undo.defer(() => this.#firewall.removePorts(ports));
+      const translated = ports.filter((port) => isTranslated(port));
+      this.#firewall.addPorts(translated);
+      undo.defer(() => this.#firewall.removePorts(translated));
       forgetFlows(ports);
     } catch (error) {
       throw new SystemError(`failed to publish ports: ${messageOf(error)}`, { cause: error });
@@ -118,11 +126,32 @@ export class HostPorts implements PortPublisher, Disposable {
     const holders = this.#used.get(key) ?? new Set<string>();
     if ([...holders].some((other) => collide(other, hostAddress)))
       throw new SystemError(`Bind for ${shown} failed: port is already allocated`, { subject: shown });
-    let reservation: PortReservation;
+    const reservation = this.#bind(port, shown);
+    holders.add(hostAddress);
+    this.#used.set(key, holders);
+    return {
+      [Symbol.dispose]: () => {
+        reservation[Symbol.dispose]();
+        holders.delete(hostAddress);
+        if (holders.size === 0) this.#used.delete(key);
+      },
+    };
+  }
+
+  #bind(port: PublishedPort, shown: string): Disposable {
+    const { protocol, hostPort } = port;
+    const host = parseAddress(port.hostAddress);
+    const request = { protocol, family: host.family, address: toBytes(host), port: hostPort };
     try {
-      const { family } = parseAddress(hostAddress);
-      const address = toBytes(parseAddress(hostAddress));
-      reservation = reservePort({ protocol, family, address, port: hostPort });
+      if (protocol !== "sctp" && isRelayed(port)) return this.#serve(port, { ...request, protocol });
+      const reservation = reservePort(request);
+      this.#reservations.add(reservation);
+      return {
+        [Symbol.dispose]: () => {
+          reservation[Symbol.dispose]();
+          this.#reservations.delete(reservation);
+        },
+      };
     } catch (error) {
       const reason = isErrno(error, "EADDRINUSE")
         ? "address already in use"
@@ -134,18 +163,31 @@ export class HostPorts implements PortPublisher, Disposable {
         { cause: error, subject: shown },
       );
     }
-    this.#reservations.add(reservation);
-    holders.add(hostAddress);
-    this.#used.set(key, holders);
-    return {
-      [Symbol.dispose]: () => {
-        reservation[Symbol.dispose]();
-        this.#reservations.delete(reservation);
-        holders.delete(hostAddress);
-        if (holders.size === 0) this.#used.delete(key);
-      },
-    };
   }
+
+  #serve({ address, port }: PublishedPort, request: Parameters<typeof openServedPort>[0]): Disposable {
+    const { protocol, family } = request;
+    const key = `${protocol}/${formatAddress(fromBytes(family, request.address))}/${request.port}`;
+    const socket = this.#relay.take(key) ?? openServedPort(request);
+    this.#relay.serve({ key, protocol, address, port }, socket);
+    return { [Symbol.dispose]: () => this.#relay.stop(key) };
+  }
+}
+
+/** The firewall can lead it: same family, and not to an address that the kernel routes over loopback alone. */
+function isTranslated({ hostAddress, address }: PublishedPort): boolean {
+  const host = parseAddress(hostAddress);
+  return host.family === parseAddress(address).family && !isIPv6Loopback(host);
+}
+
+/** Something comes to the host's own socket: all of it, or of all addresses `::1`. */
+function isRelayed(port: PublishedPort): boolean {
+  const host = parseAddress(port.hostAddress);
+  return !isTranslated(port) || (host.family === 6 && host.value === 0n);
+}
+
+function isIPv6Loopback({ family, value }: IpAddress): boolean {
+  return family === 6 && value === 1n;
 }
 
 function collide(a: string, b: string): boolean {

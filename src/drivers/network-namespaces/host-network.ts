@@ -13,6 +13,7 @@ export function openHostNetwork(): HostNetwork {
     routes: hostRoutes,
     resolvConf,
     hosts: () => readFileSync("/etc/hosts", "utf8"),
+    hasIPv6,
     uplinkAddress,
   };
 }
@@ -33,6 +34,11 @@ function resolvConf(): string {
   const servers = [...own.matchAll(/^\s*nameserver\s+(\S+)/gm)].map(([, server]) => server);
   const stubOnly = servers.length > 0 && servers.every((server) => server === RESOLVED_STUB);
   return stubOnly ? readIfThere(RESOLVED_FILE) || own : own;
+}
+
+/** Loopback has `::1` where IPv6 is there and not switched off. */
+function hasIPv6(): boolean {
+  return /^0{31}1 /m.test(readIfThere("/proc/net/if_inet6"));
 }
 
 function uplinkAddress(): string | undefined {

@@ -77,61 +77,78 @@ describe("subnets", () => {
 });
 
 describe("ports", () => {
-  const publish = { ipv4: "10.0.0.2", ipv6: undefined, defaultAddress: "0.0.0.0" };
+  const publish = {
+    ...{ ipv4: "10.0.0.2", ipv6: undefined, defaultAddress: "0.0.0.0" },
+    ...{ hostHasIPv6: false, relay: false },
+  };
 
-  test("become requests in numeric order, with ranges", () => {
+  test("become requests, fixed ports first, then ranges, then those that are left open", () => {
     const PortBindings = {
       "443/tcp": [{ HostIp: "127.0.0.1", HostPort: "8443" }],
       "80/tcp": [{ HostPort: "8000-8010" }],
       "53/udp": [{}],
     };
-    expect(toPortRequests(container({ PortBindings }), publish)).toEqual([
-      {
-        protocol: "udp",
-        port: 53,
-        first: 0,
-        last: 0,
-        targets: [{ hostAddress: "0.0.0.0", address: "10.0.0.2" }],
-      },
-      {
-        protocol: "tcp",
-        port: 80,
-        first: 8000,
-        last: 8010,
-        targets: [{ hostAddress: "0.0.0.0", address: "10.0.0.2" }],
-      },
-      {
-        protocol: "tcp",
-        port: 443,
-        first: 8443,
-        last: 8443,
-        targets: [{ hostAddress: "127.0.0.1", address: "10.0.0.2" }],
-      },
+    const requests = toPortRequests(container({ PortBindings }), publish);
+    const shown = requests.map(({ protocol, port, first, last, targets }) => [
+      ...[`${protocol} ${first}-${last} -> ${port}`, targets],
+    ]);
+    expect(shown).toEqual([
+      ["tcp 8443-8443 -> 443", [{ hostAddress: "127.0.0.1", address: "10.0.0.2" }]],
+      ["udp 0-0 -> 53", [{ hostAddress: "0.0.0.0", address: "10.0.0.2" }]],
+      ["tcp 8000-8010 -> 80", [{ hostAddress: "0.0.0.0", address: "10.0.0.2" }]],
+    ]);
+  });
+
+  test("that are left open get one number for all host addresses of a container's port", () => {
+    const PortBindings = {
+      "80/tcp": [{ HostIp: "127.0.0.1" }, { HostIp: "127.0.0.2" }, { HostIp: "127.0.0.2" }],
+    };
+    const requests = toPortRequests(container({ PortBindings }), publish);
+    expect(requests.map(({ targets }) => targets.map(({ hostAddress }) => hostAddress))).toEqual([
+      ["127.0.0.1", "127.0.0.2"],
+      ["127.0.0.2"],
     ]);
   });
 
   test("of both families are published on one number", () => {
     const PortBindings = { "80/tcp": [{ HostPort: "8080" }] };
-    const [request] = toPortRequests(container({ PortBindings }), { ...publish, ipv6: "fd00::2" });
-    expect(request?.targets).toEqual([
+    const targets = (more: Partial<PublishOptions>) =>
+      toPortRequests(container({ PortBindings }), { ...publish, ...more }).flatMap(
+        (request) => request.targets,
+      );
+    const [v4, v6] = [
       { hostAddress: "0.0.0.0", address: "10.0.0.2" },
       { hostAddress: "::", address: "fd00::2" },
+    ];
+    expect(targets({ ipv6: "fd00::2", hostHasIPv6: true })).toEqual([v4, v6]);
+    expect(targets({ ipv6: "fd00::2" })).toEqual([v4]);
+    expect(targets({ hostHasIPv6: true })).toEqual([v4]);
+    expect(targets({ hostHasIPv6: true, relay: true })).toEqual([v4, { ...v6, address: "10.0.0.2" }]);
+    expect(targets({ hostHasIPv6: true, relay: true, defaultAddress: "10.1.1.1" })).toEqual([
+      { ...v4, hostAddress: "10.1.1.1" },
     ]);
   });
 
-  test("at addresses that cannot be led to the container are not published, and are told apart", () => {
+  test("are relayed to the other family and from ::1, and refused by name where there is no relay", () => {
     const PortBindings = {
-      "80/tcp": [{ HostIp: "::", HostPort: "8080" }, { HostPort: "8081" }],
+      "80/tcp": [{ HostIp: "::", HostPort: "8080" }],
       "81/tcp": [{ HostIp: "::1", HostPort: "8082" }],
+      "82/sctp": [{ HostIp: "fd00::1", HostPort: "8083" }],
     };
     const web = container({ PortBindings });
-    const hostAddresses = (options: PublishOptions) =>
-      toPortRequests(web, options).flatMap(({ targets }) => targets.map(({ hostAddress }) => hostAddress));
-    expect(hostAddresses(publish)).toEqual(["0.0.0.0"]);
-    expect(bindingsWithoutTarget(web, publish)).toEqual(["[::]:8080->80/tcp", "[::1]:8082->81/tcp"]);
+    const led = (options: PublishOptions) =>
+      toPortRequests(web, options).flatMap((request) =>
+        request.targets.map(({ hostAddress, address }) => `${hostAddress} ${address}`),
+      );
+    expect(led(publish)).toEqual([]);
+    expect(bindingsWithoutTarget(web, publish)).toEqual([
+      ...["[::]:8080->80/tcp", "[::1]:8082->81/tcp", "[fd00::1]:8083->82/sctp"],
+    ]);
     const dual = { ...publish, ipv6: "fd00::2" };
-    expect(hostAddresses(dual)).toEqual(["::", "0.0.0.0", "::"]);
+    expect(led(dual)).toEqual([":: fd00::2", "fd00::1 fd00::2"]);
     expect(bindingsWithoutTarget(web, dual)).toEqual(["[::1]:8082->81/tcp"]);
+    expect(led({ ...publish, relay: true })).toEqual([":: 10.0.0.2", "::1 10.0.0.2"]);
+    expect(bindingsWithoutTarget(web, { ...publish, relay: true })).toEqual(["[fd00::1]:8083->82/sctp"]);
   });
 
   test("that are exposed are published on any with -P, else shown as null", () => {

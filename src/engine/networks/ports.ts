@@ -54,22 +54,58 @@ export interface PublishOptions {
   readonly ipv6: string | undefined;
   /** Host address where a binding names none. */
   readonly defaultAddress: string;
+  /** The host speaks IPv6. */
+  readonly hostHasIPv6: boolean;
+  /** Ports are relayed where the kernel has no way: to the other family, and from `::1`. */
+  readonly relay: boolean;
 }
 
-/** The wishes of a container, in the order that Docker serves them: by container port. */
+/**
+ * The wishes of a container. Fixed host ports come before ranges and those that are left open, which would take them
+ * away otherwise; bindings that differ in their host address alone get the same port.
+ * @see moby libnetwork/drivers/bridge/port_mapping_linux.go cmpPortBinding
+ */
 export function toPortRequests(container: ContainerRecord, options: PublishOptions): PortRequest[] {
-  const bindings = container.hostConfig.PortBindings ?? {};
   const requests: PortRequest[] = [];
-  for (const name of portNames(container)) {
+  for (const { protocol, port, hostIp, hostPort } of bindingsOf(container)) {
+    const targets = targetsOf({ protocol, hostIp }, options);
+    if (targets.length === 0) continue;
+    const request = { protocol, port, ...parseHostPort(hostPort), targets };
+    const at = requests.findIndex((other) => differInHostOnly(other, request));
+    const same = requests[at];
+    if (same) requests[at] = { ...same, targets: [...same.targets, ...targets] };
+    else requests.push(request);
+  }
+  const isOpen = ({ first, last }: PortRequest) => first === 0 || first !== last;
+  return requests.sort((a, b) => Number(isOpen(a)) - Number(isOpen(b)));
+}
+
+function differInHostOnly(a: PortRequest, b: PortRequest): boolean {
+  const fixed = a.first === a.last && a.first > 0;
+  const names = (request: PortRequest) => new Set(request.targets.map(({ hostAddress }) => hostAddress));
+  return (
+    !fixed &&
+    [a.protocol, a.port, a.first, a.last].join() === [b.protocol, b.port, b.first, b.last].join() &&
+    names(a).isDisjointFrom(names(b))
+  );
+}
+
+interface Binding extends ContainerPort {
+  readonly hostIp: string;
+  readonly hostPort: string;
+}
+
+/** By container port, as asked for; `-P` adds what is exposed and not bound. */
+function bindingsOf(container: ContainerRecord): Binding[] {
+  const bindings = container.hostConfig.PortBindings ?? {};
+  return portNames(container).flatMap((name) => {
     const { protocol, port } = parseContainerPort(name);
     const wanted = bindings[name] ?? bindings[`${port}`] ?? [];
     const all = wanted.length > 0 || !container.hostConfig.PublishAllPorts ? wanted : [{}];
-    for (const { HostIp = "", HostPort = "" } of all) {
-      const targets = targetsOf(HostIp, options);
-      if (targets.length > 0) requests.push({ protocol, port, ...parseHostPort(HostPort), targets });
-    }
-  }
-  return requests;
+    return all.map(({ HostIp = "", HostPort = "" }) => ({
+      ...{ protocol, port, hostIp: HostIp, hostPort: HostPort },
+    }));
+  });
 }
 
 /** Everything exposed or bound, `80/tcp`, in numeric order. */
@@ -85,31 +121,37 @@ function portNames({ config, hostConfig }: ContainerRecord): string[] {
 
 /** The bindings that nothing can be led to, as people write them: `[::1]:8080->80/tcp`. */
 export function bindingsWithoutTarget(container: ContainerRecord, options: PublishOptions): string[] {
-  return Object.entries(container.hostConfig.PortBindings ?? {}).flatMap(([name, bindings]) =>
-    (bindings ?? [])
-      .filter(({ HostIp = "" }) => targetsOf(HostIp, options).length === 0)
-      .map(({ HostIp = "", HostPort = "" }) => {
-        const host = HostIp.includes(":") ? `[${HostIp}]` : HostIp;
-        return `${host}:${HostPort}->${name}`;
-      }),
-  );
+  return bindingsOf(container)
+    .filter((binding) => targetsOf(binding, options).length === 0)
+    .map(({ hostIp, hostPort, port, protocol }) => {
+      const host = hostIp.includes(":") ? `[${hostIp}]` : hostIp;
+      return `${host}:${hostPort}->${port}/${protocol}`;
+    });
 }
 
 const IPV6_LOOPBACK = 1n;
 
 /**
- * No address of the host means all of them, of the families that the endpoint has. From the host's ::1 there is no way
- * to a container: the kernel routes it over loopback alone (IPv4 has `route_localnet` for that).
+ * Which addresses of the host lead where. None named means the default; that is 0.0.0.0 as a rule, and stands for all
+ * addresses of the host then, of both families.
  */
-function targetsOf(hostIp: string, { ipv4, ipv6, defaultAddress }: PublishOptions): PortRequest["targets"] {
-  const unnamed = hostIp === "";
-  const address = unnamed ? defaultAddress : hostIp;
-  const { family, value } = findAddress(address) ?? {};
-  const targets: { hostAddress: string; address: string }[] = [];
-  if (family === 4 && ipv4) targets.push({ hostAddress: address, address: ipv4 });
-  if (family === 6 && ipv6 && value !== IPV6_LOOPBACK) targets.push({ hostAddress: address, address: ipv6 });
-  if (unnamed && address === "0.0.0.0" && ipv6) targets.push({ hostAddress: "::", address: ipv6 });
-  return targets;
+function targetsOf(
+  { protocol, hostIp }: Pick<Binding, "protocol" | "hostIp">,
+  options: PublishOptions,
+): PortRequest["targets"] {
+  const { ipv4, ipv6, defaultAddress } = options;
+  const relay = options.relay && protocol !== "sctp";
+  const hostAddress = hostIp === "" ? defaultAddress : hostIp;
+  const { family, value } = findAddress(hostAddress) ?? {};
+  const lead = (address: string | undefined, from = hostAddress) =>
+    address === undefined ? [] : [{ hostAddress: from, address }];
+  if (family === 6) {
+    const direct = value === IPV6_LOOPBACK && !relay ? undefined : ipv6;
+    return lead(direct ?? (relay ? ipv4 : undefined));
+  }
+  if (hostIp !== "") return lead(ipv4 ?? (relay ? ipv6 : undefined));
+  const unnamed6 = value === 0n && options.hostHasIPv6 ? (ipv6 ?? (relay ? ipv4 : undefined)) : undefined;
+  return [...lead(ipv4), ...lead(unnamed6, "::")];
 }
 
 /** Inspect's `Ports`: every exposed port, `null` where nothing leads to it. */

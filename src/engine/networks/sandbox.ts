@@ -5,7 +5,6 @@
  * Everything but the name service happens synchronously: two containers cannot be given the same address or port.
  */
 import type { EndpointSettings, PortMap } from "../../api/types.ts";
-import { log } from "../../base/log.ts";
 import type { ContainerRecord } from "../../core/container.ts";
 import { InvalidParameterError, messageOf, SystemError } from "../../core/errors.ts";
 import type { EventSink } from "../../core/events.ts";
@@ -35,7 +34,7 @@ import {
   type LiveEndpoint,
   toEndpointSettings,
 } from "./endpoints.ts";
-import { bindingsWithoutTarget, toPortMap, toPortRequests } from "./ports.ts";
+import { bindingsWithoutTarget, type PublishOptions, toPortMap, toPortRequests } from "./ports.ts";
 
 export interface SandboxOptions {
   readonly container: ContainerRecord;
@@ -46,7 +45,7 @@ export interface SandboxOptions {
   readonly publisher: PortPublisher;
   readonly nameServer: NameServer;
   readonly events: EventSink;
-  readonly defaultAddress: string;
+  readonly publishing: Pick<PublishOptions, "defaultAddress" | "hostHasIPv6" | "relay">;
   /** The files as they are for the sandbox's present state. */
   readonly files: (sandbox: Sandbox) => ContainerSandbox["files"];
   readonly environment: (sandbox: Sandbox) => ContainerSandbox["environment"];
@@ -312,14 +311,15 @@ export class Sandbox implements ContainerSandbox {
     const options = {
       ipv4: ipv4 && addressOf(ipv4, 4),
       ipv6: ipv6 && addressOf(ipv6, 6),
-      defaultAddress: exposed.driver.bindAddress(exposed.network) ?? this.#options.defaultAddress,
+      ...this.#options.publishing,
+      defaultAddress: exposed.driver.bindAddress(exposed.network) ?? this.#options.publishing.defaultAddress,
     };
     const lost = bindingsWithoutTarget(this.#container, options);
     if (lost.length > 0)
-      log("warn", "ports are not published: their host addresses cannot be led to the container", {
-        container: this.id,
-        bindings: lost.join(", "),
-      });
+      throw new InvalidParameterError(
+        `cannot publish ${lost.join(", ")}: the container has no address that the host's can be led to`,
+        { subject: this.id },
+      );
     const requests = toPortRequests(this.#container, options);
     if (requests.length === 0) return;
     try {
@@ -340,13 +340,19 @@ export class Sandbox implements ContainerSandbox {
       return;
     }
     const moved = old.flatMap((port): PublishedPort[] => {
-      const family = port.hostAddress.includes(":") ? 6 : 4;
-      const endpoint = this.#endpointOf(this.#gateways[family]);
-      const address = endpoint && addressOf(endpoint, family);
+      const [own, other] = port.hostAddress.includes(":") ? ([6, 4] as const) : ([4, 6] as const);
+      const relayed = this.#options.publishing.relay && port.protocol !== "sctp";
+      const address = this.#wayOut(own) ?? (relayed ? this.#wayOut(other) : undefined);
       return address ? [{ ...port, address }] : [];
     });
     this.#lease?.[Symbol.dispose]();
     this.#lease = this.#options.publisher.recover(moved);
+  }
+
+  /** The address of the endpoint that leads out. */
+  #wayOut(family: 4 | 6): string | undefined {
+    const endpoint = this.#endpointOf(this.#gateways[family]);
+    return endpoint && addressOf(endpoint, family);
   }
 
   #endpointOf(id: EndpointId | undefined): LiveEndpoint | undefined {

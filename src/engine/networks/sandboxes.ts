@@ -263,7 +263,7 @@ export class Sandboxes implements ContainerSandboxes {
     how: "create" | "open",
     events: EventSink = this.#options.events,
   ): Sandbox {
-    const { namespaces, publisher, nameServer, config } = this.#options;
+    const { namespaces, publisher, nameServer, config, host } = this.#options;
     const namespace =
       mode.kind === "host"
         ? hostNamespace(container.id, namespaces)
@@ -275,7 +275,11 @@ export class Sandboxes implements ContainerSandboxes {
       ...{ container, namespace, namespaces, publisher, nameServer, events },
       addresses: this.addresses,
       index: this.index,
-      defaultAddress: config.publishAddress,
+      publishing: {
+        defaultAddress: config.publishAddress,
+        hostHasIPv6: host.hasIPv6(),
+        relay: config.userlandProxy,
+      },
       files: (of) => this.#files(of, mode),
       environment: (of) => this.#environmentOf(of.container),
       nameScope: (of) => this.#nameScope(of),

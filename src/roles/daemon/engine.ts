@@ -141,7 +141,7 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
     events,
     drivers: [bridge, unaddressedDriver("host"), unaddressedDriver("null")],
     namespaces: undo.use(openNetworkNamespaces(paths.execRoot)),
-    publisher: new HostPorts(bridge.firewall),
+    publisher: undo.use(new HostPorts(bridge.firewall, paths.execRoot)),
     nameServer: embeddedNameServer,
     host: openHostNetwork(),
   });

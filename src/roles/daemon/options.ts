@@ -313,6 +313,13 @@ export const OPTIONS = [
     default: "~/.docker/key.pem",
   },
   { flag: "tlsverify", key: "tlsverify", kind: "bool", usage: "Use TLS and verify the remote" },
+  {
+    flag: "userland-proxy",
+    key: "userland-proxy",
+    kind: "bool",
+    usage:
+      "Relay published ports where the kernel has no way: IPv6 to IPv4-only containers, and ::1 (default true)",
+  },
   { flag: "validate", kind: "bool", usage: "Validate daemon configuration and exit" },
   { flag: "version", short: "v", kind: "bool", usage: "Print version information and quit" },
 ] as const satisfies readonly Option[];

@@ -255,6 +255,7 @@ function toNetwork(settings: Settings, places: Places): NetworkConfig {
     addressPools: settings.list("default-address-pool").map(toAddressPool),
     mtu: mtu === 0 ? undefined : mtu,
     publishAddress,
+    userlandProxy: settings.bool("userland-proxy") ?? true,
     dns: settings.strings("dns").map((server) => {
       if (!isIP(server)) throw new InvalidParameterError(`${server} is not an ip address`);
       return server;
