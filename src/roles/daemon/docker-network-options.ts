@@ -147,14 +147,6 @@ export const NETWORK_DOCKER_OPTIONS: readonly DockerOption[] = [
     because: "there is no network diagnostic server",
   },
   {
-    flag: "userland-proxy",
-    key: "userland-proxy",
-    kind: "bool",
-    granted: () => true,
-    otherwise: "ignored",
-    because: "ports are published without a process for each",
-  },
-  {
     flag: "userland-proxy-path",
     key: "userland-proxy-path",
     kind: "string",
