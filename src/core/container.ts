@@ -63,6 +63,8 @@ export interface ContainerMount {
   readonly mode: string;
   readonly rw: boolean;
   readonly propagation: string;
+  /** Nobody asked for it. */
+  readonly propagationByDefault?: boolean;
   /** An anonymous volume, removed with `rm -v` and `--rm`. */
   readonly anonymous?: boolean;
   readonly noCopy?: boolean;

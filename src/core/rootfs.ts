@@ -38,4 +38,11 @@ export interface RootFiles {
   missing(root: string, paths: readonly string[]): Promise<readonly string[]>;
   /** Removes what was made there meanwhile if it is empty; the directories around it keep their times. */
   removeStubs(root: string, missing: readonly string[]): Promise<void>;
+  /**
+   * Makes what something is to be mounted on: the directory or the file, with the directories above, links resolved
+   * and made where they lead nowhere. What is there stays as it is.
+   * @returns the path in the root by which no link is passed
+   * @throws InvalidParameterError if it is of the other kind
+   */
+  makeMountTarget(root: string, path: string, kind: "directory" | "file"): Promise<string>;
 }

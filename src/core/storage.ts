@@ -26,6 +26,14 @@ export interface VolumeMountUse {
   readonly subpath?: string;
 }
 
+/** What an image has, and where in a volume it is to go. */
+export interface CopyUpSource {
+  readonly rootfs: string;
+  readonly destination: string;
+  /** Beneath the volume; undefined: the volume itself. */
+  readonly subpath: string | undefined;
+}
+
 export interface ContainerVolumes {
   /**
    * The volume of that name for this container, made if it is not there; without a name an anonymous one.
@@ -42,8 +50,11 @@ export interface ContainerVolumes {
       labels?: Readonly<Record<string, string>>;
     },
   ): Promise<VolumeUse>;
-  /** Copies what the image has at `destination` into a fresh volume, beneath `rootfs` by fd; only once, only if empty. */
-  copyUp(containerId: string, name: string, rootfs: string, destination: string): Promise<void>;
+  /**
+   * Copies what the image has at `destination` into a fresh volume, beneath `rootfs` by fd; only once, only if empty.
+   * With a subpath into that directory of the volume, if it is empty.
+   */
+  copyUp(containerId: string, name: string, from: CopyUpSource): Promise<void>;
   /**
    * Makes the data reachable while the container runs; called at each start. `subpath` is resolved beneath the
    * volume then. @throws NotFoundError if the volume or the subpath is not there
@@ -84,13 +95,9 @@ export interface VolumeDriver {
   /**
    * Fills an empty volume with what `rootfs` has at `destination`: tree, owners, modes, times, xattrs, links, and
    * the directory's own owner and mode. `exclusive`: nobody else has the volume open, so it can be swapped whole.
-   * @returns false if the volume was not empty, or the root file system has no directory there
+   * @returns false if the volume was not empty, or the root file system or the volume has no directory there
    */
-  copyUp(
-    name: string,
-    from: { readonly rootfs: string; readonly destination: string },
-    options: { readonly exclusive: boolean },
-  ): Promise<boolean>;
+  copyUp(name: string, from: CopyUpSource, options: { readonly exclusive: boolean }): Promise<boolean>;
   /** Bytes on disk. */
   usage(name: string, signal: AbortSignal): Promise<number>;
   /** Boot: takes down mounts and half-made things, and removes the data of volumes that are not in `names`. */

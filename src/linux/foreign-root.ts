@@ -7,7 +7,7 @@
  *
  * Every descriptor that is returned is the caller's to close. Paths are text; link targets may be any bytes.
  */
-import { closeSync, fstatSync, openSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readlinkSync } from "node:fs";
 import { constants } from "node:os";
 import { addressOf, check, LinuxError, lastErrno, libc } from "./libc.ts";
 
@@ -167,6 +167,17 @@ export class ForeignRoot implements Disposable {
     } finally {
       closeSync(parent);
     }
+  }
+
+  /** The path in this root of what was opened in it: no link is in it. For what is looked at, not for opening again. */
+  nameOf(fd: number): string {
+    const root = readlinkSync(pathOf(this.descriptor));
+    const path = readlinkSync(pathOf(fd));
+    if (path === root) return "/";
+    const prefix = root === "/" ? "" : root;
+    // Moved out of the root, or deleted, since it was opened.
+    if (!path.startsWith(`${prefix}/`)) throw new LinuxError("readlink", constants.errno.ENOENT, path);
+    return path.slice(prefix.length);
   }
 
   [Symbol.dispose](): void {

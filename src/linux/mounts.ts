@@ -96,6 +96,15 @@ export function mountPoints(): string[] {
   return mountTable().map(({ point }) => point);
 }
 
+/** Keeps what is mounted and unmounted in the mount that holds a path from passing on to other namespaces, and only that. */
+export function stopPropagationAt(path: string): void {
+  const holds = ({ point }: { point: string }) => point === "/" || path.startsWith(`${point}/`);
+  const deepest = mountTable()
+    .filter(holds)
+    .reduce((a, b) => (b.point.length >= a.point.length ? b : a));
+  mount({ source: "none", target: deepest.point, flags: MS.PRIVATE });
+}
+
 /** @see proc_pid_mountinfo(5) */
 function mountTable(): { readonly point: string; readonly type: string }[] {
   return readFileSync("/proc/thread-self/mountinfo", "utf8")

@@ -48,6 +48,20 @@ export class KernelRootFiles implements RootFiles {
     refusing(() => withRoot(root, (base) => closeSync(base.makeDirectories(path, owner))), "Cannot mkdir: ");
   }
 
+  async makeMountTarget(root: string, path: string, kind: "directory" | "file"): Promise<string> {
+    return refusing(() =>
+      withRoot(root, (base) => {
+        const owner = { uid: 0, gid: 0, mode: 0o755 };
+        const made = kind === "directory" ? base.makeDirectories(path, owner) : base.makeFile(path, owner);
+        try {
+          return base.nameOf(made);
+        } finally {
+          closeSync(made);
+        }
+      }),
+    );
+  }
+
   async missing(root: string, paths: readonly string[]): Promise<readonly string[]> {
     return withRoot(root, (base) => missingIn(base, paths));
   }

@@ -5,7 +5,7 @@
 import { closeSync, openSync } from "node:fs";
 import { SystemError } from "../../core/errors.ts";
 import type { CgroupHost } from "../../linux/cgroups.ts";
-import { MS, mount, unmount } from "../../linux/mounts.ts";
+import { stopPropagationAt, unmount } from "../../linux/mounts.ts";
 import { currentNamespacePath, ownThreadFs, withNewNamespace } from "../../linux/namespaces.ts";
 import { findProgram, type RuntimeBinary } from "./binaries.ts";
 
@@ -34,7 +34,8 @@ export function runtimeCommand(
   if (nsenter === undefined) throw new SystemError("nsenter is not installed (package util-linux)");
   ownThreadFs();
   const view = withNewNamespace("mnt", () => {
-    mount({ source: "none", target: "/", flags: MS.REC | MS.SLAVE });
+    // The others stay what they are: a mount that is shared with a container must be the host's own peer.
+    stopPropagationAt(unified);
     unmount(unified, { lazy: true });
     return openSync(currentNamespacePath("mnt"), "r");
   });

@@ -42,7 +42,7 @@ describe("local volumes", () => {
 
   const dataOf = (name: string, ...path: string[]) => join(driver.mountpoint(name), ...path);
   const copyUp = (destination: string, exclusive = true) =>
-    driver.copyUp("data", { rootfs, destination }, { exclusive });
+    driver.copyUp("data", { rootfs, destination, subpath: undefined }, { exclusive });
 
   test("create is idempotent, and its modes do not depend on the umask", async () => {
     const before = process.umask(0o077);

@@ -28,7 +28,7 @@ import { join } from "node:path";
 import { log } from "../../base/log.ts";
 import { Semaphore } from "../../base/semaphore.ts";
 import { InvalidParameterError, messageOf, NotFoundError, SystemError } from "../../core/errors.ts";
-import type { MountedVolume, VolumeDriver } from "../../core/storage.ts";
+import type { CopyUpSource, MountedVolume, VolumeDriver } from "../../core/storage.ts";
 import { pathOf, withRoot } from "../../linux/foreign-root.ts";
 import { LinuxError } from "../../linux/libc.ts";
 import { allowWritesOnlyIn, bindMount, MS, mount, unmount } from "../../linux/mounts.ts";
@@ -170,25 +170,31 @@ export class LocalVolumeDriver implements VolumeDriver {
 
   async copyUp(
     name: string,
-    from: { readonly rootfs: string; readonly destination: string },
+    from: CopyUpSource,
     { exclusive }: { readonly exclusive: boolean },
   ): Promise<boolean> {
     const source = openDirectoryIn(from.rootfs, from.destination);
     if (source === undefined) return false;
+    const into = withRoot(this.mountpoint(name), (volume) =>
+      volume.find(from.subpath ?? ".", { links: "beneath", directory: true }),
+    );
     try {
-      const target = this.mountpoint(name);
+      if (into === undefined) return false;
+      const target = pathOf(into);
       if ((await readdir(target)).length > 0) return false;
       if ((await readdir(pathOf(source))).length === 0) {
         await copyAttributes(pathOf(source), target);
         return false;
       }
-      if (exclusive && !(await isMountPoint(target))) await this.#swapIn(name, source);
+      const swapped = exclusive && from.subpath === undefined && !(await isMountPoint(this.mountpoint(name)));
+      if (swapped) await this.#swapIn(name, source);
       else await this.#copyContained(name, from);
       return true;
     } catch (error) {
       throw failed("copy the image's data into", name, error);
     } finally {
       closeSync(source);
+      if (into !== undefined) closeSync(into);
     }
   }
 
@@ -236,15 +242,13 @@ export class LocalVolumeDriver implements VolumeDriver {
    * Copies into a volume that others have open: they may put a link to elsewhere in the way at any moment. The copy
    * runs in a mount namespace in which nothing but the volume can be written, and replaces what it finds.
    */
-  async #copyContained(
-    name: string,
-    from: { readonly rootfs: string; readonly destination: string },
-  ): Promise<void> {
-    const target = this.mountpoint(name);
-    const source = this.#stagingOf(name);
+  async #copyContained(name: string, from: CopyUpSource): Promise<void> {
+    const staging = this.#stagingOf(name);
+    const [source, target] = [join(staging, "from"), join(staging, "into")];
     await mkdir(source, { recursive: true });
+    await mkdir(target, { recursive: true });
     try {
-      const namespace = containedView(from, source, target);
+      const namespace = containedView(from, source, { volume: this.mountpoint(name), target });
       try {
         const enter = ["nsenter", "--mount=/proc/self/fd/3", "--"];
         const copy = [...COPY, "--remove-destination", "--", `${source}/.`, target];
@@ -253,7 +257,7 @@ export class LocalVolumeDriver implements VolumeDriver {
         closeSync(namespace);
       }
     } finally {
-      await rmdir(source);
+      for (const path of [source, target, staging]) await rmdir(path);
     }
   }
 
@@ -279,27 +283,35 @@ function openDirectoryIn(rootfs: string, destination: string): number | undefine
   return withRoot(rootfs, (root) => root.find(destination, { directory: true }));
 }
 
-/** A mount namespace, as a descriptor: what the image has is at `source`, and nothing but `target` can be written. */
+/**
+ * A mount namespace, as a descriptor: what the image has is at `source`, the volume or the part of it that was asked for
+ * at `target`, and nothing but that can be written.
+ */
 function containedView(
-  from: { readonly rootfs: string; readonly destination: string },
+  from: CopyUpSource,
   source: string,
-  target: string,
+  { volume, target }: { readonly volume: string; readonly target: string },
 ): number {
   ownThreadFs();
   return withNewNamespace("mnt", () => {
     // Nobody else is to see what is mounted here.
     mount({ source: "none", target: "/", flags: MS.REC | MS.PRIVATE });
     // Opened once more: only what is mounted in this namespace can be bound in it.
-    const fd = withRoot(from.rootfs, (root) => root.open(from.destination, { directory: true }));
-    try {
-      bindMount(pathOf(fd), source);
-    } finally {
-      closeSync(fd);
-    }
+    bindOpened(from.rootfs, from.destination, "root", source);
+    bindOpened(volume, from.subpath ?? ".", "beneath", target);
     const view = openSync(currentNamespacePath("mnt"), "r");
     allowWritesOnlyIn(target);
     return view;
   });
+}
+
+function bindOpened(root: string, path: string, links: "root" | "beneath", at: string): void {
+  const fd = withRoot(root, (base) => base.open(path, { links, directory: true }));
+  try {
+    bindMount(pathOf(fd), at);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 const COPY = ["cp", "--archive", "--reflink=auto"];

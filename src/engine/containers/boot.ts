@@ -22,7 +22,7 @@ import type { Task, TaskExit } from "../../core/runtime.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { discardContainer } from "./discard.ts";
 import { scheduleRestart, settleEnd, superviseContainers } from "./exits.ts";
-import { volumeNamesOf } from "./mounts/mounts.ts";
+import { volumeNamesOf } from "./mounts/populate.ts";
 
 const FIRST_BACKOFF = 100;
 /** So long the first request waits for what is being deleted; more goes on behind it. Milliseconds. */

@@ -15,7 +15,8 @@ import type { ResolvedImage } from "../../core/image.ts";
 import { BUILT_IN_RUNTIMES } from "../../core/runtime.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { publish } from "./events.ts";
-import { populateVolumes, resolveMounts, volumesToPopulate } from "./mounts/mounts.ts";
+import { populateVolumes, volumesToPopulate } from "./mounts/populate.ts";
+import { resolveMounts } from "./mounts/resolve.ts";
 import { checkConfig, checkConflicts, checkHostConfig } from "./request/checks.ts";
 import { withHostDefaults } from "./request/host-defaults.ts";
 import { withImageDefaults } from "./request/image-defaults.ts";
@@ -34,6 +35,8 @@ export interface CreateRequest {
   readonly endpoints: EndpointsRequest["endpoints"];
   /** Since API 1.44: endpoints have MAC addresses of their own. */
   readonly endpointMacs: boolean;
+  /** Since API 1.44: read-only binds are so with the mounts below them. */
+  readonly recursiveReadOnly: boolean;
 }
 
 export interface Created {
@@ -96,8 +99,12 @@ export async function createContainer(deps: ContainerDeps, request: CreateReques
   undo.defer(() => rmSync(containerDirectory(deps.paths, id), { recursive: true, force: true }));
   undo.defer(() => deps.volumes.release(id, { removeAnonymous: true }));
   const mounts = await resolveMounts(
-    { containerId: id, config, hostConfig },
-    { volumes: deps.volumes, getContainer: (reference) => deps.store.get(reference) },
+    { containerId: id, config, hostConfig, recursiveReadOnly: request.recursiveReadOnly },
+    {
+      volumes: deps.volumes,
+      dataRoot: deps.paths.dataRoot,
+      getContainer: (reference) => deps.store.get(reference),
+    },
   );
   await fillVolumes(deps, id, mounts);
 

@@ -10,7 +10,7 @@ import type { Runtime, Task } from "../../core/runtime.ts";
 import type { RuntimeSpec } from "../../core/runtime-spec.ts";
 import type { Snapshotter } from "../../core/snapshots.ts";
 import type { ContainerVolumes } from "../../core/storage.ts";
-import type { PreparedMounts } from "./mounts/mounts.ts";
+import type { PreparedMounts } from "./mounts/prepare.ts";
 import type { JoinedContainers } from "./state/joined.ts";
 import type { RunningContainers } from "./state/running.ts";
 import type { ContainerStore } from "./state/store.ts";

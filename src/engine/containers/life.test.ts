@@ -314,6 +314,7 @@ async function create(hostConfig: CreateRequest["hostConfig"] = {}, name = "box"
     hostConfig,
     endpoints: {},
     endpointMacs: true,
+    recursiveReadOnly: true,
   });
   return id;
 }
@@ -367,6 +368,7 @@ describe("create", () => {
       hostConfig: {},
       endpoints: {},
       endpointMacs: true,
+      recursiveReadOnly: true,
     };
     await expect(createContainer(deps, { ...request, config: { Image: "none" } })).rejects.toThrow(
       "No such image: none:latest",

@@ -23,6 +23,12 @@ export class StartError extends InvalidParameterError {
   }
 }
 
+/** A directory was to be mounted on a file, or the other way round. */
+export function wrongKindOfMount(source: string, destination: string, cause: unknown): StartError {
+  const text = `error mounting ${JSON.stringify(source)} to rootfs at ${JSON.stringify(destination)}: not a directory`;
+  return new StartError(`${text}: ${WRONG_KIND_OF_MOUNT}`, NOT_FOUND, cause);
+}
+
 /** The error for the client: the request's fault when the program it names cannot be run. */
 export function toStartFailure(error: unknown): EngineError {
   if (error instanceof StartError) return error;
@@ -39,7 +45,8 @@ export function toStartFailure(error: unknown): EngineError {
  * What stood in the way before there was a process: the engine's failure, whatever it is. The request to start is not
  * wrong, and the container that it names is there. @see moby daemon/start.go
  */
-export function toPreparationFailure(error: unknown): SystemError {
+export function toPreparationFailure(error: unknown): EngineError {
+  if (error instanceof StartError) return error;
   return new SystemError(messageOf(error), { cause: error });
 }
 

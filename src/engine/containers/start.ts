@@ -18,7 +18,7 @@ import type { ContainerDeps, SpecInput } from "./deps.ts";
 import { discardContainer } from "./discard.ts";
 import { publish } from "./events.ts";
 import { startingHealth } from "./health/state.ts";
-import { prepareMounts } from "./mounts/mounts.ts";
+import { prepareMounts } from "./mounts/prepare.ts";
 import { exitCodeOfFailure, toPreparationFailure, toStartFailure } from "./start-failure.ts";
 import { checkDonors, joinedContainers } from "./state/joined.ts";
 import { containerDirectory, identityFiles } from "./state/paths.ts";

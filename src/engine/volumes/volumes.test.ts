@@ -222,10 +222,10 @@ describe("volumes", () => {
     writeFileSync(join(rootfs, "srv", "file"), "image");
     const { mountpoint, fresh } = await volumes.acquire("c1", { name: "data" });
     expect(fresh).toBe(true);
-    await volumes.copyUp("c1", "data", rootfs, "/srv");
+    await volumes.copyUp("c1", "data", { rootfs: rootfs, destination: "/srv", subpath: undefined });
     expect(readFileSync(join(mountpoint, "file"), "utf8")).toBe("image");
     rmSync(join(mountpoint, "file"));
-    await volumes.copyUp("c1", "data", rootfs, "/srv");
+    await volumes.copyUp("c1", "data", { rootfs: rootfs, destination: "/srv", subpath: undefined });
     expect(readdirSync(mountpoint)).toEqual([]);
     expect((await volumes.acquire("c2", { name: "data" })).fresh).toBe(false);
   });

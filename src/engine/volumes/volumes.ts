@@ -16,6 +16,7 @@ import { randomId } from "../../core/ids.ts";
 import type { StateStore, Table } from "../../core/state.ts";
 import type {
   ContainerVolumes,
+  CopyUpSource,
   MountedVolume,
   VolumeDriver,
   VolumeMountUse,
@@ -151,17 +152,18 @@ export class Volumes implements ContainerVolumes {
     });
   }
 
-  async copyUp(containerId: string, name: string, rootfs: string, destination: string): Promise<void> {
+  async copyUp(containerId: string, name: string, from: CopyUpSource): Promise<void> {
     await this.#locks.run(name, async () => {
       const record = this.get(name);
-      if (record.populated) return;
+      const whole = from.subpath === undefined;
+      if (whole && record.populated) return;
       const driver = this.#driver(record.driver, name);
       const others = [...(this.#references.get(name) ?? [])].filter((id) => id !== containerId);
       await driver.mount(name, record.options);
       try {
         const exclusive = others.length === 0;
-        const copied = await driver.copyUp(name, { rootfs, destination }, { exclusive });
-        if (copied) this.#save({ ...record, populated: true });
+        const copied = await driver.copyUp(name, from, { exclusive });
+        if (copied && whole) this.#save({ ...record, populated: true });
       } finally {
         if (!this.#mounted.has(name)) await driver.unmount(name);
       }

@@ -118,6 +118,7 @@ async function create(deps: ContainerDeps, call: Call): Promise<void> {
     hostConfig,
     endpoints: networkingConfig.EndpointsConfig ?? {},
     endpointMacs: call.atLeast([1, 44]),
+    recursiveReadOnly: call.atLeast([1, 44]),
   });
   call.json({ Id: id, Warnings: warnings }, 201);
 }

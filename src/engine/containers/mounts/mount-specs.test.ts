@@ -42,8 +42,14 @@ describe("the syntax of -v", () => {
     ["/a:/b:sw", "invalid mode: sw"],
     ["/a:/b:ro,rw", "invalid mode: ro,rw"],
     ["/a:/b:z,Z", "invalid mode: z,Z"],
-    ["/a:/", "invalid volume specification: '/a:/': invalid specification: destination can't be '/'"],
-    ["/a:in", "invalid volume specification: '/a:in': invalid mount path: 'in' mount path must be absolute"],
+    [
+      "/a:/",
+      `invalid volume specification: '/a:/': invalid mount config for type "bind": invalid specification: destination can't be '/'`,
+    ],
+    [
+      "/a:in",
+      `invalid volume specification: '/a:in': invalid mount config for type "bind": invalid mount path: 'in' mount path must be absolute`,
+    ],
     ["name:", "field Target must not be empty"],
   ];
   for (const [raw, message] of bad) {

@@ -19,6 +19,8 @@ export interface MountSpec {
   /** The third part of `-v`, as given. */
   readonly mode: string;
   readonly propagation: string;
+  /** Nobody asked for it. */
+  readonly propagationByDefault?: boolean;
   readonly noCopy: boolean;
   readonly driver?: string;
   readonly driverOpts?: Readonly<Record<string, string>>;
@@ -53,14 +55,15 @@ export function parseBind(raw: string, volumeDriver: string): MountSpec {
   const [source, target] = second === undefined ? ["", first] : [first, second];
   const type = source.startsWith("/") ? "bind" : "volume";
   const words = mode.split(",");
+  const asked = words.find((word) => PROPAGATIONS.includes(word));
   const spec: MountSpec = {
     type,
     source: type === "bind" ? posix.normalize(source).replace(/(.)\/$/, "$1") : source,
     destination: target,
     rw: !words.includes("ro"),
     mode,
-    propagation:
-      words.find((word) => PROPAGATIONS.includes(word)) ?? (type === "bind" ? DEFAULT_PROPAGATION : ""),
+    propagation: asked ?? (type === "bind" ? DEFAULT_PROPAGATION : ""),
+    propagationByDefault: asked === undefined || undefined,
     noCopy: words.includes("nocopy"),
     ...(type === "volume" && volumeDriver !== "" && { driver: volumeDriver }),
     createMountpoint: type === "bind",
@@ -70,7 +73,8 @@ export function parseBind(raw: string, volumeDriver: string): MountSpec {
     return { ...spec, destination: cleanDestination(target) };
   } catch (error) {
     if (!(error instanceof InvalidParameterError)) throw error;
-    throw new InvalidParameterError(`${invalidSpec(raw).message}: ${error.message}`, { cause: error });
+    const reason = invalidMount(type, error.message).message;
+    throw new InvalidParameterError(`${invalidSpec(raw).message}: ${reason}`, { cause: error });
   }
 }
 
@@ -91,6 +95,7 @@ export async function parseMount(mount: Mount): Promise<MountSpec> {
     rw: !readOnly,
     mode: "",
     propagation: mount.BindOptions?.Propagation || (type === "bind" ? DEFAULT_PROPAGATION : ""),
+    propagationByDefault: !mount.BindOptions?.Propagation || undefined,
     noCopy: mount.VolumeOptions?.NoCopy ?? false,
     driver: mount.VolumeOptions?.DriverConfig?.Name || undefined,
     driverOpts: mount.VolumeOptions?.DriverConfig?.Options,
@@ -101,6 +106,7 @@ export async function parseMount(mount: Mount): Promise<MountSpec> {
     createMountpoint,
     ...(type === "tmpfs" && { tmpfs: toTmpfs(mount) }),
   };
+  checkReadOnly(mount);
   try {
     checkSpec(spec);
     if (type === "bind" && !createMountpoint) await checkBindSource(source);
@@ -202,6 +208,20 @@ function checkSpec(spec: MountSpec): void {
       throw new InvalidParameterError("must not set ReadOnly mode when using anonymous volumes");
     }
   }
+}
+
+/** @see moby daemon/volumes_unix.go */
+function checkReadOnly({ ReadOnly, BindOptions }: Mount): void {
+  const { ReadOnlyNonRecursive, ReadOnlyForceRecursive } = BindOptions ?? {};
+  const conflict =
+    !ReadOnly && ReadOnlyNonRecursive
+      ? "!ReadOnly && BindOptions.ReadOnlyNonRecursive"
+      : !ReadOnly && ReadOnlyForceRecursive
+        ? "!ReadOnly && BindOptions.ReadOnlyForceRecursive"
+        : ReadOnlyNonRecursive && ReadOnlyForceRecursive
+          ? "ReadOnlyNonRecursive && BindOptions.ReadOnlyForceRecursive"
+          : undefined;
+  if (conflict !== undefined) throw new InvalidParameterError(`mount options conflict: ${conflict}`);
 }
 
 /** Options that belong to another type of mount. */

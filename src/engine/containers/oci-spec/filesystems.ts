@@ -1,6 +1,7 @@
 /** What is mounted in a container besides its root: Docker's own file systems, identity files, the user's mounts. */
 import type { HostConfig } from "../../../api/types.ts";
 import type { RuntimeMount } from "../../../core/runtime-spec.ts";
+import { byDepth } from "../mounts/targets.ts";
 
 /** Hidden from containers (invariant S15). @see moby daemon/pkg/oci/defaults.go */
 export const MASKED_PATHS: readonly string[] = [
@@ -53,7 +54,8 @@ export function toMounts(request: MountRequest): RuntimeMount[] {
     initPath === undefined
       ? []
       : [{ destination: INIT_PATH, type: "bind", source: initPath, options: ["bind", "ro", "rprivate"] }];
-  return [...own, ...(identity as RuntimeMount[]), ...userMounts, ...init];
+  // A volume over /etc comes before what is mounted in it.
+  return [...own, ...byDepth([...(identity as RuntimeMount[]), ...userMounts]), ...init];
 }
 
 /** Where Docker puts the init, too. */

@@ -11,6 +11,7 @@ import type { RootFiles } from "../../../core/rootfs.ts";
 import type { TerminalSize } from "../../../core/runtime.ts";
 import type { RuntimeProcess, RuntimeSpec } from "../../../core/runtime-spec.ts";
 import type { SpecInput } from "../deps.ts";
+import { placeMounts } from "../mounts/targets.ts";
 import { type AddedProcess, toExecProcess, toRuntimeSpec } from "./spec.ts";
 import { resolveUser } from "./user.ts";
 
@@ -57,7 +58,7 @@ export class SpecBuilder {
       rootfs,
       networkPath: sandbox.namespacePath,
       linkEnvironment: sandbox.environment,
-      mounts: prepared.mounts,
+      mounts: await placeMounts(prepared.mounts, rootfs, files),
       rootfsPropagation: prepared.rootfsPropagation,
       files: input.files,
       joined,

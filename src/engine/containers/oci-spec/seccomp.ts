@@ -185,7 +185,7 @@ function cloneRefusals(): SeccompFilter["syscalls"] {
 }
 
 function toRule(rule: SeccompRule): SeccompFilter["syscalls"][number][] {
-  const names = rule.names ?? (rule.name === undefined ? [] : [rule.name]);
+  const names = rule.name ? [rule.name] : (rule.names ?? []);
   if (names.length === 0) return [];
   const args = rule.args && rule.args.length > 0 ? rule.args : undefined;
   return [{ names, action: rule.action, errnoRet: rule.errnoRet, args }];

@@ -1,6 +1,7 @@
 /** `--security-opt`: Docker's options, each either applied or an error. @see moby daemon/daemon_unix.go (parseSecurityOpt) */
 import type { ContainerHost, SeccompProfile } from "../../../core/container-host.ts";
 import { InvalidParameterError } from "../../../core/errors.ts";
+import { parseSeccompProfile } from "./seccomp-profile.ts";
 
 export interface SecurityOptions {
   /** Undefined leaves it to the daemon's default. */
@@ -64,20 +65,7 @@ function parseFlag(option: string, value: string): boolean {
 /** `unconfined`, `builtin`, or the profile itself: the client reads the file and sends its content. */
 function parseSeccomp(value: string): SecurityOptions["seccomp"] {
   if (value === "unconfined" || value === "builtin") return value;
-  let profile: unknown;
-  try {
-    profile = JSON.parse(value);
-  } catch (error) {
-    throw new InvalidParameterError("Decoding seccomp profile failed: it is not JSON", { cause: error });
-  }
-  if (
-    typeof profile !== "object" ||
-    profile === null ||
-    typeof Reflect.get(profile, "defaultAction") !== "string"
-  ) {
-    throw new InvalidParameterError("Decoding seccomp profile failed: it has no defaultAction");
-  }
-  return profile as SeccompProfile;
+  return parseSeccompProfile(value);
 }
 
 function parseApparmor(value: string, { apparmor }: Pick<ContainerHost, "apparmor">): string | undefined {

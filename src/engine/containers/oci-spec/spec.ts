@@ -3,6 +3,7 @@
  * had to be looked up is in the input.
  */
 
+import { posix } from "node:path";
 import type { ContainerRecord } from "../../../core/container.ts";
 import type { ContainerHost, SeccompProfile } from "../../../core/container-host.ts";
 import { InvalidParameterError } from "../../../core/errors.ts";
@@ -188,7 +189,9 @@ function consoleSize(size: readonly number[] | null | undefined): RuntimeProcess
 
 function cgroupParent(asked: string | undefined, own: string): string {
   if (!asked) return own;
-  return `/${asked.split("/").filter(Boolean).join("/")}`;
+  // Whatever climbs ends at the root of the cgroups.
+  const clean = posix.normalize(`/${asked}`).replace(/\/$/, "");
+  return clean;
 }
 
 function seccompOf(
