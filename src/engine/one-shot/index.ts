@@ -15,6 +15,7 @@ import type { OneShotOptions, OneShotTask, OneShotTasks } from "../../core/one-s
 import type { RootFiles } from "../../core/rootfs.ts";
 import type { RuntimeSpec } from "../../core/runtime-spec.ts";
 import type { ContainerDeps } from "../containers/deps.ts";
+import { withTarget } from "../containers/mounts/prepare.ts";
 import { withHostDefaults } from "../containers/request/host-defaults.ts";
 import { checkDonors, joinedContainers } from "../containers/state/joined.ts";
 
@@ -52,11 +53,17 @@ export class EngineOneShots implements OneShotTasks {
     const directory = join(this.#directory, task.id);
     undo.defer(() => rmSync(directory, { recursive: true, force: true }));
     const identity = writeIdentity(directory, task, sandbox);
+    const mounts = await Promise.all(task.mounts.map(withTarget));
+    // Noted before the spec is made, which makes mount points. A working directory that lies there stays.
+    const targets = (await files.missing(task.rootfs, mountPoints(task))).filter(
+      (path) => !`${task.cwd}/`.startsWith(`${path}/`),
+    );
+    undo.defer(() => files.removeStubs(task.rootfs, targets));
     const spec = await containers.toSpec({
       container: record,
       rootfs: task.rootfs,
       sandbox,
-      prepared: { mounts: task.mounts, rootfsPropagation: undefined, [Symbol.asyncDispose]: async () => {} },
+      prepared: { mounts, rootfsPropagation: undefined, [Symbol.asyncDispose]: async () => {} },
       files: identity,
       joined,
     });
@@ -157,7 +164,7 @@ function writeIdentity(
 }
 
 /** Mount points that have to be in the root itself: not those in another mount. */
-function mountPoints({ mounts }: RuntimeSpec): string[] {
+function mountPoints({ mounts }: Pick<RuntimeSpec, "mounts">): string[] {
   const destinations = mounts.map(({ destination }) => destination);
   return destinations.filter(
     (destination) => !destinations.some((other) => destination.startsWith(`${other}/`)),

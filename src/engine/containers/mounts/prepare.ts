@@ -65,6 +65,13 @@ async function prepareMount(
   );
 }
 
+/** For mounts that come from elsewhere: what their target must be. */
+export async function withTarget(mount: RuntimeMount): Promise<PreparedMount> {
+  const { type, source } = mount;
+  const file = type === "bind" && source !== undefined && !(await isDirectory(source));
+  return { ...mount, target: file ? "file" : "directory" };
+}
+
 async function toBindMount(source: string, mount: ContainerMount): Promise<PreparedMount> {
   const target = (await isDirectory(source)) ? "directory" : "file";
   return {
