@@ -26,6 +26,24 @@ export interface FetchedManifest {
   readonly bytes: Uint8Array;
 }
 
+/** The bytes of a blob that is pushed: a file, read from any offset, as often as it takes. */
+export interface BlobSource {
+  readonly path: string;
+}
+
+export interface PushBlobOptions extends RegistryOptions {
+  /** Other repositories of the same registry that may have the blob: it is mounted from the first that gives it. */
+  readonly mountFrom?: readonly Reference[];
+  /** Bytes that were sent so far; it goes back when a part has to be sent again. */
+  readonly onProgress?: ((current: number) => void) | undefined;
+}
+
+export interface PushedBlob {
+  /** `exists`: the repository had it. */
+  readonly outcome: "exists" | "mounted" | "uploaded";
+  readonly from?: Reference;
+}
+
 export interface Registry {
   /**
    * The manifest or index that a tag or digest names.
@@ -48,6 +66,23 @@ export interface Registry {
     into: Ingest,
     options: RegistryOptions & { onProgress?: ((current: number) => void) | undefined },
   ): Promise<void>;
+  /**
+   * Puts a blob into a repository, in as few bytes as it takes: none if it is there, none if it can be mounted, and after a
+   * break only what the registry does not have. Blobs may be pushed in parallel.
+   * @throws UnauthorizedError; ForbiddenError "denied: …"; UnavailableError after several tries
+   */
+  pushBlob(
+    repository: Reference,
+    blob: Descriptor,
+    source: BlobSource,
+    options: PushBlobOptions,
+  ): Promise<PushedBlob>;
+  /** Puts a manifest under the reference's tag or digest; all that it refers to must be there. @throws as `pushBlob` */
+  pushManifest(
+    reference: Reference,
+    manifest: { readonly mediaType: string; readonly bytes: Uint8Array },
+    options: RegistryOptions,
+  ): Promise<Descriptor>;
   /**
    * `docker login`: asks the registry whether the credentials are good.
    * @param address as the client sent it: `https://index.docker.io/v1/`, `localhost:5000`

@@ -22,9 +22,13 @@ export class Authorizations {
   readonly #kept = new Map<string, { header: string; until: number }>();
 
   /** The header that worked last for the same host, scope and account, if it still holds. */
-  find(host: RegistryHost, scope: string, credentials: Credentials | undefined): string | undefined {
+  find(
+    host: RegistryHost,
+    scopes: readonly string[],
+    credentials: Credentials | undefined,
+  ): string | undefined {
     if (credentials?.registryToken) return `Bearer ${credentials.registryToken}`;
-    const key = keyOf(host, scope, credentials);
+    const key = keyOf(host, scopes, credentials);
     const kept = this.#kept.get(key);
     if (kept && kept.until > performance.now()) return kept.header;
     this.#kept.delete(key);
@@ -33,23 +37,23 @@ export class Authorizations {
 
   /**
    * Answers a challenge. Undefined if there is nothing to answer with.
-   * @param scope `repository:library/busybox:pull`; empty for a login
+   * @param scopes `repository:library/busybox:pull`; none for a login
    * @throws UnauthorizedError if the token service refuses the account
    */
   async answer(
     host: RegistryHost,
     challenges: readonly Challenge[],
-    scope: string,
+    scopes: readonly string[],
     options: RegistryOptions,
   ): Promise<string | undefined> {
     const { credentials } = options;
     const bearer = challenges.find((challenge) => challenge.scheme === "bearer");
     if (bearer) {
-      const { token, lifetime } = await this.#requestToken(host, bearer, scope, options);
-      return this.#keep(keyOf(host, scope, credentials), `Bearer ${token}`, lifetime);
+      const { token, lifetime } = await this.#requestToken(host, bearer, scopes, options);
+      return this.#keep(keyOf(host, scopes, credentials), `Bearer ${token}`, lifetime);
     }
     if (challenges.some((challenge) => challenge.scheme === "basic") && credentials?.username) {
-      return this.#keep(keyOf(host, scope, credentials), basic(credentials), DEFAULT_LIFETIME);
+      return this.#keep(keyOf(host, scopes, credentials), basic(credentials), DEFAULT_LIFETIME);
     }
     return undefined;
   }
@@ -63,7 +67,7 @@ export class Authorizations {
   async #requestToken(
     host: RegistryHost,
     challenge: Challenge,
-    scope: string,
+    scopes: readonly string[],
     { credentials, signal }: RegistryOptions,
   ): Promise<{ token: string; lifetime: number }> {
     const realm = URL.parse(challenge.parameters.realm ?? "");
@@ -88,14 +92,14 @@ export class Authorizations {
               refresh_token: account.identityToken,
               service,
               client_id: CLIENT_ID,
-              ...(scope ? { scope } : {}),
+              ...(scopes.length > 0 ? { scope: scopes.join(" ") } : {}),
             }),
           ),
           insecure: host.insecure,
           proxies: host.proxies,
           signal,
         })
-      : await send(tokenUrl(realm, { service, scope, account }), {
+      : await send(tokenUrl(realm, { service, scopes, account }), {
           method: "GET",
           headers: account?.username ? { authorization: basic(account) } : {},
           insecure: host.insecure,
@@ -108,14 +112,18 @@ export class Authorizations {
 
 function tokenUrl(
   realm: URL,
-  { service, scope, account }: { service: string; scope: string; account: Credentials | undefined },
+  {
+    service,
+    scopes,
+    account,
+  }: { service: string; scopes: readonly string[]; account: Credentials | undefined },
 ): URL {
   const url = new URL(realm);
   if (service) url.searchParams.append("service", service);
-  if (scope) url.searchParams.append("scope", scope);
+  for (const scope of scopes) url.searchParams.append("scope", scope);
   if (account?.username) {
     url.searchParams.append("account", account.username);
-    if (!scope) url.searchParams.append("client_id", CLIENT_ID);
+    if (scopes.length === 0) url.searchParams.append("client_id", CLIENT_ID);
   }
   return url;
 }
@@ -156,11 +164,11 @@ function basic({ username, password }: Credentials): string {
 }
 
 /** The secret itself is not kept in the key. */
-function keyOf(host: RegistryHost, scope: string, credentials: Credentials | undefined): string {
+function keyOf(host: RegistryHost, scopes: readonly string[], credentials: Credentials | undefined): string {
   const secret = credentials
     ? createHash("sha256")
         .update(JSON.stringify([credentials.username, credentials.password, credentials.identityToken]))
         .digest("hex")
     : "";
-  return JSON.stringify([host.address, scope, secret]);
+  return JSON.stringify([host.address, scopes, secret]);
 }

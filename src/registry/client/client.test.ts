@@ -2,7 +2,13 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import type { BlobInfo, Ingest } from "../../core/content.ts";
 import { digestOf } from "../../core/digests.ts";
-import { InvalidParameterError, NotFoundError, SystemError, UnauthorizedError } from "../../core/errors.ts";
+import {
+  InvalidParameterError,
+  NotFoundError,
+  SystemError,
+  UnauthorizedError,
+  UnavailableError,
+} from "../../core/errors.ts";
 import { MEDIA_TYPES } from "../../core/manifests.ts";
 import { parseReference } from "../../core/references.ts";
 import { RegistryClient } from "./client.ts";
@@ -383,5 +389,85 @@ describe("mirrors of Docker Hub", () => {
     const registry = client([`http://${broken}`, `http://${good}`]);
     const fetched = await registry.fetchManifest(parseReference("busybox:1"), { signal });
     expect(fetched.descriptor.digest).toBe(digestOf(document));
+  });
+});
+
+describe("a list of tags", () => {
+  test("ends where a page leads to itself, or in a circle", async () => {
+    const host = serve((_, url) => {
+      const last = url.searchParams.get("last") ?? "";
+      const next = last === "" ? "a" : "b";
+      const headers = { link: `</v2/app/tags/list?last=${next}&n=1>; rel="next"` };
+      return Response.json({ name: "app", tags: [`after-${last}`] }, { headers });
+    });
+    const tags = await client().listTags(parseReference(`${host}/app`), { signal });
+    expect(tags).toEqual(["after-", "after-a", "after-b"]);
+  });
+});
+
+describe("a registry that is busy or broken", () => {
+  const whole = new Uint8Array(3 << 20).fill(7);
+  const blob = { mediaType: "", digest: digestOf(whole), size: whole.byteLength };
+
+  test("is asked again after the time that it names", async () => {
+    let busy = 1;
+    const host = serve(() =>
+      busy-- > 0 ? new Response(null, { status: 429, headers: { "retry-after": "1" } }) : new Response(whole),
+    );
+    const into = memoryIngest(blob);
+    const began = performance.now();
+    await client().fetchBlob(parseReference(`${host}/app`), blob, into, { signal });
+    expect(into.bytes.byteLength).toBe(blob.size);
+    expect(performance.now() - began).toBeGreaterThan(900);
+  });
+
+  test("is not waited for where it names a time that nobody waits", async () => {
+    const host = serve(() => new Response(null, { status: 429, headers: { "retry-after": "86400" } }));
+    const into = memoryIngest(blob);
+    const download = client().fetchBlob(parseReference(`${host}/app`), blob, into, { signal });
+    await expect(download).rejects.toBeInstanceOf(UnavailableError);
+  });
+
+  test("is given up where each try brings one byte", async () => {
+    let requests = 0;
+    const host = serve((request) => {
+      requests++;
+      const start = Number(/\d+/.exec(request.headers.get("range") ?? "")?.[0] ?? 0);
+      const stream = new ReadableStream({
+        async pull(controller) {
+          controller.enqueue(whole.subarray(start, start + 1));
+          await Bun.sleep(5);
+          controller.close();
+        },
+      });
+      const range = `bytes ${start}-${blob.size - 1}/${blob.size}`;
+      return new Response(stream, { status: start > 0 ? 206 : 200, headers: { "content-range": range } });
+    });
+    const into = memoryIngest(blob);
+    const download = client().fetchBlob(parseReference(`${host}/app`), blob, into, { signal });
+    await expect(download).rejects.toBeInstanceOf(UnavailableError);
+    expect(requests).toBe(5);
+  });
+
+  test("that sends next to nothing is a broken connection", async () => {
+    const host = serve(
+      () =>
+        new Response(
+          new ReadableStream({
+            async pull(controller) {
+              controller.enqueue(whole.subarray(0, 1));
+              await Bun.sleep(20);
+            },
+          }),
+        ),
+    );
+    const into = memoryIngest(blob);
+    const download = new RegistryClient({ insecureRegistries: [], mirrors: [] }).fetchBlob(
+      parseReference(`${host}/app`),
+      blob,
+      into,
+      { signal, stallTimeout: 100 },
+    );
+    await expect(download).rejects.toThrow("no data for 0.1 seconds");
   });
 });

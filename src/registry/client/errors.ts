@@ -1,6 +1,25 @@
 /** A registry's error documents, and the errors that Docker makes of them for people. @see moby `distribution/errors.go` */
-import { type EngineError, NotFoundError, SystemError, UnavailableError } from "../../core/errors.ts";
+import {
+  type EngineError,
+  ForbiddenError,
+  NotFoundError,
+  SystemError,
+  UnauthorizedError,
+  UnavailableError,
+} from "../../core/errors.ts";
 import { familiarName, familiarString, type Reference } from "../../core/references.ts";
+
+/** The registry has too much to do: worth another try. */
+export class BusyError extends UnavailableError {
+  /** What the registry asked for, in ms. */
+  retryAfter: number | undefined;
+}
+
+function busy(message: string, subject: string, retryAfter: number | undefined): BusyError {
+  const error = new BusyError(message, { subject });
+  error.retryAfter = retryAfter;
+  return error;
+}
 
 export interface RegistryProblem {
   /** As Docker prints codes: `manifest unknown`. */
@@ -27,7 +46,12 @@ export function parseErrors(body: Uint8Array): RegistryProblem[] {
 }
 
 /** The error for an answer that is none of those that the caller can use. */
-export function toEngineError(reference: Reference, status: number, body: Uint8Array): EngineError {
+export function toEngineError(
+  reference: Reference,
+  status: number,
+  body: Uint8Array,
+  retryAfter?: number,
+): EngineError {
   const [problem] = parseErrors(body);
   const subject = familiarString(reference);
   const text = problem && `${problem.code}: ${problem.message}`;
@@ -46,12 +70,45 @@ export function toEngineError(reference: Reference, status: number, body: Uint8A
       { subject },
     );
   }
-  if (status === 429) {
-    return new UnavailableError(text ?? "toomanyrequests: too many requests to the registry", { subject });
-  }
-  if (status >= 500) {
-    return new UnavailableError(text ?? `received unexpected HTTP status: ${status}`, { subject });
-  }
+  const overload = overloadOf(status, text, subject, retryAfter);
+  if (overload) return overload;
   if (status === 401) return new SystemError(text ?? "unauthorized: authentication required", { subject });
   return new SystemError(text ?? `received unexpected HTTP status: ${status}`, { subject });
+}
+
+/** The same for what was to be changed in a registry. */
+export function toPushError(
+  reference: Reference,
+  status: number,
+  body: Uint8Array,
+  retryAfter?: number,
+): EngineError {
+  const [problem] = parseErrors(body);
+  const subject = familiarString(reference);
+  const text = problem && `${problem.code}: ${problem.message}`;
+  const overload = overloadOf(status, text, subject, retryAfter);
+  if (overload) return overload;
+  if (status === 401) {
+    return new UnauthorizedError(text ?? "unauthorized: authentication required", { subject });
+  }
+  if (status === 403) {
+    return new ForbiddenError(text ?? "denied: requested access to the resource is denied", { subject });
+  }
+  if (status === 404) {
+    return new NotFoundError(text ?? `repository ${familiarName(reference)} not found`, { subject });
+  }
+  return new SystemError(text ?? `received unexpected HTTP status: ${status}`, { subject });
+}
+
+function overloadOf(
+  status: number,
+  text: string | undefined,
+  subject: string,
+  retryAfter: number | undefined,
+): BusyError | undefined {
+  if (status === 429) {
+    return busy(text ?? "toomanyrequests: too many requests to the registry", subject, retryAfter);
+  }
+  if (status < 500) return undefined;
+  return busy(text ?? `received unexpected HTTP status: ${status}`, subject, retryAfter);
 }

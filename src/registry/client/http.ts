@@ -16,12 +16,26 @@ const HEADERS_TIMEOUT_MS = 30_000;
 /** Until a document (a manifest, a token, a page of tags) is read. */
 const BODY_TIMEOUT_MS = 60_000;
 
+export type RegistryMethod = "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
+
+/** What is sent; opened again for each try. */
+export interface RequestBody {
+  /** Bytes. */
+  readonly length: number;
+  open(): Uint8Array | AsyncIterable<Uint8Array>;
+}
+
 export interface RegistryRequest {
-  readonly method?: "GET" | "HEAD";
+  readonly method?: RegistryMethod;
   /** With the leading slash. */
   readonly path: string;
+  /** In place of the path: where an earlier answer's `Location` leads. */
+  readonly url?: URL;
   readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: RequestBody;
   readonly authorization?: string;
+  /** Until the answer's headers are there, in ms, where that takes long for a reason. */
+  readonly timeout?: number;
   readonly signal: AbortSignal;
 }
 
@@ -34,6 +48,7 @@ export class RegistryHttp {
 
   /** The answer, whatever its status, after redirects. @throws ConnectionError; the signal's reason */
   async request(host: RegistryHost, request: RegistryRequest): Promise<Response> {
+    if (request.url) return await this.#follow(host, schemeOf(request.url), request);
     const known = host.scheme ?? this.#schemes.get(host.address) ?? (host.insecure ? undefined : "https");
     if (known !== undefined) return await this.#follow(host, known, request);
     try {
@@ -49,17 +64,25 @@ export class RegistryHttp {
     return host.scheme ?? this.#schemes.get(host.address) ?? "https";
   }
 
+  /** The one place that credentials for the host are sent to. */
+  #originOf(host: RegistryHost): string {
+    return new URL(`${this.schemeOf(host)}://${host.address}`).origin;
+  }
+
   async #follow(host: RegistryHost, scheme: "http" | "https", request: RegistryRequest): Promise<Response> {
     const first = new URL(`${scheme}://${host.address}${request.path}`);
-    let url = first;
+    const origin = request.url ? this.#originOf(host) : first.origin;
+    let url = request.url ?? first;
     for (let redirects = 0; redirects <= MOST_REDIRECTS; redirects++) {
       const headers: Record<string, string> = { "user-agent": "gantry", ...request.headers };
-      if (request.authorization !== undefined && url.origin === first.origin) {
+      if (request.authorization !== undefined && url.origin === origin) {
         headers.authorization = request.authorization;
       }
       const response = await send(url, {
         method: request.method ?? "GET",
         headers,
+        ...(request.body ? { body: request.body } : {}),
+        ...(request.timeout === undefined ? {} : { timeout: request.timeout }),
         insecure: host.insecure,
         proxies: host.proxies,
         signal: request.signal,
@@ -67,6 +90,8 @@ export class RegistryHttp {
       this.#schemes.set(host.address, scheme);
       const location = response.headers.get("location");
       if (response.status < 300 || response.status >= 400 || location === null) return response;
+      // Only these two say that the method and the body are to be sent again.
+      if (isChange(request.method) && response.status !== 307 && response.status !== 308) return response;
       await response.body?.cancel();
       url = redirectTarget(url, location, host);
     }
@@ -74,7 +99,16 @@ export class RegistryHttp {
   }
 }
 
-function redirectTarget(from: URL, location: string, host: RegistryHost): URL {
+function isChange(method: RegistryMethod = "GET"): boolean {
+  return method !== "GET" && method !== "HEAD";
+}
+
+function schemeOf(url: URL): "http" | "https" {
+  return url.protocol === "http:" ? "http" : "https";
+}
+
+/** @throws InvalidParameterError if it leads to a place that must not be followed */
+export function redirectTarget(from: URL, location: string, host: RegistryHost): URL {
   const url = URL.parse(location, from.href);
   if (!url || (url.protocol !== "https:" && url.protocol !== "http:")) {
     throw new InvalidParameterError(`registry ${host.address} redirects to an address that is none`);
@@ -88,9 +122,11 @@ function redirectTarget(from: URL, location: string, host: RegistryHost): URL {
 }
 
 export interface SendOptions {
-  readonly method: "GET" | "HEAD" | "POST";
+  readonly method: RegistryMethod;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body?: string;
+  readonly body?: string | RequestBody;
+  /** Until the headers are there, in ms. */
+  readonly timeout?: number;
   readonly insecure: boolean;
   readonly proxies: ProxyConfig | undefined;
   readonly signal: AbortSignal;
@@ -100,17 +136,19 @@ export interface SendOptions {
 export async function send(url: URL, options: SendOptions): Promise<Response> {
   options.signal.throwIfAborted();
   const late = new AbortController();
-  const timer = setTimeout(() => late.abort(), HEADERS_TIMEOUT_MS);
+  const timer = setTimeout(() => late.abort(), options.timeout ?? HEADERS_TIMEOUT_MS);
+  const { body } = options;
+  const isStream = body !== undefined && typeof body !== "string";
   const proxy = proxyFor(url, options.proxies);
   try {
     return await fetch(url, {
       method: options.method,
-      headers: options.headers,
+      headers: isStream ? { ...options.headers, "content-length": String(body.length) } : options.headers,
       redirect: "manual",
       // Blobs are kept as they are; a content coding on top of them would change their bytes.
       decompress: false,
       signal: AbortSignal.any([options.signal, late.signal]),
-      ...(options.body === undefined ? {} : { body: options.body }),
+      ...(body === undefined ? {} : { body: isStream ? (body.open() as Bun.BodyInit) : body }),
       ...(proxy === undefined ? {} : { proxy }),
       ...(options.insecure ? { tls: { rejectUnauthorized: false } } : {}),
     });
