@@ -30,8 +30,7 @@ import { OverlaySnapshotter } from "../../drivers/snapshot-overlay/index.ts";
 import { HelperUnpacker } from "../../drivers/snapshot-overlay/unpack/index.ts";
 import { openSqliteStateStore } from "../../drivers/state-sqlite/store.ts";
 import { LocalVolumeDriver } from "../../drivers/volumes-local/driver.ts";
-import { bootContainers } from "../../engine/containers/boot.ts";
-import type { ContainerDeps } from "../../engine/containers/deps.ts";
+import { Containers } from "../../engine/containers/containers.ts";
 import { SpecBuilder } from "../../engine/containers/oci-spec/index.ts";
 import { endpointOwners } from "../../engine/containers/state/endpoint-owners.ts";
 import { RunningContainers } from "../../engine/containers/state/running.ts";
@@ -167,7 +166,7 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
     toExecProcess: specs.toExecProcess,
     events,
   });
-  const containers: ContainerDeps = {
+  const containers = new Containers({
     store,
     running,
     execs,
@@ -194,7 +193,7 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
       apparmor: containerHost.apparmor,
       selinux: containerHost.selinux,
     },
-  };
+  });
 
   const system: SystemDeps = {
     engineId,
@@ -218,7 +217,7 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
   return {
     handlers: toHandlers({ events, images, registry, volumes, networks, containers, execs, system }),
     async boot() {
-      await bootContainers(containers, { imageLayers: images.layers() });
+      await containers.boot({ imageLayers: images.layers() });
       await images.recover().catch((error) =>
         log("error", "boot: putting images in order failed; the next boot tries again", {
           error: messageOf(error),
@@ -280,7 +279,7 @@ interface Parts {
   readonly registry: Registry;
   readonly volumes: Volumes;
   readonly networks: Networks;
-  readonly containers: ContainerDeps;
+  readonly containers: Containers;
   readonly execs: Execs;
   readonly system: SystemDeps;
 }

@@ -4,94 +4,73 @@ import { parseDetachKeys } from "../../api/detach-keys.ts";
 import { encodeFrame, MULTIPLEXED_STREAM, RAW_STREAM } from "../../api/frames.ts";
 import { InvalidParameterError } from "../../core/errors.ts";
 import type { LogEntry } from "../../core/logs.ts";
-import { createContainer } from "../../engine/containers/create.ts";
-import type { ContainerDeps } from "../../engine/containers/deps.ts";
-import { pauseContainer, unpauseContainer } from "../../engine/containers/pause.ts";
-import { inspectContainer, viewContainers } from "../../engine/containers/queries/inspect.ts";
-import {
-  LIST_FILTERS,
-  listContainers,
-  PRUNE_FILTERS,
-  toPruneTest,
-} from "../../engine/containers/queries/list.ts";
-import { type ContainerLog, readContainerLog } from "../../engine/containers/queries/logs.ts";
-import { listProcesses } from "../../engine/containers/queries/top.ts";
-import { waitForContainer } from "../../engine/containers/queries/wait.ts";
-import { pruneContainers, removeContainer } from "../../engine/containers/remove.ts";
-import { renameContainer } from "../../engine/containers/rename.ts";
-import { restartContainer } from "../../engine/containers/restart.ts";
-import { startContainer } from "../../engine/containers/start.ts";
+import type { Containers } from "../../engine/containers/containers.ts";
+import { LIST_FILTERS, PRUNE_FILTERS, toPruneTest } from "../../engine/containers/queries/list.ts";
+import type { ContainerLog } from "../../engine/containers/queries/logs.ts";
 import type { WaitCondition } from "../../engine/containers/state/running.ts";
-import { killContainer, type StopOptions, stopContainer } from "../../engine/containers/stop.ts";
-import { attachToContainer } from "../../engine/containers/streams/attach.ts";
-import { resizeContainer } from "../../engine/containers/streams/resize.ts";
-import { updateContainer } from "../../engine/containers/update.ts";
+import type { StopOptions } from "../../engine/containers/stop.ts";
 import type { Call, Handlers } from "../call.ts";
 import { toInspect, toSummary } from "../encode/container.ts";
 import { toStdioClient } from "../stdio-client.ts";
 
-export function containerHandlers(deps: ContainerDeps): Handlers {
+export function containerHandlers(containers: Containers): Handlers {
   return {
-    ContainerList: (call) => list(deps, call),
-    ContainerCreate: (call) => create(deps, call),
+    ContainerList: (call) => list(containers, call),
+    ContainerCreate: (call) => create(containers, call),
     async ContainerInspect(call) {
-      const details = await inspectContainer(deps, call.param("id"), {
+      const details = await containers.inspect(call.param("id"), {
         size: call.query.flag("size"),
         signal: call.signal,
       });
       call.json(toInspect(details));
     },
     async ContainerTop(call) {
-      const { titles, processes } = await listProcesses(
-        deps,
-        call.param("id"),
-        call.query.get("ps_args") ?? "",
-      );
+      const { titles, processes } = await containers.top(call.param("id"), call.query.get("ps_args") ?? "");
       call.json({ Titles: titles, Processes: processes });
     },
-    ContainerLogs: (call) => logs(deps, call),
+    ContainerLogs: (call) => logs(containers, call),
     async ContainerResize(call) {
-      await resizeContainer(deps, call.param("id"), decodeSize(call));
+      await containers.resize(call.param("id"), decodeSize(call));
       call.empty(200);
     },
     async ContainerStart(call) {
       refuseBody(call);
-      await startContainer(deps, call.param("id"), { signal: call.signal });
+      await containers.start(call.param("id"), { signal: call.signal });
       call.empty();
     },
     async ContainerStop(call) {
-      await stopContainer(deps, call.param("id"), decodeStop(call));
+      await containers.stop(call.param("id"), decodeStop(call));
       call.empty();
     },
     async ContainerRestart(call) {
-      await restartContainer(deps, call.param("id"), decodeStop(call));
+      await containers.restart(call.param("id"), decodeStop(call));
       call.empty();
     },
     async ContainerKill(call) {
-      await killContainer(deps, call.param("id"), call.query.get("signal") ?? "");
+      await containers.kill(call.param("id"), call.query.get("signal") ?? "");
       call.empty();
     },
     async ContainerUpdate(call) {
       const change = await call.decode(containerUpdateBody);
-      call.json({ Warnings: await updateContainer(deps, call.param("id"), change) });
+      call.json({ Warnings: await containers.update(call.param("id"), change) });
     },
     async ContainerRename(call) {
-      await renameContainer(deps, call.param("id"), call.query.get("name") ?? "");
+      await containers.rename(call.param("id"), call.query.get("name") ?? "");
       call.empty();
     },
     async ContainerPause(call) {
-      await pauseContainer(deps, call.param("id"));
+      await containers.pause(call.param("id"));
       call.empty();
     },
     async ContainerUnpause(call) {
-      await unpauseContainer(deps, call.param("id"));
+      await containers.unpause(call.param("id"));
       call.empty();
     },
-    ContainerAttach: (call) => attach(deps, call, { raw: false }),
-    ContainerAttachWebsocket: (call) => attach(deps, call, { raw: true }),
-    ContainerWait: (call) => wait(deps, call),
+    ContainerAttach: (call) => attach(containers, call, { raw: false }),
+    ContainerAttachWebsocket: (call) => attach(containers, call, { raw: true }),
+    ContainerWait: (call) => wait(containers, call),
     async ContainerDelete(call) {
-      await removeContainer(deps, call.param("id"), {
+      await containers.remove(call.param("id"), {
         force: call.query.flag("force"),
         volumes: call.query.flag("v"),
         link: call.query.flag("link"),
@@ -100,18 +79,18 @@ export function containerHandlers(deps: ContainerDeps): Handlers {
     },
     async ContainerPrune(call) {
       const matches = toPruneTest(call.query.filters(PRUNE_FILTERS), Date.now());
-      const { ids, reclaimed } = await pruneContainers(deps, matches, call.signal);
+      const { ids, reclaimed } = await containers.prune(matches, call.signal);
       call.json({ ContainersDeleted: ids.length > 0 ? ids : null, SpaceReclaimed: reclaimed });
     },
   };
 }
 
-async function create(deps: ContainerDeps, call: Call): Promise<void> {
+async function create(containers: Containers, call: Call): Promise<void> {
   const { config, hostConfig, networkingConfig } = await call.decode(containerCreateBody);
   if (!config) {
     throw new InvalidParameterError("config cannot be empty in order to create a container");
   }
-  const { id, warnings } = await createContainer(deps, {
+  const { id, warnings } = await containers.create({
     name: call.query.get("name") || undefined,
     platform: call.query.get("platform") || undefined,
     config,
@@ -123,14 +102,15 @@ async function create(deps: ContainerDeps, call: Call): Promise<void> {
   call.json({ Id: id, Warnings: warnings }, 201);
 }
 
-async function list(deps: ContainerDeps, call: Call): Promise<void> {
+async function list(containers: Containers, call: Call): Promise<void> {
   const { query } = call;
-  const records = listContainers(deps, {
+  const views = await containers.list({
     all: query.flag("all"),
     limit: query.integer("limit"),
     filters: query.filters(LIST_FILTERS),
+    size: query.flag("size"),
+    signal: call.signal,
   });
-  const views = await viewContainers(deps, records, { size: query.flag("size"), signal: call.signal });
   const now = Date.now();
   call.json(views.map((view) => toSummary(view, now)));
 }
@@ -179,11 +159,11 @@ function whyNotUint32(text: string): string | undefined {
 const CONDITIONS: readonly WaitCondition[] = ["not-running", "next-exit", "removed"];
 
 /** The headers go out before anything has happened: clients wait for them, and then start the container. */
-async function wait(deps: ContainerDeps, call: Call): Promise<void> {
+async function wait(containers: Containers, call: Call): Promise<void> {
   const asked = call.query.get("condition") || "not-running";
   const condition = CONDITIONS.find((candidate) => candidate === asked);
   if (!condition) throw new InvalidParameterError(`invalid condition: ${JSON.stringify(asked)}`);
-  const waiting = waitForContainer(deps, call.param("id"), { condition, signal: call.signal });
+  const waiting = containers.wait(call.param("id"), { condition, signal: call.signal });
   const reply = call.stream({ contentType: "application/json" });
   const ended = await waiting;
   if (ended) {
@@ -201,10 +181,10 @@ async function wait(deps: ContainerDeps, call: Call): Promise<void> {
  */
 const HEAD_ALONE = 5;
 
-async function attach(deps: ContainerDeps, call: Call, { raw }: { raw: boolean }): Promise<void> {
+async function attach(containers: Containers, call: Call, { raw }: { raw: boolean }): Promise<void> {
   const { query } = call;
   const detachKeys = parseDetachKeys(query.get("detachKeys"));
-  const attachment = attachToContainer(deps, call.param("id"), {
+  const attachment = containers.attach(call.param("id"), {
     stdin: query.flag("stdin"),
     stdout: query.flag("stdout"),
     stderr: query.flag("stderr"),
@@ -224,9 +204,9 @@ export function streamType(call: Call, framed: boolean): string {
   return framed && call.atLeast([1, 42]) ? MULTIPLEXED_STREAM : RAW_STREAM;
 }
 
-async function logs(deps: ContainerDeps, call: Call): Promise<void> {
+async function logs(containers: Containers, call: Call): Promise<void> {
   const { query } = call;
-  const containerLog = readContainerLog(deps, call.param("id"), {
+  const containerLog = containers.logs(call.param("id"), {
     stdout: query.flag("stdout"),
     stderr: query.flag("stderr"),
     since: parseTime(query.get("since")),

@@ -1,7 +1,6 @@
 /** `GET /system/df` and `POST /build/prune`: what images, containers and volumes take on disk. Sizes are measured anew at each call. */
 import { InvalidParameterError } from "../../core/errors.ts";
-import type { ContainerDeps } from "../../engine/containers/deps.ts";
-import { viewContainers } from "../../engine/containers/queries/inspect.ts";
+import type { Containers } from "../../engine/containers/containers.ts";
 import type { Images } from "../../engine/images/index.ts";
 import { isLocal } from "../../engine/volumes/records.ts";
 import type { Volumes } from "../../engine/volumes/volumes.ts";
@@ -11,7 +10,7 @@ import { toVolume } from "./volumes.ts";
 
 export interface UsageDeps {
   readonly images: Images;
-  readonly containers: ContainerDeps;
+  readonly containers: Containers;
   readonly volumes: Volumes;
 }
 
@@ -48,7 +47,7 @@ function imageUsage({ images }: UsageDeps): object {
 }
 
 async function containerUsage({ containers }: UsageDeps, signal: AbortSignal): Promise<object[]> {
-  const views = await viewContainers(containers, containers.store.list(), { size: true, signal });
+  const views = await containers.list({ all: true, filters: new Map(), size: true, signal });
   const now = Date.now();
   return views.map((view) => toSummary(view, now));
 }
