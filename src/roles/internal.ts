@@ -4,6 +4,8 @@ const helpers: Readonly<Record<string, () => Promise<{ main(args: readonly strin
   "diff-layer": () => import("../drivers/snapshot-overlay/diff/helper.ts"),
   compress: () => import("../drivers/snapshot-overlay/diff/compress.ts"),
   "relay-ports": () => import("../drivers/network-bridge/relay/helper.ts"),
+  "build-files": () => import("../drivers/build-files/worker.ts"),
+  "fill-tree": () => import("../drivers/build-files/fill.ts"),
   decompress: () => import("../drivers/snapshot-overlay/unpack/decompress.ts"),
 };
 
