@@ -3,6 +3,7 @@
  * Paths are resolved by the kernel where the calling process stands: whoever handles hostile names enters their
  * root first (`enterRoot`).
  */
+import { ftruncateSync, writeSync } from "node:fs";
 import { constants } from "node:os";
 import { check, cString, LinuxError, lastErrno, libc } from "./libc.ts";
 
@@ -66,6 +67,17 @@ export class FileMaker {
       const written = check(libc.write(descriptor, rest, rest.byteLength), "write");
       rest = written === rest.byteLength ? NOTHING : rest.subarray(written);
     }
+  }
+
+  /** Leaves a hole where nothing was written before. */
+  writeAt(descriptor: number, bytes: Uint8Array, position: number): void {
+    for (let done = 0; done < bytes.byteLength; ) {
+      done += writeSync(descriptor, bytes, done, bytes.byteLength - done, position + done);
+    }
+  }
+
+  setSize(descriptor: number, size: number): void {
+    ftruncateSync(descriptor, size);
   }
 
   close(descriptor: number): void {

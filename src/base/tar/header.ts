@@ -103,6 +103,7 @@ function size(value: number): number {
 /** `<length> <key>=<value>\n`, repeated; keys and values are byte strings. @throws TarError */
 export function parsePaxRecords(bytes: Buffer): Map<string, string> {
   const records = new Map<string, string>();
+  const pieces: { key: string; value: string }[] = [];
   for (let offset = 0; offset < bytes.length; ) {
     const space = bytes.indexOf(32, offset);
     const digits = space < 0 ? "" : bytes.toString("latin1", offset, space);
@@ -117,8 +118,21 @@ export function parsePaxRecords(bytes: Buffer): Map<string, string> {
     if (key.includes("\0") || (value.includes("\0") && !key.startsWith("SCHILY.xattr."))) {
       throw new TarError("invalid pax header: NUL in a record");
     }
-    records.set(key, value);
+    // A sparse file in its first form says its pieces by repeating these two.
+    if (key === "GNU.sparse.offset" || key === "GNU.sparse.numbytes") pieces.push({ key, value });
+    else records.set(key, value);
     offset = end;
   }
+  if (pieces.length > 0) records.set("GNU.sparse.map", joinPieces(pieces));
   return records;
+}
+
+/** What the second form says in one record. @throws TarError */
+function joinPieces(pieces: readonly { readonly key: string; readonly value: string }[]): string {
+  const alternate = pieces.every(
+    ({ key }, index) => key === (index % 2 === 0 ? "GNU.sparse.offset" : "GNU.sparse.numbytes"),
+  );
+  if (!alternate || pieces.some(({ value }) => value.includes(",")))
+    throw new TarError("invalid sparse file");
+  return pieces.map(({ value }) => value).join(",");
 }

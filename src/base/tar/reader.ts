@@ -2,9 +2,11 @@
  * Reads a tar archive in one pass, synchronously: for helper processes that do nothing else. Memory is one buffer,
  * whatever the archive says its sizes are.
  *
- * Handles ustar, GNU long names and pax headers. Sparse files are refused: their holes would have to be trusted.
+ * Handles ustar, GNU long names, pax headers and the sparse files of pax (`sparse.ts`). Those of old GNU tar are refused,
+ * as by Docker.
  */
 import { BLOCK, parseHeader, parsePaxRecords, type RawHeader, TarError } from "./header.ts";
+import { checkedSparseFile, readMap, type SparseFile, type SparsePiece, sparseForm } from "./sparse.ts";
 
 export type TarEntryType =
   | "file"
@@ -23,7 +25,10 @@ export interface TarEntry {
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
+  /** Of the file; of a sparse one with its holes. */
   readonly size: number;
+  /** Where the content of a sparse file goes, in order; the rest is holes. */
+  readonly sparse?: readonly SparsePiece[];
   /** Nanoseconds since the epoch. */
   readonly mtime: bigint;
   readonly deviceMajor: number;
@@ -90,10 +95,7 @@ export class TarReader {
     extra: { records?: Map<string, string>; longName?: string; longLink?: string },
   ): TarEntry {
     const { records } = extra;
-    const name = records?.get("path") ?? extra.longName ?? header.name;
-    const isSparse =
-      header.type === "S" || [...(records?.keys() ?? [])].some((key) => key.startsWith("GNU.sparse."));
-    if (isSparse) throw new TarError(`sparse file in archive is not supported: ${readable(name)}`);
+    const name = records?.get("GNU.sparse.name") ?? records?.get("path") ?? extra.longName ?? header.name;
     // An old-style directory is a file whose name, whole, ends in a slash.
     const type = header.type === "0" && name.endsWith("/") ? "directory" : TYPES[header.type];
     if (!type)
@@ -102,6 +104,7 @@ export class TarReader {
       this.#content = integerRecord(records, "size") ?? header.size;
       this.#padding = paddingOf(this.#content);
     }
+    const sparse = type === "file" && records ? this.#sparse(records) : undefined;
     return {
       name,
       type,
@@ -109,12 +112,28 @@ export class TarReader {
       mode: header.mode,
       uid: checkedId(integerRecord(records, "uid") ?? header.uid),
       gid: checkedId(integerRecord(records, "gid") ?? header.gid),
-      size: type === "file" ? this.#content : 0,
+      size: sparse?.size ?? (type === "file" ? this.#content : 0),
+      ...(sparse && { sparse: sparse.pieces }),
       mtime: timeRecord(records, "mtime") ?? BigInt(header.mtime) * 1_000_000_000n,
       deviceMajor: header.deviceMajor,
       deviceMinor: header.deviceMinor,
       extendedAttributes: records ? attributesOf(records) : NONE,
     };
+  }
+
+  /** Reads the map that is in front of the content, if that is where it is. */
+  #sparse(records: ReadonlyMap<string, string>): SparseFile | undefined {
+    const form = sparseForm(records);
+    if (form === undefined) return undefined;
+    const map = form.map ?? readMap(() => this.#sparseBlock());
+    return checkedSparseFile(map, form.size, this.#content);
+  }
+
+  #sparseBlock(): string {
+    const block = this.#content < BLOCK ? undefined : this.#block();
+    if (block === undefined) throw new TarError("invalid sparse file");
+    this.#content -= BLOCK;
+    return block.toString("latin1");
   }
 
   /** The next piece of the current entry's content, valid until the next call; undefined when all was read. @throws TarError */

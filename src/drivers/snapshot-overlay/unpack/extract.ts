@@ -10,7 +10,13 @@
  * @see image-spec layer.md
  */
 import { lstatSync, rmSync } from "node:fs";
-import { readable, type TarEntry, TarError, type TarReader } from "../../../base/tar/index.ts";
+import {
+  readable,
+  type SparsePiece,
+  type TarEntry,
+  TarError,
+  type TarReader,
+} from "../../../base/tar/index.ts";
 import type { FileMaker } from "../../../linux/files.ts";
 import { LinuxError } from "../../../linux/libc.ts";
 
@@ -21,6 +27,8 @@ const OPAQUE_ATTRIBUTE = "trusted.overlay.opaque";
 /** Of the file system that stacks the layers: an archive could point it at other places with these. */
 const OVERLAY_ATTRIBUTES = /^(?:trusted|user)\.overlay\./;
 const PARENT_MODE = 0o755;
+/** PATH_MAX: no system call takes a longer one. */
+const LONGEST_PATH = 4096;
 
 export interface Extracted {
   size: number;
@@ -97,9 +105,8 @@ class LayerWriter {
     const files = this.#files;
     const descriptor = this.#replacing(path, () => files.create(path, entry.mode));
     try {
-      for (let piece = this.#archive.content(); piece; piece = this.#archive.content()) {
-        files.write(descriptor, piece);
-      }
+      if (entry.sparse) this.#writeSparse(descriptor, entry.size, entry.sparse);
+      else this.#writeContent(descriptor);
       if (entry.uid !== 0 || entry.gid !== 0) files.setOwner(descriptor, entry.uid, entry.gid);
       if (entry.mode & 0o6000) files.setMode(descriptor, entry.mode);
       this.#setExtendedAttributes(path, entry);
@@ -108,6 +115,29 @@ class LayerWriter {
       files.close(descriptor);
     }
     this.extracted.size += entry.size;
+  }
+
+  #writeContent(descriptor: number): void {
+    for (let piece = this.#archive.content(); piece; piece = this.#archive.content()) {
+      this.#files.write(descriptor, piece);
+    }
+  }
+
+  /** The archive has the data alone, piece after piece. */
+  #writeSparse(descriptor: number, size: number, pieces: readonly SparsePiece[]): void {
+    let index = 0;
+    let written = 0;
+    for (let bytes = this.#archive.content(); bytes; bytes = this.#archive.content()) {
+      for (let rest = bytes; rest.byteLength > 0; ) {
+        const { offset, length } = pieces[index] as SparsePiece;
+        const now = rest.subarray(0, length - written);
+        this.#files.writeAt(descriptor, now, offset + written);
+        written += now.byteLength;
+        rest = rest.subarray(now.byteLength);
+        if (written === length) [index, written] = [index + 1, 0];
+      }
+    }
+    this.#files.setSize(descriptor, size);
   }
 
   #writeDirectory(path: string, entry: TarEntry): void {
@@ -250,7 +280,9 @@ function resolveName(name: string): string {
     else if (parts.pop() === undefined)
       throw new TarError(`name in archive leads out of the layer: ${readable(name)}`);
   }
-  return parts.length === 0 ? "" : `/${parts.join("/")}`;
+  const path = parts.length === 0 ? "" : `/${parts.join("/")}`;
+  if (path.length >= LONGEST_PATH) throw new TarError("name in archive is too long");
+  return path;
 }
 
 function isExists(error: unknown): boolean {

@@ -5,7 +5,8 @@
  *
  * Everything is synchronous and blocks: nothing else happens in here.
  */
-import { closeSync, openSync, readSync, writeSync } from "node:fs";
+import { closeSync, openSync, readSync, statfsSync, writeSync } from "node:fs";
+import { constants } from "node:os";
 import { selfCommand } from "../../../base/self.ts";
 import { TarError, TarReader } from "../../../base/tar/index.ts";
 import { enterRoot, FileMaker, openPipe, readBlocking } from "../../../linux/files.ts";
@@ -19,6 +20,10 @@ const PROGRESS_STEP = 4 << 20;
 /** gzip cannot do better than 1032:1; what expands more is a bomb. A small archive of zeros may. */
 const LARGEST_RATIO = 1100;
 const RATIO_FREE = 64 << 20;
+/** No image has a larger layer; without it only the disk would bound one. */
+const LARGEST_LAYER = 2 ** 40;
+/** So much of the file system is left to the others, at most: a hundredth of it. */
+const LARGEST_RESERVE = 1 << 30;
 
 /** @param args the request as JSON */
 export async function main([request = ""]: readonly string[]): Promise<void> {
@@ -56,8 +61,10 @@ async function unpack({
     if (total > RATIO_FREE && total > blobSize * LARGEST_RATIO) {
       throw new TarError(`the layer expands to more than ${LARGEST_RATIO} times its size`);
     }
+    if (total > LARGEST_LAYER) throw new TarError(`the layer expands to more than ${LARGEST_LAYER} bytes`);
     if (total - reported >= PROGRESS_STEP) {
       reported = total;
+      checkSpace();
       answer({ kind: "progress", current: positionOf(position) });
     }
     return count;
@@ -79,6 +86,14 @@ async function unpack({
     throw new TarError(`layer from archive has diff id ${actual}, the image's configuration says ${diffId}`);
   }
   return extracted;
+}
+
+/** The layer's directory is the root by now. @throws LinuxError ENOSPC before the disk is full */
+function checkSpace(): void {
+  const { bavail, blocks, bsize } = statfsSync("/");
+  if (bavail * bsize < Math.min(LARGEST_RESERVE, (blocks * bsize) / 100)) {
+    throw new LinuxError("unpack", constants.errno.ENOSPC, "the layer needs more than there is");
+  }
 }
 
 interface DecompressedStream {
@@ -132,10 +147,10 @@ function positionOf(fdinfo: number): number {
 function failureOf(error: unknown): HelperAnswer {
   const message = error instanceof Error ? error.message : String(error);
   if (error instanceof TarError) return { kind: "failed", reason: "invalid", message };
-  const code = error instanceof LinuxError ? error.code : undefined;
+  const code = error instanceof Error && "code" in error ? String(error.code) : undefined;
   if (code === "ENOSPC" || code === "EDQUOT") return { kind: "failed", reason: "no-space", message };
   // A name in the archive that the file system cannot have, or a path through what is no directory.
-  const archive = ["ENAMETOOLONG", "ENOTDIR", "ELOOP", "ENOENT", "EISDIR", "EEXIST", "EINVAL"];
+  const archive = ["ENAMETOOLONG", "ENOTDIR", "ELOOP", "ENOENT", "EISDIR", "EEXIST", "EINVAL", "EFBIG"];
   return { kind: "failed", reason: code && archive.includes(code) ? "invalid" : "system", message };
 }
 

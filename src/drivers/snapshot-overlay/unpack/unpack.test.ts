@@ -1,22 +1,28 @@
 /** The real helper, on real files. Needs root: owners, devices, attributes of overlayfs. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import {
+  closeSync,
   existsSync,
+  ftruncateSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   readlinkSync,
+  readSync,
   rmSync,
+  statfsSync,
   writeFileSync,
+  writeSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { type TestEntry, testArchive } from "../../../base/tar/test-archive.ts";
 import { digestOf } from "../../../core/digests.ts";
-import { InvalidParameterError } from "../../../core/errors.ts";
+import { InvalidParameterError, NoSpaceError } from "../../../core/errors.ts";
 import { readAttribute } from "../../../linux/files.ts";
 import { HelperUnpacker } from "./index.ts";
 
@@ -257,6 +263,72 @@ describe("what leads out of the layer never gets there", () => {
   });
 });
 
+describe("sparse files keep their holes", () => {
+  test.each(["0.0", "0.1", "1.0"])("in GNU tar's pax form %s", async (version) => {
+    const source = mkdtempSync(join(tmpdir(), "gantry-sparse-"));
+    try {
+      const file = openSync(join(source, "holes"), "w", 0o640);
+      // More pieces than a block of the map holds.
+      for (let index = 0; index < 90; index++) writeSync(file, `piece ${index}`, index * 1_000_000_007);
+      ftruncateSync(file, 90_123_456_789);
+      closeSync(file);
+      writeFileSync(join(source, "after"), "after");
+      const format = ["--format=posix", `--sparse-version=${version}`, "--sparse", "--sort=name"];
+      const made = Bun.spawnSync(["tar", "-C", source, ...format, "-cf", "-", "holes", "after"]);
+      await unpack(made.stdout);
+    } finally {
+      rmSync(source, { recursive: true });
+    }
+    const { size, blocks, mode } = lstatSync(join(root, "holes"));
+    expect([size, mode & 0o777]).toEqual([90_123_456_789, 0o640]);
+    expect(blocks).toBeLessThan(90 * 16);
+    const file = openSync(join(root, "holes"), "r");
+    const at = (position: number) => readPiece(file, position).toString("latin1");
+    expect([at(0), at(1_000_000_007), at(89_000_000_623), at(500)]).toEqual([
+      "piece 0\0",
+      "piece 1\0",
+      "piece 89",
+      "\0".repeat(8),
+    ]);
+    closeSync(file);
+    expect(contentOf("after")).toBe("after");
+  });
+});
+
+function readPiece(file: number, position: number): Buffer {
+  const bytes = Buffer.alloc(8);
+  readSync(file, bytes, 0, 8, position);
+  return bytes;
+}
+
+/** A sparse file of 20 bytes of data in form 0.1. */
+function sparse(map: string | undefined, size: number): Buffer {
+  const pax = {
+    "GNU.sparse.major": map === undefined ? "1" : "0",
+    "GNU.sparse.minor": map === undefined ? "0" : "1",
+    "GNU.sparse.size": String(size),
+    "GNU.sparse.realsize": String(size),
+    ...(map !== undefined && { "GNU.sparse.map": map }),
+  };
+  return testArchive([{ name: "x", pax, content: "x".repeat(20) }]);
+}
+
+test("a layer that needs more than the disk has fails before it is full", async () => {
+  const image = join(base, "disk");
+  Bun.spawnSync(["truncate", "-s", "96M", image]);
+  Bun.spawnSync(["mkfs.ext4", "-q", "-m", "0", image]);
+  expect(Bun.spawnSync(["mount", "-o", "loop", image, root]).exitCode).toBe(0);
+  try {
+    const archive = testArchive([{ name: "zeros", content: Buffer.alloc(200 << 20) }]);
+    await expect(unpack(archive, gzipSync(archive, { level: 1 }))).rejects.toThrow(NoSpaceError);
+    const { bavail, bsize } = statfsSync(root);
+    expect(bavail * bsize).toBeGreaterThan(0);
+  } finally {
+    Bun.spawnSync(["umount", root]);
+    rmSync(image);
+  }
+});
+
 describe("a malformed archive is refused with the reason", () => {
   const good = testArchive([{ name: "file", content: "x".repeat(2000) }]);
   const random = Buffer.from(Array.from({ length: 2048 }, (_, index) => (index * 7919) % 251));
@@ -267,12 +339,23 @@ describe("a malformed archive is refused with the reason", () => {
     ["noise", random, "invalid tar header"],
     ["a size beyond the end", testArchive([{ name: "x", size: 1e12 }]), "unexpected EOF"],
     ["a size beyond numbers", testArchive([{ name: "x", size: 2 ** 60 }]), "out of range"],
-    ["a sparse file", testArchive([{ name: "x", type: "S" }]), "sparse"],
+    ["a sparse file of old GNU tar", testArchive([{ name: "x", type: "S" }]), "unhandled tar header type 83"],
+    ["a map of pieces that overlap", sparse("0,10,5,10", 20), "pieces overlap"],
+    ["a map that leads beyond the file", sparse("15,20", 20), "pieces overlap"],
+    ["a map of more than there is", sparse("0,30", 100), "its map and its content differ"],
+    ["a map that is none", sparse("0,x", 20), "not a number"],
+    ["a map of uneven length", sparse("0,20,30", 50), "invalid sparse file"],
+    ["a sparse file without its map", sparse(undefined, 20), "invalid sparse file"],
+    [
+      "a name of 100,000 parts",
+      testArchive([{ name: "x", pax: { path: "d/".repeat(100_000) } }]),
+      "name in archive is too long",
+    ],
     ["an unknown type", testArchive([{ name: "x", type: "Z" }]), "unhandled tar header type"],
     [
       "a name longer than the kernel's",
       testArchive([{ name: "x", pax: { path: "a".repeat(5000) } }]),
-      "ENAMETOOLONG",
+      "name in archive is too long",
     ],
     [
       "a pax header that is none",
