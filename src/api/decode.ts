@@ -29,14 +29,43 @@ export interface Decoder<T> {
 
 export type Decoded<D> = D extends Decoder<infer T> ? T : never;
 
-/** @throws DecodeError on anything but one JSON document */
+/** As Go's. Beyond it a parser that recurses needs hundreds of megabytes to say no. */
+const MAX_DEPTH = 10_000;
+
+/** @throws DecodeError on anything but one JSON document, or one nested deeper than any that Go reads */
 export function parseJson(text: string): unknown {
+  if (isDeeperThan(MAX_DEPTH, text)) throw new DecodeError("exceeded max depth");
   try {
     return JSON.parse(text) as unknown;
   } catch (error) {
     throw new DecodeError(describeJsonError(text), { cause: error });
   }
 }
+
+/** Looks at each character once. */
+function isDeeperThan(limit: number, text: string): boolean {
+  if (text.length <= limit) return false;
+  let depth = 0;
+  let quoted = false;
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    if (quoted) {
+      if (code === BACKSLASH) at++;
+      else if (code === QUOTE) quoted = false;
+    } else if (code === QUOTE) quoted = true;
+    else if (code === OPEN_BRACKET || code === OPEN_BRACE) {
+      if (++depth > limit) return true;
+    } else if (code === CLOSE_BRACKET || code === CLOSE_BRACE) depth--;
+  }
+  return false;
+}
+
+const QUOTE = 34;
+const OPEN_BRACKET = 91;
+const BACKSLASH = 92;
+const CLOSE_BRACKET = 93;
+const OPEN_BRACE = 123;
+const CLOSE_BRACE = 125;
 
 export const string: Decoder<string> = scalar("string", "", (value) =>
   typeof value === "string" ? value : undefined,

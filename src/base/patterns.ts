@@ -4,6 +4,8 @@
  * @see github.com/moby/patternmatcher, Go path.Match
  */
 
+import { compileTranslated, type GoRegExp } from "./go-regexp.ts";
+
 /** Which patterns matched a directory: given to its entries, so that each level is matched once. */
 export type MatchResults = readonly boolean[];
 
@@ -131,9 +133,9 @@ function compile(pattern: string): (path: string) => boolean {
   }
 }
 
-function toExpression(source: string, pattern: string): RegExp {
+function toExpression(source: string, pattern: string): GoRegExp {
   try {
-    return new RegExp(source, "s");
+    return compileTranslated(source);
   } catch (error) {
     throw new PatternError(`syntax error in pattern: ${pattern}`, { cause: error });
   }
@@ -154,9 +156,9 @@ export function matchesGlob(pattern: string, path: string): boolean {
   return globExpression(pattern).test(path);
 }
 
-const globs = new Map<string, RegExp>();
+const globs = new Map<string, GoRegExp>();
 
-function globExpression(pattern: string): RegExp {
+function globExpression(pattern: string): GoRegExp {
   const known = globs.get(pattern);
   if (known) return known;
   let source = "";

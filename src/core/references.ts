@@ -6,6 +6,7 @@
  *
  * @see https://github.com/distribution/reference/blob/main/reference.go
  */
+import { compileTranslated, type GoRegExp } from "../base/go-regexp.ts";
 import { parseDigest } from "./digests.ts";
 import { InvalidParameterError } from "./errors.ts";
 import type { Digest } from "./ids.ts";
@@ -25,6 +26,8 @@ const LEGACY_DOMAIN = "index.docker.io";
 const OFFICIAL_PREFIX = "library/";
 const DEFAULT_TAG = "latest";
 const LONGEST_PATH = 255;
+/** Domain, path, tag and digest together: the expressions below try more the longer the text is. */
+const LONGEST_REFERENCE = 2048;
 
 const domainComponent = "(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])";
 const domain = `(?:${domainComponent}(?:\\.${domainComponent})*|\\[(?:[a-fA-F0-9:]+)\\])(?::[0-9]+)?`;
@@ -57,6 +60,7 @@ export function parseReference(text: string): Reference {
 
 /** Reads a reference that has its domain, as it is stored. @throws InvalidParameterError */
 export function parseCanonicalReference(text: string): Reference {
+  if (text.length > LONGEST_REFERENCE) throw tooLong(text);
   const [, name, tagName, digestText] = REFERENCE.exec(text) ?? [];
   if (name === undefined) {
     const uppercase = REFERENCE.test(text.toLowerCase());
@@ -64,9 +68,7 @@ export function parseCanonicalReference(text: string): Reference {
   }
   const [, domainName, repository] = DOMAIN_AND_PATH.exec(name) ?? [];
   if (domainName === undefined || repository === undefined) throw invalid(text, "invalid reference format");
-  if (repository.length > LONGEST_PATH) {
-    throw invalid(text, `repository name must not be more than ${LONGEST_PATH} characters`);
-  }
+  if (repository.length > LONGEST_PATH) throw tooLong(text);
   return {
     domain: domainName,
     path: repository,
@@ -144,7 +146,7 @@ export function matchesFamiliar(pattern: string, reference: Reference): boolean 
 }
 
 /** Go's path.Match: `*` and `?` stop at a slash, `[a-z]` and `[^a-z]` are classes, a backslash quotes. */
-function globExpression(pattern: string): RegExp {
+function globExpression(pattern: string): GoRegExp {
   const source = pattern.replace(
     /\\(.)|\[(\^?)((?:\\.|[^\]\\])+)\]|([\s\S])/g,
     (_, quoted?: string, not?: string, set?: string, single?: string) => {
@@ -157,7 +159,7 @@ function globExpression(pattern: string): RegExp {
     },
   );
   try {
-    return new RegExp(`^${source}$`);
+    return compileTranslated(`^${source}$`);
   } catch {
     throw invalid(pattern, "syntax error in pattern");
   }
@@ -165,6 +167,13 @@ function globExpression(pattern: string): RegExp {
 
 function literal(character: string): string {
   return character.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&");
+}
+
+function tooLong(text: string): InvalidParameterError {
+  return invalid(
+    text.slice(0, LONGEST_PATH),
+    `repository name must not be more than ${LONGEST_PATH} characters`,
+  );
 }
 
 function invalid(subject: string, message: string): InvalidParameterError {

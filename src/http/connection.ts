@@ -14,23 +14,9 @@ import { Exchange } from "./exchange.ts";
 import { formatHead, parseRequestHead, type RequestHead } from "./head.ts";
 import { HeadReader } from "./head-reader.ts";
 import type { ReplyHeaders } from "./headers.ts";
+import type { ConnectionLimits } from "./limits.ts";
 import { linger, SocketReader, SocketWriter, watchForHangup } from "./socket-io.ts";
 import { reasonOf } from "./status.ts";
-
-export interface ConnectionLimits {
-  /** Bytes of request line and headers. */
-  readonly maxHead: number;
-  /** Milliseconds from the first byte of a head to its last. An idle connection may stay. */
-  readonly headTimeout: number;
-  /** Milliseconds that a client may go on sending a body that nobody wants, to be able to read our reply. */
-  readonly lingerTimeout: number;
-}
-
-export const DEFAULT_LIMITS: ConnectionLimits = {
-  maxHead: 256 * 1024,
-  headTimeout: 60_000,
-  lingerTimeout: 2_000,
-};
 
 /** Of a body that the handler left, this much is skipped to keep the connection; else it is closed. */
 const MAX_SKIP = 256 * 1024;

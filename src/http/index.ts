@@ -4,14 +4,15 @@
  */
 import type { Socket } from "node:net";
 import { log } from "../base/log.ts";
-import { Connection, type ConnectionLimits, DEFAULT_LIMITS, type RenderError } from "./connection.ts";
+import { Connection, type RenderError } from "./connection.ts";
 import { HttpError } from "./errors.ts";
 import type { Exchange, ExchangeHandler, RawConnection } from "./exchange.ts";
+import { type ConnectionLimits, DEFAULT_LIMITS } from "./limits.ts";
 import { type Endpoint, type Listening, listen } from "./listen.ts";
 
 export { type AdmissionCheck, type AdmissionOptions, admission } from "./admission.ts";
 export { readWhole, type WholeBodyLimits } from "./body.ts";
-export type { ConnectionLimits, RenderError } from "./connection.ts";
+export type { RenderError } from "./connection.ts";
 export { ClientGone, HttpError, ListenError, ProtocolError, Stopping } from "./errors.ts";
 export type {
   Exchange,
@@ -23,6 +24,7 @@ export type {
 } from "./exchange.ts";
 export type { RequestHead } from "./head.ts";
 export type { ReplyHeaders, RequestHeaders } from "./headers.ts";
+export type { ConnectionLimits } from "./limits.ts";
 export type { Endpoint, Listening, TlsOptions } from "./listen.ts";
 export { type ByteRange, type Content, parseRange, serveContent } from "./ranges.ts";
 export {

@@ -69,6 +69,17 @@ export function acceptConnection(fd: number): number | undefined {
   throw new LinuxError("accept4", errno);
 }
 
+/** As long as the kernel allows (`net.core.somaxconn` is its bound). */
+const BACKLOG = 65_535;
+
+/**
+ * Lets more clients wait on a socket that listens already. The runtime has one length for all, 512: of more that come
+ * at once, those on a unix socket are refused. @see listen(2) @throws LinuxError
+ */
+export function lengthenBacklog(fd: number): void {
+  check(libc.listen(fd, BACKLOG), "listen");
+}
+
 /** An internet address with a port as system calls take it. @param address in network order */
 export function internetAddress(family: 4 | 6, address: Uint8Array, port: number): Buffer {
   const bytes = Buffer.alloc(family === 4 ? 16 : 28);

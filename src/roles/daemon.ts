@@ -7,6 +7,7 @@ import { log, setLogFormat, setLogLevel } from "../base/log.ts";
 import { COMMIT, VERSION } from "../base/version.ts";
 import type { EngineConfig } from "../core/config.ts";
 import { messageOf } from "../core/errors.ts";
+import { lengthenBacklog } from "../linux/sockets.ts";
 import { createServer, listRoutes } from "../server/index.ts";
 import { checkConflicts, readConfigFile } from "./daemon/config-file.ts";
 import { toEndpoints } from "./daemon/endpoints.ts";
@@ -15,6 +16,7 @@ import { type Flags, parseFlags, UsageError, usage } from "./daemon/flags.ts";
 import { takeGround } from "./daemon/ground.ts";
 import {
   claimResources,
+  connectionsFor,
   keepMemorySmall,
   surviveErrors,
   untilToldToStop,
@@ -76,7 +78,7 @@ function configure(flags: Flags, environment: Environment): { config: EngineConf
 async function serve(wanted: EngineConfig, configure: () => EngineConfig): Promise<void> {
   const begun = performance.now();
   surviveErrors();
-  claimResources();
+  const openFiles = claimResources();
   const told = untilToldToStop();
 
   using ground = await takeGround(wanted.paths);
@@ -87,7 +89,12 @@ async function serve(wanted: EngineConfig, configure: () => EngineConfig): Promi
   await using engine = await openEngine(config);
   await engine.boot();
 
-  const server = createServer({ handlers: engine.handlers, identity });
+  const server = createServer({
+    handlers: engine.handlers,
+    identity,
+    limits: { maxConnections: connectionsFor(openFiles) },
+    onListening: lengthenBacklog,
+  });
   for (const endpoint of endpoints) await server.listen(endpoint);
   log("info", "daemon has completed initialization", {
     version: VERSION,

@@ -1,6 +1,7 @@
 /** Whatever comes over the wire, the daemon goes on. */
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { anything } from "../api/decode.ts";
+import { parseReference } from "../core/references.ts";
 import { eventually, request, serve, Wire } from "./testing.ts";
 
 /** The same noise each time: a failure can be looked at again. */
@@ -54,3 +55,50 @@ test("requests that were damaged at random are answered or cut off, and the next
   using wire = new Wire(server.path).send(request("GET", "/_ping"));
   expect(await wire.until("\r\n\r\nOK")).toStartWith("HTTP/1.1 200 ");
 }, 20_000);
+
+describe("the worst that a request can carry costs time that grows with its length, and the next client is served", () => {
+  const long = 200_000;
+  const requests: [string, string][] = [
+    ["an endless path", request("GET", `/containers/${"/".repeat(long)}`)],
+    ["a path of percent signs", request("GET", `/images/${"%25".repeat(long / 3)}/json`)],
+    ["a path that almost ends", request("GET", `/images/${"/json".repeat(long / 5)}x`)],
+    ["an absurd version", request("GET", `/v${"1.".repeat(long / 2)}/info`)],
+    ["many parameters", request("GET", `/containers/json?${"a=1&".repeat(long / 4)}`)],
+    ["a number of many digits", request("GET", `/containers/json?limit=${"1".repeat(long)}`)],
+    [
+      "filters of many names",
+      request("GET", `/containers/json?filters={${'"label":[],'.repeat(long / 11)}"label":[]}`),
+    ],
+    ["filters without an end", request("GET", `/containers/json?filters=${"[".repeat(long)}`)],
+    ["deep JSON", request("POST", "/containers/create", "", "[".repeat(4 * 1024 * 1024 - 1))],
+    ["deep objects", request("POST", "/containers/create", "", '{"a":'.repeat(800_000))],
+    ["escapes", request("POST", "/containers/create", "", `"${'\\"'.repeat(2_000_000)}`)],
+    [
+      "a content type",
+      request("POST", "/containers/create", `Content-Type: ${"a;".repeat(long / 2)}\r\n`, ""),
+    ],
+    ["a host", `GET /_ping HTTP/1.1\r\nHost: ${"[".repeat(long)}\r\n\r\n`],
+  ];
+  for (const [what, bytes] of requests) {
+    test(what, async () => {
+      await using server = await serve({
+        ContainerCreate: async (call) => call.json(await call.decode(anything)),
+        ContainerList: (call) => {
+          call.query.filters(["label"]);
+          call.json(call.query.integer("limit") ?? null);
+        },
+        ImageInspect: (call) => call.json(parseReference(call.param("name"))),
+      });
+      using wire = new Wire(server.path).send(bytes);
+      expect(await wire.until("\r\n\r\n")).toMatch(/^HTTP\/1.1 [24]\d\d /);
+      using next = new Wire(server.path).send(request("GET", "/_ping"));
+      await next.until("\r\n\r\nOK");
+    });
+  }
+
+  test("image references", () => {
+    for (const part of ["a", "a/", "a-", "a.", "a__", "a.b/", "a:", "A", "@a"]) {
+      expect(() => parseReference(`${part.repeat(long)}!`)).toThrow();
+    }
+  });
+});

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
-import { executablePath, oracle } from "../support/engine.ts";
+import { executablePath, oracle, startEngine } from "../support/engine.ts";
 import { openFiles } from "../support/leaks.ts";
 import { notInOracle, useEngine } from "../support/suite.ts";
 
@@ -229,6 +229,17 @@ describe("bad input", () => {
     expect(status).toBe(400);
   });
 
+  test("patterns in filters are Go's, and hold nobody up", async () => {
+    const created = await suite.engine.call("POST", "/containers/create?name=web-17", { Image: "busybox" });
+    const named = async (pattern: string) => {
+      const filters = encodeURIComponent(JSON.stringify({ name: [pattern] }));
+      const listed = await request("GET", `/containers/json?all=1&filters=${filters}`);
+      return (listed.json() as { Id: string }[]).map(({ Id }) => Id);
+    };
+    expect(await named("^/?(?P<kind>web|db)-[[:digit:]]+$")).toEqual([created.Id]);
+    expect(await named("(w+e+)+(b+)+!")).toEqual([]);
+  });
+
   notInOracle("20.10 answers 500 to some")("bad filters and numbers in the query", async () => {
     const bad = [
       "/containers/json?filters=%7B",
@@ -364,6 +375,52 @@ describe("bad input", () => {
     },
   );
 });
+
+describe.skipIf(oracle)("a daemon with few descriptors", () => {
+  test("keeps some for its own work, and tells clients beyond what they may take", async () => {
+    await using engine = await startEngine({ openFiles: 260 });
+    const sockets = await Promise.all(Array.from({ length: 400 }, () => open(engine.socket)));
+    const refused = await Promise.all(sockets.map((socket) => firstBytes(socket, 200)));
+    expect(refused.filter((text) => text.startsWith("HTTP/1.1 503 ")).length).toBeGreaterThan(300);
+    expect(refused.join("")).toContain('{"message":"too many connections"}');
+    for (const socket of sockets) socket.destroy();
+    await eventually(() => engine.answers());
+    const created = await engine.request("POST", "/networks/create", { body: { Name: "few" } });
+    expect(created.status).toBe(201);
+  });
+
+  test("a thousand clients at once are all answered", async () => {
+    const sockets = await Promise.all(Array.from({ length: 1000 }, () => open(suite.engine.socket)));
+    for (const socket of sockets) socket.write("GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n");
+    const replies = await Promise.all(sockets.map((socket) => firstBytes(socket, 10_000)));
+    expect(replies.filter((text) => text.startsWith("HTTP/1.1 200 ")).length).toBe(1000);
+    for (const socket of sockets) socket.destroy();
+  });
+});
+
+/** A connection, once it is there. */
+function open(path: string): Promise<Socket> {
+  const { promise, resolve, reject } = Promise.withResolvers<Socket>();
+  const socket = connect(path, () => resolve(socket));
+  socket.once("error", reject);
+  return promise;
+}
+
+/** What comes first within that many milliseconds; nothing if nothing does. */
+function firstBytes(socket: Socket, within: number): Promise<string> {
+  const { promise, resolve } = Promise.withResolvers<string>();
+  const timer = setTimeout(() => resolve(""), within);
+  socket.once("data", (bytes) => resolve(bytes.toString()));
+  socket.on("error", () => resolve(""));
+  return promise.finally(() => clearTimeout(timer));
+}
+
+async function eventually(check: () => Promise<boolean>): Promise<void> {
+  for (let tries = 0; !(await check()); tries++) {
+    if (tries > 100) throw new Error("did not become true");
+    await Bun.sleep(50);
+  }
+}
 
 describe.skipIf(oracle)("the daemon as a program", () => {
   const daemon = async (...args: string[]) => {

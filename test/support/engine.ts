@@ -29,6 +29,8 @@ export interface EngineOptions {
   readonly flags?: readonly string[];
   /** More environment for the daemon. */
   readonly environment?: Readonly<Record<string, string>>;
+  /** Descriptors that the daemon may have, if fewer than the host allows. */
+  readonly openFiles?: number;
 }
 
 export class TestEngine implements AsyncDisposable {
@@ -62,7 +64,9 @@ export class TestEngine implements AsyncDisposable {
   async start(): Promise<void> {
     const log = openSync(this.logFile, "a");
     if (oracle) await this.#makeBridge();
-    this.#process = Bun.spawn(oracle ? this.#dockerdCommand() : this.#gantryCommand(), {
+    const { openFiles } = this.#options;
+    const limited = openFiles === undefined ? [] : ["prlimit", `--nofile=${openFiles}`];
+    this.#process = Bun.spawn([...limited, ...(oracle ? this.#dockerdCommand() : this.#gantryCommand())], {
       stdin: "ignore",
       stdout: log,
       stderr: log,
@@ -210,6 +214,8 @@ export class TestEngine implements AsyncDisposable {
       else removeKept(this);
       const remains = await this.#settledRemains();
       if (remains.length > 0) throw new Error(`left behind by the engine:\n${remains.join("\n")}`);
+      const uncaught = this.#uncaught();
+      if (uncaught.length > 0) throw new Error(`errors that nobody caught:\n${uncaught.join("\n")}`);
     } finally {
       await this.kill();
       await this.#forceCleanUp();
@@ -219,6 +225,14 @@ export class TestEngine implements AsyncDisposable {
   /** The part of kernel names that is this engine's. */
   get instance(): string {
     return instanceOf(this.dataRoot);
+  }
+
+  /** Of all that happened while it ran, crashes aside: each is a fault, even if the daemon went on. */
+  #uncaught(): string[] {
+    if (oracle) return [];
+    return this.log()
+      .split("\n")
+      .filter((line) => / msg="(?:unhandled rejection|uncaught exception)"/.test(line));
   }
 
   #gantryCommand(): string[] {

@@ -288,7 +288,7 @@ describe("options", () => {
     [{ nope: "1" }, "unknown log opt 'nope' for json-file log driver"],
     [{ "max-size": "ten" }, "invalid size: 'ten'"],
     [{ "max-file": "0" }, "max-file cannot be less than 1"],
-    [{ "labels-regex": "(" }, "error parsing regexp: ("],
+    [{ "labels-regex": "(" }, "error parsing regexp: missing closing ): `(`"],
     [{ mode: "sometimes" }, "logger: logging mode not supported: sometimes"],
   ])("%p is refused", (options, message) => {
     expect(() => driver.checkOptions(options as Record<string, string>)).toThrow(

@@ -4,7 +4,7 @@
  * @see moby daemon/logger/jsonfilelog, daemon/logger/local, daemon/logger/factory.go
  */
 import { compileGoRegExp } from "../../base/go-regexp.ts";
-import { InvalidParameterError, NotImplementedError } from "../../core/errors.ts";
+import { InvalidParameterError, messageOf, NotImplementedError } from "../../core/errors.ts";
 import type { LogRotation } from "../../core/logs.ts";
 
 export type FileLogDriverName = "json-file" | "local";
@@ -47,7 +47,7 @@ function checkPattern(text: string | undefined): void {
   try {
     compileGoRegExp(text ?? "");
   } catch (error) {
-    throw new InvalidParameterError(`error parsing regexp: ${text}`, { cause: error });
+    throw new InvalidParameterError(messageOf(error), { cause: error });
   }
 }
 

@@ -1,4 +1,5 @@
 /** The filters of `network ls` and `network prune`. Pure. */
+import { compileGoRegExp } from "../../base/go-regexp.ts";
 import { InvalidParameterError } from "../../core/errors.ts";
 import type { NetworkRecord } from "../../core/network-driver.ts";
 import { isPredefined } from "./names.ts";
@@ -57,7 +58,7 @@ function someOf(wanted: ReadonlySet<string> | undefined, matches: (value: string
 function matches(text: string, pattern: string): boolean {
   if (text === pattern) return true;
   try {
-    return new RegExp(pattern).test(text);
+    return compileGoRegExp(pattern).test(text);
   } catch {
     // Not a pattern: then only the very text matches.
     return false;

@@ -1,4 +1,5 @@
 /** A volume as it is persisted, and the filters of `volume ls` and `volume prune`. */
+import { compileGoRegExp, type GoRegExp } from "../../base/go-regexp.ts";
 import { InvalidParameterError } from "../../core/errors.ts";
 
 export const ANONYMOUS_LABEL = "com.docker.volume.anonymous";
@@ -85,9 +86,9 @@ function matchesName(name: string, wanted: ReadonlySet<string> | undefined): boo
   return [...wanted].some((pattern) => name.includes(pattern) || safely(pattern)?.test(name));
 }
 
-function safely(pattern: string): RegExp | undefined {
+function safely(pattern: string): GoRegExp | undefined {
   try {
-    return new RegExp(pattern);
+    return compileGoRegExp(pattern);
   } catch {
     // Not a regular expression: then it only matched as text.
     return undefined;

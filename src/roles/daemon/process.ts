@@ -25,8 +25,22 @@ export function writePidFile(path: string): Disposable {
 /** A running container takes a few; with less than this, fewer than a hundred run side by side. */
 const FEW_FILES = 1024;
 
-/** As many open files as the host allows; and a machine short of memory shall not begin with the engine. */
-export function claimResources(): void {
+/** What the engine itself needs besides what it does for clients: state, netlink, logs, monitors. */
+const OWN_FILES = 128;
+const MOST_CONNECTIONS = 4096;
+const FEWEST_CONNECTIONS = 8;
+
+/** Of the descriptors that are left, clients get half: what they ask for needs as many again. */
+export function connectionsFor(openFiles: number): number {
+  const half = Math.floor((openFiles - OWN_FILES) / 2);
+  return Math.max(FEWEST_CONNECTIONS, Math.min(MOST_CONNECTIONS, half));
+}
+
+/**
+ * As many open files as the host allows, whose number it returns; and a machine short of memory shall not begin with
+ * the engine.
+ */
+export function claimResources(): number {
   // As dockerd: whoever starts it with another umask must not get directories that others cannot pass, or can write.
   process.umask(0o022);
   const files = raiseOpenFiles();
@@ -37,6 +51,7 @@ export function claimResources(): void {
     log("debug", "OOM score is left as it is", { error });
   }
   log(files < FEW_FILES ? "warn" : "debug", "open files are limited", { limit: files });
+  return files;
 }
 
 /**

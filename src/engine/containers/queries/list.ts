@@ -1,4 +1,5 @@
 /** `docker ps`: which containers, in which order. Reads immutable records only: it never waits for any container. */
+import { compileGoRegExp, type GoRegExp } from "../../../base/go-regexp.ts";
 import { type ContainerRecord, isRunning, ZERO_TIME } from "../../../core/container.ts";
 import { InvalidParameterError, NotFoundError } from "../../../core/errors.ts";
 import type { Digest } from "../../../core/ids.ts";
@@ -134,9 +135,9 @@ function toTests(deps: ContainerDeps, filters: Filters): Test[] {
 
 /** Equal, or matching as a regular expression, as Docker has it. */
 function matcher(value: string, textsOf: (container: ContainerRecord) => string[]): Test {
-  let pattern: RegExp | undefined;
+  let pattern: GoRegExp | undefined;
   try {
-    pattern = new RegExp(value);
+    pattern = compileGoRegExp(value);
   } catch {
     // Not a pattern: then only the very text matches.
   }
