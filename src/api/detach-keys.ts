@@ -33,9 +33,10 @@ export function parseDetachKeys(text: string | undefined): Uint8Array {
 function codeOf(key: string): number | undefined {
   if (key === "DEL") return 127;
   if (key.length === 1) return key.charCodeAt(0) < 128 ? key.charCodeAt(0) : undefined;
-  const control = /^ctrl-(.)$/i.exec(key)?.[1];
+  const control = /^ctrl-(.)$/.exec(key)?.[1];
   if (control === undefined) return undefined;
-  if (/[a-z]/i.test(control)) return control.toLowerCase().charCodeAt(0) - 96;
+  // Docker knows the small letters only.
+  if (/[a-z]/.test(control)) return control.charCodeAt(0) - 96;
   return CTRL_SYMBOLS[control];
 }
 

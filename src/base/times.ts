@@ -1,11 +1,16 @@
 /** Times as Docker writes them: RFC 3339 in UTC with up to nine decimals, trailing zeros dropped. */
 
 let last = 0n;
+/** A clock that was set back by more is followed. Nanoseconds: far more than a burst of stamps runs ahead. */
+const FOLLOWED = 1_000_000_000n;
 
-/** Nanoseconds since the epoch, strictly increasing within the process, so that it orders what it stamps. */
+/**
+ * Nanoseconds since the epoch, strictly increasing within the process, so that it orders what it stamps. Only when the
+ * clock was set back it goes back as well: a jump forward, and back again, must not leave all stamps in the future.
+ */
 export function nowNano(): bigint {
   const now = BigInt(Date.now()) * 1_000_000n;
-  last = now > last ? now : last + 1n;
+  last = now > last || last - now > FOLLOWED ? now : last + 1n;
   return last;
 }
 

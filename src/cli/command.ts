@@ -72,8 +72,14 @@ export function joinErrors(errors: readonly unknown[]): Error | undefined {
   return new Error(errors.map(messageOf).join("\n"), { cause: errors[0] });
 }
 
+/** For the terminal: what a registry or an image says must not move the cursor or paint (lines and tabs stay). */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  const text = error instanceof Error ? error.message : String(error);
+  return text.replace(
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it is about
+    /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]/g,
+    (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`,
+  );
 }
 
 /** Ties a command's flags to its `run` for the type checker. */

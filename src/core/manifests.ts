@@ -110,16 +110,26 @@ export function parseImageConfig(bytes: Uint8Array): ImageConfig {
   if (isObject(document.config)) checkFields(document.config, DEFAULTS_FIELDS);
   return {
     ...document,
+    ...(isObject(document.config) && { config: withLists(document.config) }),
     os: typeof os === "string" && os !== "" ? os : "linux",
     architecture: typeof architecture === "string" ? architecture : "",
     rootfs: { type: "layers", diff_ids: diffIds },
   };
 }
 
+function withLists(config: Record<string, unknown>): Record<string, unknown> {
+  const lists = ["Cmd", "Entrypoint"].flatMap((key) =>
+    typeof config[key] === "string" ? [[key, [config[key]]] as const] : [],
+  );
+  return lists.length === 0 ? config : { ...config, ...Object.fromEntries(lists) };
+}
+
 type FieldCheck = (value: unknown) => boolean;
 
 const isString: FieldCheck = (value) => typeof value === "string";
 const isStrings: FieldCheck = (value) => Array.isArray(value) && value.every(isString);
+/** Docker's StrSlice: one string stands for an array of one. */
+const isStringsOrString: FieldCheck = (value) => isString(value) || isStrings(value);
 const isSet: FieldCheck = (value) =>
   isObject(value) && Object.values(value).every((of) => of === null || isObject(of));
 const isLabels: FieldCheck = (value) => isObject(value) && Object.values(value).every(isString);
@@ -139,8 +149,8 @@ const DEFAULTS_FIELDS: Readonly<Record<string, FieldCheck>> = {
   WorkingDir: isString,
   StopSignal: isString,
   Env: isStrings,
-  Cmd: isStrings,
-  Entrypoint: isStrings,
+  Cmd: isStringsOrString,
+  Entrypoint: isStringsOrString,
   Shell: isStrings,
   OnBuild: isStrings,
   Labels: isLabels,
@@ -208,11 +218,12 @@ const ARCHITECTURES: Readonly<Record<string, string>> = {
   armhf: "arm",
 };
 
-/** One spelling for each platform: `aarch64` is arm64, and arm64 is v8 unless it says otherwise. */
+/** One spelling for each platform: `aarch64` and `ARM64` are arm64, and arm64 is v8 unless it says otherwise. */
 function normalizePlatform(platform: Platform): Platform {
-  const architecture = ARCHITECTURES[platform.architecture] ?? platform.architecture;
-  const variant = platform.variant ?? DEFAULT_VARIANTS[architecture];
-  const plain = { ...platform, architecture };
+  const named = platform.architecture.toLowerCase();
+  const architecture = ARCHITECTURES[named] ?? named;
+  const variant = platform.variant?.toLowerCase() ?? DEFAULT_VARIANTS[architecture];
+  const plain = { ...platform, os: platform.os.toLowerCase(), architecture };
   return variant === undefined ? plain : { ...plain, variant };
 }
 

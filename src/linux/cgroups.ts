@@ -62,6 +62,14 @@ export class Cgroup {
     if (tree !== undefined) writeFileSync(join(tree, this.path, "pids.max"), "max");
   }
 
+  /** Takes the quota of CPU time away; the period stays. @throws when the kernel refuses */
+  allowAnyCpuTime(): void {
+    const tree = this.#treeOf("cpu");
+    if (tree === undefined) return;
+    const [file, value] = this.#host.layout === "v2" ? ["cpu.max", "max"] : ["cpu.cfs_quota_us", "-1"];
+    writeFileSync(join(tree, this.path, file as string), value as string);
+  }
+
   /** How many processes of the group the kernel has killed for want of memory. */
   oomKills(): number {
     const tree = this.#treeOf("memory");
@@ -100,6 +108,14 @@ export class Cgroup {
       : readOrEmpty(join(directory, "freezer.state")).trim() === "FROZEN";
   }
 
+  /** Without waiting: for what was killed. */
+  thaw(): void {
+    const tree = this.#treeOf("freezer");
+    if (tree === undefined || !this.isFrozen()) return;
+    const [file, thawed] = this.#host.layout === "v2" ? ["cgroup.freeze", "0"] : ["freezer.state", "THAWED"];
+    tryWrite(join(tree, this.path, file as string), thawed as string);
+  }
+
   /** SIGKILL to every process, frozen or not, until none is left. @returns false if some were left after `timeout` ms */
   async killAll(timeout: number): Promise<boolean> {
     const deadline = performance.now() + timeout;
@@ -109,11 +125,7 @@ export class Cgroup {
       if (alive.length === 0) return true;
       if (this.#host.layout !== "v2" || !tryWrite(join(tree ?? "", this.path, "cgroup.kill"), "1")) {
         for (const pid of alive) signalIgnoringGone(pid, 9);
-        if (this.isFrozen() && tree !== undefined) {
-          const [file, thawed] =
-            this.#host.layout === "v2" ? ["cgroup.freeze", "0"] : ["freezer.state", "THAWED"];
-          tryWrite(join(tree, this.path, file as string), thawed as string);
-        }
+        this.thaw();
       }
       if (performance.now() > deadline) return false;
       await sleep(pause);

@@ -2,7 +2,8 @@
 import { closeSync, openSync } from "node:fs";
 import { addressOf, check, libc } from "./libc.ts";
 
-const SYS_prlimit64 = 302;
+/** By architecture; where there is a generic table, it is that one's. @see asm/unistd.h */
+const SYS_prlimit64 = process.arch === "x64" ? 302 : process.arch === "ia32" ? 340 : 261;
 const RLIMIT_NOFILE = 7;
 
 /** Raises the soft limit of open files to the hard one, and returns it. @throws LinuxError */

@@ -55,7 +55,14 @@ function isCode(error: Error, code: ErrorCode): boolean {
   return error instanceof EngineError && error.code === code;
 }
 
+/** `ENOSPC: no space left on device, mkdir '/a'` as Go says it: `mkdir /a: no space left on device`. */
+function fromSystemCall(message: string): string {
+  const [, call, path] = /, (\w+)(?: '(.*?)')?(?: -> .*)?$/s.exec(message) ?? [];
+  return [[call, path].filter(Boolean).join(" "), "no space left on device"].filter(Boolean).join(": ");
+}
+
 /** Clients and scripts look for these words. */
 function namingSpace(message: string): string {
+  if (/^(?:ENOSPC|EDQUOT): /.test(message)) return fromSystemCall(message);
   return /no space left on device/i.test(message) ? message : `no space left on device: ${message}`;
 }

@@ -3,6 +3,7 @@ import { beforeEach, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { eventually } from "../support/cli.ts";
+import { oracle } from "../support/engine.ts";
 import { notInOracle, useEngine, withEachClient } from "../support/suite.ts";
 
 const suite = useEngine({ images: ["busybox", "configured"] });
@@ -22,10 +23,10 @@ withEachClient(suite, "exec", (cli) => {
     expect((await cli("exec", "box", "sh", "-c", "kill -9 $$")).code).toBe(137);
   });
 
-  test("126, whatever kept it from running", async () => {
+  test("127 for a program that is not there, 126 for one that may not be run", async () => {
     const missing = await cli("exec", "box", "no-such-program");
     expect(missing.stderr + missing.stdout).toContain("executable file not found in $PATH");
-    expect(missing.code).toBe(126);
+    expect(missing.code).toBe(oracle ? 126 : 127);
     const refused = await cli("exec", "box", "/etc/passwd");
     expect((refused.stderr + refused.stdout).toLowerCase()).toContain("permission denied");
     expect(refused.code).toBe(126);
@@ -174,6 +175,29 @@ describe("exec through the API", () => {
     await eventually(async () => (await engine.call("GET", `/exec/${exec.Id}/json`)).Running === false);
     expect((await engine.call("GET", `/exec/${exec.Id}/json`)).ExitCode).toBe(4);
     expect((await engine.call("GET", `/containers/${Id}/json`)).ExecIDs).toBeNull();
+  });
+
+  test("one that was made before the container stopped is not there any more", async () => {
+    await suite.cli("docker").ok("run", "-d", "--name", "box", "busybox", "sleep", "600");
+    const { Id } = await suite.engine.call("POST", "/containers/box/exec", { Cmd: ["true"] });
+    await suite.engine.call("POST", "/containers/box/stop?t=0");
+    const stopped = await suite.engine.request("POST", `/exec/${Id}/start`, { body: { Detach: true } });
+    expect(stopped.status).toBe(404);
+    await suite.engine.call("POST", "/containers/box/start");
+    const again = await suite.engine.request("POST", `/exec/${Id}/start`, { body: { Detach: true } });
+    expect(again.status).toBe(404);
+  });
+
+  test("a resize right after the start waits for the process", async () => {
+    await suite.cli("docker").ok("run", "-d", "--name", "box", "busybox", "sleep", "600");
+    const { Id } = await suite.engine.call("POST", "/containers/box/exec", {
+      Cmd: ["sleep", "5"],
+      Tty: true,
+    });
+    const started = suite.engine.call("POST", `/exec/${Id}/start`, { Detach: true, Tty: true });
+    const resized = await suite.engine.request("POST", `/exec/${Id}/resize?h=40&w=100`);
+    expect([resized.status, resized.text]).toEqual([200, ""]);
+    await started;
   });
 
   test("without a command is refused, an unknown one is 404, a started one is 409", async () => {

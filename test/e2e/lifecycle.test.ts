@@ -1,6 +1,6 @@
 /** A container's life: create, start, stop, kill, restart, wait, rename, remove, list, and restart policies. */
 import { describe, expect, test } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { eventually } from "../support/cli.ts";
 import { oracle } from "../support/engine.ts";
@@ -17,6 +17,10 @@ const inspected = (id: string): Promise<any> => suite.engine.call("GET", `/conta
 
 withEachClient(suite, "life", (cli) => {
   const ready = (id: string) => eventually(async () => (await cli.ok("logs", id)).includes("ready"));
+
+  test("an empty HOME is the user's own", async () => {
+    expect(await cli.ok("run", "--rm", "-e", "HOME=", "busybox", "sh", "-c", "echo $HOME")).toBe("/root");
+  });
 
   describe("create and start", () => {
     test("a created container has not run", async () => {
@@ -511,3 +515,53 @@ describe("states through the API", () => {
     expect(replies.map(({ status }) => status).sort()).toEqual([201, 409, 409, 409, 409, 409, 409, 409]);
   });
 });
+
+describe.skipIf(oracle)("the engine's own ways", () => {
+  const docker = suite.cli("docker");
+
+  test("a container that somebody else froze, and whose monitor was stopped, can be removed", async () => {
+    await docker.ok("run", "-d", "--name", "box", "busybox", "sleep", "600");
+    const { State } = await inspected("box");
+    const [, path = ""] = /freezer:(.*)$/m.exec(readFileSync(`/proc/${State.Pid}/cgroup`, "utf8")) ?? [];
+    const [file, frozen] =
+      path === ""
+        ? [join("/sys/fs/cgroup", groupOf(State.Pid), "cgroup.freeze"), "1"]
+        : [join("/sys/fs/cgroup/freezer", path, "freezer.state"), "FROZEN"];
+    writeFileSync(file, frozen);
+    const monitor = Number(
+      readFileSync(`${suite.engine.execRoot}/tasks/${(await inspected("box")).Id}/conmon.pid`, "utf8"),
+    );
+    process.kill(monitor, "SIGSTOP");
+    await docker.ok("rm", "-f", "box");
+    expect(existsSync(`/proc/${State.Pid}`)).toBe(false);
+  });
+
+  test("a quota of CPU time is taken away with -1", async () => {
+    await docker.ok("run", "-d", "--name", "box", "--cpu-quota", "20000", "busybox", "sleep", "600");
+    await suite.engine.call("POST", "/containers/box/update", { CpuQuota: -1 });
+    const { State, HostConfig } = await inspected("box");
+    expect(HostConfig.CpuQuota).toBe(-1);
+    const [, path = ""] =
+      /:(?:cpu|cpu,cpuacct|cpuacct,cpu):(.*)$/m.exec(readFileSync(`/proc/${State.Pid}/cgroup`, "utf8")) ?? [];
+    const limit =
+      path === ""
+        ? readFileSync(join("/sys/fs/cgroup", groupOf(State.Pid), "cpu.max"), "utf8")
+        : readFileSync(join("/sys/fs/cgroup/cpu", path, "cpu.cfs_quota_us"), "utf8");
+    expect(limit).toMatch(/^(-1|max)\b/);
+    await docker.ok("restart", "-t", "0", "box");
+  });
+
+  test("the IPC and PID namespace of one that does not run cannot be joined", async () => {
+    await docker.ok("create", "--name", "donor", "busybox", "true");
+    await docker.ok("create", "--name", "box", "--pid", "container:donor", "busybox", "true");
+    const reply = await suite.engine.request("POST", "/containers/box/start");
+    expect(reply.status).toBe(500);
+    expect(reply.json().message).toMatch(
+      /^failed to join PID namespace: container [0-9a-f]{64} is not running$/,
+    );
+  });
+});
+
+function groupOf(pid: number): string {
+  return /^0::(.*)$/m.exec(readFileSync(`/proc/${pid}/cgroup`, "utf8"))?.[1] ?? "";
+}

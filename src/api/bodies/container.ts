@@ -278,7 +278,7 @@ export const execCreateBody: Decoder<ExecConfig> = struct<ExecConfig>("container
   DetachKeys: string,
   Tty: bool,
   Env: array(string),
-  Cmd: stringOrArray,
+  Cmd: array(string),
   Privileged: bool,
   User: string,
   WorkingDir: string,

@@ -1,5 +1,5 @@
 /** The programs that run containers: the OCI runtimes by their configured names, conmon, nsenter. */
-import { accessSync, constants } from "node:fs";
+import { accessSync, constants, existsSync } from "node:fs";
 import { basename, join } from "node:path";
 import { log } from "../../base/log.ts";
 import { InvalidParameterError, messageOf, SystemError } from "../../core/errors.ts";
@@ -120,6 +120,9 @@ export class RuntimeBinaries {
 
 /** What a program says that it is: `crun version 1.8.1`. @throws SystemError */
 export async function askVersion(path: string): Promise<{ program: string; version: string }> {
+  if (!existsSync(path)) {
+    throw new SystemError(`${path}: no such file or directory`, { subject: path });
+  }
   const child = Bun.spawn([path, "--version"], {
     cwd: "/",
     env: { ...CLEAN_ENVIRONMENT },

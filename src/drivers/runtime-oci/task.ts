@@ -49,6 +49,10 @@ export interface TaskHost {
 }
 
 const KILLED = 137;
+const SIGKILL = 9;
+const SIGCONT = 18;
+/** What a monitor may take on a busy host to tell an end. Milliseconds. */
+const MONITOR_PATIENCE = 2000;
 /** How long processes may take to die of SIGKILL before dispose gives up on them. */
 const KILL_TIMEOUT = 8000;
 
@@ -62,6 +66,7 @@ export class OciTask implements Task {
   readonly #cgroup: Cgroup;
   readonly #stdio: TaskStdio;
   #ended = false;
+  #watchingKill = false;
   #disposed: Promise<void> | undefined;
 
   constructor(host: TaskHost, paths: TaskPaths, state: TaskState) {
@@ -130,6 +135,22 @@ export class OciTask implements Task {
   async kill(signal: number, options: { all?: boolean } = {}): Promise<void> {
     if (options.all) this.#cgroup.signalAll(signal);
     else signalProcess(this.#state.init, signal);
+    if (signal !== SIGKILL) return;
+    // Whoever froze it: what is frozen does not die.
+    this.#cgroup.thaw();
+    void this.#seeKilled();
+  }
+
+  /** The monitor tells the end; one that was stopped is woken, and one that still says nothing is ended itself. Never rejects. */
+  async #seeKilled(): Promise<void> {
+    if (this.#watchingKill || !(await waitUntilGone(this.#state.init, KILL_TIMEOUT))) return;
+    this.#watchingKill = true;
+    for (const signal of [SIGCONT, SIGKILL]) {
+      await Promise.race([this.exited, sleep(MONITOR_PATIENCE)]);
+      if (this.#ended) return;
+      log("warn", "a monitor does not tell the end of its container", { id: this.id, signal });
+      signalProcess(this.#state.monitor, signal);
+    }
   }
 
   async pause(): Promise<void> {
@@ -175,13 +196,19 @@ export class OciTask implements Task {
   }
 
   async update(resources: RuntimeResources): Promise<void> {
-    const { pids, ...others } = resources;
     // crun writes -1 as it stands, which the kernel refuses.
-    const unlimited = pids?.limit === -1;
+    const anyProcesses = resources.pids?.limit === -1;
+    const anyTime = (resources.cpu?.quota ?? 0) < 0;
+    const limits = {
+      ...resources,
+      pids: anyProcesses ? undefined : resources.pids,
+      cpu: anyTime ? { ...resources.cpu, quota: undefined } : resources.cpu,
+    };
     const file = `${this.#paths.directory}/resources.json`;
-    writeFileSync(file, JSON.stringify(unlimited ? others : resources), { mode: 0o600 });
+    writeFileSync(file, JSON.stringify(limits), { mode: 0o600 });
     await this.#callRuntime("update", "--resources", file, this.id);
-    if (unlimited) this.#cgroup.allowAnyProcesses();
+    if (anyProcesses) this.#cgroup.allowAnyProcesses();
+    if (anyTime) this.#cgroup.allowAnyCpuTime();
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -22,6 +22,7 @@ import type { Task, TaskExit } from "../../core/runtime.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { discardContainer } from "./discard.ts";
 import { scheduleRestart, settleEnd, superviseContainers } from "./exits.ts";
+import { startingHealth } from "./health/state.ts";
 import { volumeNamesOf } from "./mounts/populate.ts";
 
 const FIRST_BACKOFF = 100;
@@ -178,6 +179,9 @@ async function adopt(
       deps.store.update(id, () => ({ networks: sandbox.endpoints }));
     });
   }
+  // Whatever it was before: this daemon has not seen it healthy yet.
+  const health = startingHealth(container.config, container.state.health);
+  if (health) deps.store.note(id, { state: { ...deps.store.get(id).state, health } });
   const resources = new AsyncDisposableStack();
   const root = await attempt("taking over a root", { container: id }, () => deps.snapshots.mount(id));
   if (root) resources.use(root);

@@ -21,6 +21,7 @@ import { startingHealth } from "./health/state.ts";
 import { prepareMounts } from "./mounts/prepare.ts";
 import { exitCodeOfFailure, toPreparationFailure, toStartFailure } from "./start-failure.ts";
 import { checkDonors, joinedContainers } from "./state/joined.ts";
+import { ownContainer } from "./state/owner.ts";
 import { containerDirectory, identityFiles } from "./state/paths.ts";
 
 /**
@@ -33,7 +34,7 @@ export async function startContainer(
   options: { signal: AbortSignal },
 ): Promise<void> {
   const { id } = deps.store.get(reference);
-  using _owner = await deps.locks.acquire(id, options.signal);
+  using _owner = await ownContainer(deps, id, options.signal);
   const container = deps.store.get(id);
   checkStartable(container);
   try {

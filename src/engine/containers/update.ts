@@ -60,7 +60,11 @@ export async function updateContainer(
   const running = deps.running.get(id);
   if (running && Object.keys(resources).length > 0) {
     const limits = toResources(hostConfig, deps.host.cgroupVersion);
-    await running.task.update(resources.PidsLimit === 0 ? { ...limits, pids: { limit: -1 } } : limits);
+    await running.task.update({
+      ...limits,
+      ...(resources.PidsLimit === 0 && { pids: { limit: -1 } }),
+      ...((resources.CpuQuota ?? 0) < 0 && { cpu: { ...limits.cpu, quota: -1 } }),
+    });
   }
   const updated = deps.store.update(id, () => ({ hostConfig }));
   publish(deps.events, updated, "update");

@@ -42,7 +42,7 @@ export function commandText({ cmd: [program = "", ...args] }: ExecConfig): strin
 /** @throws ConflictError in Docker's words */
 export function getExecutable(deps: Pick<ExecDeps, "running">, container: ContainerRecord): RunningContainer {
   if (container.state.status === "paused") {
-    throw new ConflictError(`container ${container.id} is paused, unpause the container before exec`, {
+    throw new ConflictError(`Container ${container.name} is paused, unpause the container before exec`, {
       subject: container.id,
     });
   }

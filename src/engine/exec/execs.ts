@@ -34,8 +34,8 @@ export class Execs implements ContainerExecs {
   }
 
   /** @throws NotFoundError; ConflictError unless it runs */
-  resize(id: string, size: TerminalSize): Promise<void> {
-    return resizeExec(this.#deps, id, size);
+  resize(id: string, size: TerminalSize, signal: AbortSignal): Promise<void> {
+    return resizeExec(this.#deps, id, size, signal);
   }
 
   idsOf(containerId: string): string[] {

@@ -1,4 +1,5 @@
 /** `GET /exec/{id}/json` and `POST /exec/{id}/resize`. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { ConflictError } from "../../core/errors.ts";
 import type { TerminalSize } from "../../core/runtime.ts";
 import type { ExecDeps } from "./deps.ts";
@@ -12,9 +13,24 @@ export function getExec(deps: ExecDeps, id: string): Exec {
   return exec;
 }
 
-/** @throws NotFoundError; ConflictError unless it runs */
-export async function resizeExec(deps: ExecDeps, id: string, size: TerminalSize): Promise<void> {
-  const { task } = getExec(deps, id);
-  if (!task) throw new ConflictError(`Exec command ${id} is not running`, { subject: id });
-  await task.resize(size);
+/** So long a process that was just started may take to be there: clients resize right after the start. Milliseconds. */
+const START_PATIENCE = 10_000;
+const LOOK_INTERVAL = 5;
+
+/** @throws NotFoundError; ConflictError unless it runs, or will in a moment */
+export async function resizeExec(
+  deps: ExecDeps,
+  id: string,
+  size: TerminalSize,
+  signal: AbortSignal,
+): Promise<void> {
+  const deadline = performance.now() + START_PATIENCE;
+  let exec = getExec(deps, id);
+  while (exec.state === "running" && !exec.task && performance.now() < deadline) {
+    signal.throwIfAborted();
+    await sleep(LOOK_INTERVAL);
+    exec = getExec(deps, id);
+  }
+  if (!exec.task) throw new ConflictError(`Exec command ${id} is not running`, { subject: id });
+  await exec.task.resize(size);
 }

@@ -6,7 +6,7 @@ import type { ContainerRecord } from "../../core/container.ts";
 import { ConflictError, messageOf, NotFoundError } from "../../core/errors.ts";
 import type { StdioConnection, TerminalSize } from "../../core/runtime.ts";
 import { publish } from "../containers/events.ts";
-import { toStartFailure } from "../containers/start-failure.ts";
+import { StartError, toStartFailure } from "../containers/start-failure.ts";
 import type { RunningContainer } from "../containers/state/running.ts";
 import { type StdioClient, serveStdio } from "../containers/streams/stdio.ts";
 import { commandText, getExecutable } from "./create.ts";
@@ -18,7 +18,7 @@ import type { Exec } from "./store.ts";
 /** A child that holds the output open must not hold the client: so long it is read on after the exit. Milliseconds. */
 const OUTPUT_GRACE = 2_000;
 
-/** Whatever kept the process from running, unlike for a container: "cannot invoke". @see moby daemon/exec.go */
+/** What kept the process from running is not known, unlike for a container: "cannot invoke". @see moby daemon/exec.go */
 const NEVER_RAN = 126;
 
 export interface ExecSession {
@@ -131,7 +131,7 @@ async function run(
   } catch (error) {
     const failure = toStartFailure(error);
     deps.execs.forget(id);
-    recordEnd(deps, exec, NEVER_RAN);
+    recordEnd(deps, exec, failure instanceof StartError ? failure.exitCode : NEVER_RAN);
     throw failure;
   }
 }

@@ -104,12 +104,10 @@ export class ExecStore {
       .map(({ id }) => id);
   }
 
-  /** The container's process ended: those that were never started never will be. Others end by themselves, now. */
+  /** The container's process ended: those that were never started are gone, as in Docker. Others end by themselves, now. */
   endOf(containerId: string): void {
-    const endedAt = performance.now();
-    for (const exec of this.#execs.values()) {
-      if (exec.containerId !== containerId || exec.state !== "created") continue;
-      this.#execs.set(exec.id, { ...exec, state: "ended", endedAt });
+    for (const { id, containerId: owner, state } of this.#execs.values()) {
+      if (owner === containerId && state === "created") this.#execs.delete(id);
     }
   }
 

@@ -30,7 +30,7 @@ export function execHandlers(execs: Execs): Handlers {
     },
     ExecStart: (call) => start(execs, call),
     async ExecResize(call) {
-      await execs.resize(call.param("id"), decodeSize(call));
+      await execs.resize(call.param("id"), decodeSize(call), call.signal);
       call.empty(200);
     },
     ExecInspect(call) {

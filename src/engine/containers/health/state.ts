@@ -79,5 +79,7 @@ export function nextInterval(
   { status }: ContainerHealth,
   { rules, ran }: { rules: HealthRules; ran: number },
 ): number {
-  return status === "starting" && ran < rules.startPeriod ? rules.startInterval : rules.interval;
+  if (status !== "starting" || ran >= rules.startPeriod) return rules.interval;
+  // What is left of the start period may be less: the first probe whose failure counts is not put off.
+  return Math.min(rules.startInterval, rules.startPeriod - ran);
 }

@@ -12,11 +12,12 @@ export interface EnvironmentRequest {
   readonly home: string;
 }
 
-/** What the engine sets, then what was asked for in its place or behind; HOME unless somebody set it. */
+/** What the engine sets, then what was asked for in its place or behind; HOME unless somebody set it to something. */
 export function toEnvironment({ hostname, tty, linked, env, home }: EnvironmentRequest): string[] {
   const base = [`PATH=${DEFAULT_PATH}`, `HOSTNAME=${hostname}`, ...(tty ? ["TERM=xterm"] : []), ...linked];
   const merged = mergeEnvironment(base, env);
-  return merged.some((entry) => entry.startsWith("HOME=")) ? merged : [...merged, `HOME=${home}`];
+  const others = merged.filter((entry) => entry !== "HOME=");
+  return others.some((entry) => entry.startsWith("HOME=")) ? others : [...others, `HOME=${home}`];
 }
 
 /** Later entries of a name take the place of the earlier one. */

@@ -34,7 +34,8 @@ function toQuota({ NanoCpus, CpuPeriod, CpuQuota }: HostConfig): { period?: numb
   if (NanoCpus && NanoCpus > 0) {
     return { period: CPU_PERIOD, quota: Math.trunc((NanoCpus * CPU_PERIOD) / 1e9) };
   }
-  return { period: positive(CpuPeriod), quota: nonZero(CpuQuota) };
+  // Without a quota is what a new container is anyway; crun cannot say it.
+  return { period: positive(CpuPeriod), quota: positive(CpuQuota) };
 }
 
 function toSwappiness(value: number | null | undefined, cgroupVersion: 1 | 2): number | undefined {

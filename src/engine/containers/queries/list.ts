@@ -194,5 +194,5 @@ function parseUntil(text: string, now: number): number {
 }
 
 function invalidFilter(name: string, value: string): InvalidParameterError {
-  return new InvalidParameterError(`invalid filter '${name}=[${value}]'`, { subject: value });
+  return new InvalidParameterError(`invalid filter '${name}=${value}'`, { subject: value });
 }

@@ -67,7 +67,7 @@ export function checkHostConfig(
   }
   const oomScore = hostConfig.OomScoreAdj ?? 0;
   if (oomScore < -1000 || oomScore > 1000) {
-    throw new InvalidParameterError(`Invalid value ${oomScore}, range for oom score adj is [-1000, 1000]`);
+    throw new InvalidParameterError(`Invalid value ${oomScore}, range for oom score adj is [-1000, 1000].`);
   }
   if (hostConfig.Isolation && hostConfig.Isolation !== "default") {
     throw new InvalidParameterError(`invalid isolation '${hostConfig.Isolation}' on linux`);

@@ -3,8 +3,10 @@
  * an entrypoint given by the user makes the image's command void; lists of ports, volumes and labels are united.
  */
 import type { ContainerConfig } from "../../../api/types.ts";
+import { log } from "../../../base/log.ts";
 import { InvalidParameterError } from "../../../core/errors.ts";
 import type { ImageDefaults } from "../../../core/image.ts";
+import { expandPortSpec } from "./ports.ts";
 
 /** @throws InvalidParameterError "no command specified" when neither says what to run */
 export function withImageDefaults(
@@ -27,7 +29,8 @@ function merge(requested: ContainerConfig, image: ImageDefaults): ContainerConfi
   config.StopSignal ||= image.StopSignal;
   config.Env = mergeEnvironment(requested.Env ?? [], image.Env ?? []);
   config.Labels = { ...image.Labels, ...requested.Labels };
-  if (image.ExposedPorts) config.ExposedPorts = { ...image.ExposedPorts, ...requested.ExposedPorts };
+  if (image.ExposedPorts)
+    config.ExposedPorts = { ...exposedBy(image.ExposedPorts), ...requested.ExposedPorts };
   if (image.Volumes) config.Volumes = { ...requested.Volumes, ...image.Volumes };
   if (!config.Entrypoint?.length) {
     if (!config.Cmd?.length) {
@@ -39,6 +42,22 @@ function merge(requested: ContainerConfig, image: ImageDefaults): ContainerConfi
   }
   if (image.Healthcheck) config.Healthcheck = mergeHealthcheck(requested.Healthcheck, image.Healthcheck);
   return config;
+}
+
+/**
+ * Images of the world are taken as they are: a range stands for each of its ports, and what is no port at all does not
+ * keep the image from being run.
+ */
+function exposedBy(ports: NonNullable<ImageDefaults["ExposedPorts"]>): Record<string, object> {
+  const specs = Object.keys(ports).flatMap((text) => {
+    try {
+      return expandPortSpec(text);
+    } catch (error) {
+      log("warn", "an image exposes what is no port", { port: text, error });
+      return [];
+    }
+  });
+  return Object.fromEntries(specs.map(({ port, protocol }) => [`${port}/${protocol}`, {}]));
 }
 
 function mergeEnvironment(requested: readonly string[], image: readonly string[]): string[] {

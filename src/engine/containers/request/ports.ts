@@ -18,6 +18,15 @@ export function parsePortSpec(text: string): PortSpec {
   return { port: number, protocol: protocol.toLowerCase() };
 }
 
+/** `8000-8010/tcp`: every port of it. @throws InvalidParameterError */
+export function expandPortSpec(text: string): PortSpec[] {
+  const [range = "", ...protocol] = text.split("/");
+  const { first, last } = parsePortRange(range);
+  return Array.from({ length: last - first + 1 }, (_, index) =>
+    parsePortSpec([first + index, ...protocol].join("/")),
+  );
+}
+
 /** A host port or a range of them; 0 is any. @throws InvalidParameterError */
 export function parsePortRange(text: string): { first: number; last: number } {
   const [from = "", to = from, rest] = text.split("-");

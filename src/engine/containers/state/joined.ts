@@ -54,13 +54,21 @@ function join(
     throw new ConflictError(`Container ${donor.id} is restarting, wait until the container is running`);
   }
   if (donor.state.pid === 0) {
-    throw new ConflictError(
-      `cannot join ${what} of a non running container: container ${donor.id} is ${donor.state.status}`,
-      { subject: donor.id },
-    );
+    throw notRunning(donor, what);
   }
   check(donor.hostConfig, donor.id);
   return { id: donor.id, pid: donor.state.pid };
+}
+
+/** As moby wraps it for a start: the engine's failure for PID and IPC, a conflict for the network. */
+function notRunning({ id }: ContainerRecord, what: string): SystemError | ConflictError {
+  if (what === "network namespace") {
+    return new ConflictError(`cannot join network namespace of a non running container: ${id}`, {
+      subject: id,
+    });
+  }
+  const namespace = what === "IPC" ? "IPC namespace" : what;
+  return new SystemError(`failed to join ${namespace}: container ${id} is not running`, { subject: id });
 }
 
 /** Its absence is not that of the container which was asked for: 404 would mean that one. @throws SystemError */

@@ -13,8 +13,8 @@ const PATIENCE = 5_000;
 const DEADLINE = 20_000;
 
 /** For changes of a container. @throws UnavailableError when somebody else does not let go of it */
-export function ownContainer(deps: OwnerDeps, id: string): Promise<Disposable> {
-  return acquireWithin(deps, id, PATIENCE + DEADLINE);
+export function ownContainer(deps: OwnerDeps, id: string, signal?: AbortSignal): Promise<Disposable> {
+  return acquireWithin(deps, id, PATIENCE + DEADLINE, signal);
 }
 
 /** For the container's end: a start that hangs is called off. @throws UnavailableError */
@@ -27,7 +27,12 @@ export async function ownContainerToEnd(deps: OwnerDeps, id: string): Promise<Di
   }
 }
 
-async function acquireWithin({ locks }: OwnerDeps, id: string, milliseconds: number): Promise<Disposable> {
+async function acquireWithin(
+  { locks }: OwnerDeps,
+  id: string,
+  milliseconds: number,
+  signal?: AbortSignal,
+): Promise<Disposable> {
   const late = new AbortController();
   const busy = new UnavailableError(
     `container ${id} is busy: another operation on it has not ended within ${milliseconds / 1000} seconds`,
@@ -35,7 +40,7 @@ async function acquireWithin({ locks }: OwnerDeps, id: string, milliseconds: num
   );
   const timer = setTimeout(() => late.abort(busy), milliseconds);
   try {
-    return await locks.acquire(id, late.signal);
+    return await locks.acquire(id, signal ? AbortSignal.any([late.signal, signal]) : late.signal);
   } finally {
     clearTimeout(timer);
   }

@@ -11,6 +11,9 @@ import type { ContainerDeps } from "../deps.ts";
 import { publish } from "../events.ts";
 import { type StdioClient, serveStdio } from "./stdio.ts";
 
+/** Milliseconds that releasing what a container had may take before a client is told that it ended. */
+const RELEASE_PATIENCE = 2_000;
+
 export interface AttachRequest {
   readonly stdin: boolean;
   readonly stdout: boolean;
@@ -122,9 +125,17 @@ async function serveLive(
       closeStdin: (container.config.StdinOnce ?? false) && !tty,
     });
     if (outcome === "detached") publish(deps.events, deps.store.byId(container.id) ?? container, "detach");
+    else await untilReleased(deps, container.id, client);
   } finally {
     abort.abort();
   }
+}
+
+/** Output is over when the container is: who sees the end of it finds its networks and names free. */
+async function untilReleased(deps: ContainerDeps, id: string, client: StdioClient): Promise<void> {
+  const running = deps.running.get(id);
+  if (!running || running.task.alive) return;
+  await Promise.race([running.released, client.closed, Bun.sleep(RELEASE_PATIENCE)]);
 }
 
 function isWanted(request: AttachRequest, stream: StdioChunk["stream"]): boolean {
