@@ -59,6 +59,42 @@ export function snapshotterContract(make: () => Promise<SnapshotterUnderTest>): 
   }
 
   describe("layers", () => {
+    test("has places for what is mounted in every container, that are none of its changes", async () => {
+      const chainId = digestOf("an image with links");
+      const staging = await snapshots.stageLayer(chainId, undefined);
+      mkdirSync(join(staging.path, "etc"), { mode: 0o750 });
+      chownSync(join(staging.path, "etc"), 7, 8);
+      for (const [name, target] of [
+        ["etc/hosts", "nowhere"],
+        ["etc/hostname", "../../../etc/hostname"],
+        ["etc/resolv.conf", "/run/resolv.conf"],
+        ["proc", "/etc"],
+      ] as const) {
+        symlinkSync(target, join(staging.path, name));
+      }
+      await staging.commit();
+      await staging[Symbol.asyncDispose]();
+      for (const key of ["first", "second"]) {
+        await snapshots.prepare(key, [chainId], { mountPoints: true });
+        await using root = await snapshots.mount(key);
+        for (const name of ["hosts", "hostname", "resolv.conf"]) {
+          const found = lstatSync(join(root.path, "etc", name));
+          expect([name, found.isFile(), found.size]).toEqual([name, true, 0]);
+        }
+        expect(lstatSync(join(root.path, "proc")).isDirectory()).toBe(true);
+        expect(readlinkSync(join(root.path, "etc/mtab"))).toBe("/proc/mounts");
+        const etc = lstatSync(join(root.path, "etc"));
+        expect([etc.uid, etc.gid, etc.mode & 0o7777]).toEqual([7, 8, 0o750]);
+        expect(await snapshots.changes(key, signal)).toEqual([]);
+      }
+      await snapshots.prepare("plain", [chainId]);
+      await using plain = await snapshots.mount("plain");
+      expect(lstatSync(join(plain.path, "etc/hosts")).isSymbolicLink()).toBe(true);
+      await snapshots.prepare("scratch", [], { mountPoints: true });
+      await using scratch = await snapshots.mount("scratch");
+      expect(readdirSync(scratch.path).sort()).toEqual([".dockerenv", "dev", "etc", "proc", "sys"]);
+    });
+
     test("a layer is there after commit and not before", async () => {
       const chainId = digestOf("one");
       await using staging = await snapshots.stageLayer(chainId, undefined);

@@ -71,8 +71,17 @@ export interface Snapshotter {
   removeLayer(chainId: Digest): Promise<void>;
   layerUsage(chainId: Digest, signal: AbortSignal): Promise<SnapshotUsage>;
 
-  /** Makes the writable top `key` over the layers, lowest first. Cheap: directories only. @throws ConflictError */
-  prepare(key: string, layers: readonly Digest[]): Promise<void>;
+  /**
+   * Makes the writable top `key` over the layers, lowest first. Cheap: directories only.
+   * @param options.mountPoints what every container has mounted has its place in a layer between: empty files for hosts and
+   *   the like in place of whatever the image has, that are no changes of the container's
+   * @throws ConflictError
+   */
+  prepare(
+    key: string,
+    layers: readonly Digest[],
+    options?: { readonly mountPoints?: boolean },
+  ): Promise<void>;
   /** Mounts an active snapshot; a second call while it is mounted gives the same path. */
   mount(key: string): Promise<MountedRoot>;
   /** The path it is or would be mounted at, and the directories behind it, for inspect's `GraphDriver.Data`. */

@@ -5,6 +5,8 @@
  *     <dataRoot>/layers/<hex of chain id>/parent   link to `../<hex of the parent>`; absent at the bottom
  *     <dataRoot>/layers/.staging-*, .removed-*     being made, being deleted: thrown away at boot
  *     <dataRoot>/snapshots/<key>/diff, work        the writable top of one container
+ *     <dataRoot>/layers/<hex of chain id>/init     between it and the containers on it (`init-layer.ts`)
+ *     <dataRoot>/snapshots/<key>/init              link to that one; a directory without layers; absent without it
  *     <dataRoot>/snapshots/<key>/top               link to its highest layer; absent without layers
  *     <execRoot>/rootfs/<key>                      where it is mounted
  *
@@ -22,6 +24,7 @@ import {
   mkdirSync,
   readdirSync,
   readlinkSync,
+  realpathSync,
   renameSync,
   rmdirSync,
   statSync,
@@ -49,6 +52,7 @@ import type {
 import { bindMount, MS, mount, mountPoints, unmount } from "../../linux/mounts.ts";
 import { copyTree } from "./copy-tree.ts";
 import { archiveDiff, listChanges, type OverlayTop } from "./diff/index.ts";
+import { ensureInitLayer } from "./init-layer.ts";
 import { mountLayers } from "./mount-layers.ts";
 import { SyncGroup } from "./sync-group.ts";
 import { treeUsage } from "./tree-usage.ts";
@@ -149,7 +153,11 @@ export class OverlaySnapshotter implements Snapshotter, AsyncDisposable {
     return await treeUsage(join(directory, "diff"), signal);
   }
 
-  async prepare(key: string, layers: readonly Digest[]): Promise<void> {
+  async prepare(
+    key: string,
+    layers: readonly Digest[],
+    { mountPoints = false }: { readonly mountPoints?: boolean } = {},
+  ): Promise<void> {
     const directory = this.#snapshot(key);
     const top = layers.at(-1);
     const root = top === undefined ? undefined : this.#rootOf(top);
@@ -166,6 +174,17 @@ export class OverlaySnapshotter implements Snapshotter, AsyncDisposable {
     mkdirSync(join(directory, "work"), { mode: 0o700 });
     if (top === undefined) mkdirSync(join(directory, "empty"), { mode: 0o755 });
     else symlinkSync(`../../layers/${hexOf(top)}`, join(directory, "top"));
+    if (mountPoints) this.#addInitLayer(directory, top);
+  }
+
+  #addInitLayer(directory: string, top: Digest | undefined): void {
+    const link = join(directory, "init");
+    if (top === undefined) {
+      ensureInitLayer(link, []);
+      return;
+    }
+    ensureInitLayer(join(this.#layer(top), "init"), this.#directoriesFrom(findLink(join(directory, "top"))));
+    symlinkSync(`../../layers/${hexOf(top)}/init`, link);
   }
 
   #rootOf(chainId: Digest): { mode: number; uid: number; gid: number } {
@@ -207,8 +226,16 @@ export class OverlaySnapshotter implements Snapshotter, AsyncDisposable {
 
   /** Highest first, as overlayfs wants them. */
   #lowerDirectories(directory: string): string[] {
-    const directories = this.#directoriesFrom(findLink(join(directory, "top")));
+    const directories = [
+      ...this.#initLayerOf(directory),
+      ...this.#directoriesFrom(findLink(join(directory, "top"))),
+    ];
     return directories.length > 0 ? directories : [join(directory, "empty")];
+  }
+
+  #initLayerOf(directory: string): string[] {
+    const init = join(directory, "init");
+    return existsSync(init) ? [realpathSync(init)] : [];
   }
 
   #directoriesFrom(highest: string | undefined): string[] {
@@ -254,10 +281,10 @@ export class OverlaySnapshotter implements Snapshotter, AsyncDisposable {
   ): Readonly<Record<"LowerDir" | "MergedDir" | "UpperDir" | "WorkDir", string>> {
     const directory = this.#snapshot(key);
     return {
-      LowerDir: layers
-        .map((layer) => join(this.#layer(layer), "diff"))
-        .reverse()
-        .join(":"),
+      LowerDir: [
+        ...this.#initLayerOf(directory),
+        ...layers.map((layer) => join(this.#layer(layer), "diff")).reverse(),
+      ].join(":"),
       MergedDir: this.#mountPoint(key),
       UpperDir: join(directory, "diff"),
       WorkDir: join(directory, "work"),

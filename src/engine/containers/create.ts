@@ -94,7 +94,7 @@ export async function createContainer(deps: ContainerDeps, request: CreateReques
   const layers = image?.layers ?? [];
   // Before it is made: what a full disk cuts short goes as well. The id is new, so nobody else's is meant.
   undo.defer(() => deps.snapshots.remove(id));
-  await deps.snapshots.prepare(id, layers);
+  await deps.snapshots.prepare(id, layers, { mountPoints: true });
   mkdirSync(containerDirectory(deps.paths, id), { recursive: true, mode: 0o710 });
   undo.defer(() => rmSync(containerDirectory(deps.paths, id), { recursive: true, force: true }));
   undo.defer(() => deps.volumes.release(id, { removeAnonymous: true }));

@@ -143,7 +143,7 @@ async function mountRoot(deps: ContainerDeps, { id, layers, state }: ContainerRe
   } catch (error) {
     if (!(error instanceof NotFoundError) || state.startedAt !== ZERO_TIME) throw error;
     log("warn", "a container that never ran has lost its file system: made again", { container: id });
-    await deps.snapshots.prepare(id, layers);
+    await deps.snapshots.prepare(id, layers, { mountPoints: true });
     mkdirSync(containerDirectory(deps.paths, id), { recursive: true, mode: 0o710 });
     return await deps.snapshots.mount(id);
   }
