@@ -4,6 +4,7 @@
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { hasCode } from "../base/error-codes.ts";
 import { COMMIT, VERSION } from "../base/version.ts";
 import { Engine, type EngineOptions } from "../client/engine.ts";
 import { EngineError } from "../client/errors.ts";
@@ -380,8 +381,8 @@ function readPem(path: string, required: boolean): string | undefined {
   try {
     return readFileSync(path, "utf8");
   } catch (cause) {
-    if (!required && (cause as { code?: unknown }).code === "ENOENT") return undefined;
-    const missing = (cause as { code?: unknown }).code === "ENOENT";
+    if (!required && hasCode(cause, "ENOENT")) return undefined;
+    const missing = hasCode(cause, "ENOENT");
     throw new EngineError(missing ? `open ${path}: no such file or directory` : messageOf(cause), { cause });
   }
 }

@@ -5,6 +5,7 @@
 import { readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { hasCode } from "../base/error-codes.ts";
 
 export type CgroupLayout = "v1" | "hybrid" | "v2";
 
@@ -156,8 +157,7 @@ export class Cgroup {
       try {
         rmdirSync(join(tree, this.path));
       } catch (error) {
-        const code = codeOf(error);
-        if (code !== "ENOENT" && code !== "EBUSY" && code !== "ENOTEMPTY") throw error;
+        if (!hasCode(error, "ENOENT", "EBUSY", "ENOTEMPTY")) throw error;
       }
     }
   }
@@ -187,16 +187,15 @@ function removeGroup(directory: string): boolean {
     rmdirSync(directory);
     return true;
   } catch (error) {
-    const code = codeOf(error);
-    if (code === "ENOENT") return true;
-    if (code !== "EBUSY" && code !== "ENOTEMPTY") throw error;
+    if (hasCode(error, "ENOENT")) return true;
+    if (!hasCode(error, "EBUSY", "ENOTEMPTY")) throw error;
   }
   for (const name of directoriesIn(directory)) removeGroup(join(directory, name));
   try {
     rmdirSync(directory);
     return true;
   } catch (error) {
-    return codeOf(error) === "ENOENT";
+    return hasCode(error, "ENOENT");
   }
 }
 
@@ -206,7 +205,7 @@ function directoriesIn(directory: string): string[] {
       .filter((entry) => entry.isDirectory())
       .map((entry) => entry.name);
   } catch (error) {
-    if (codeOf(error) === "ENOENT" || codeOf(error) === "ENODEV") return [];
+    if (hasCode(error, "ENOENT", "ENODEV")) return [];
     throw error;
   }
 }
@@ -216,7 +215,7 @@ function readOrEmpty(path: string): string {
     return readFileSync(path, "utf8");
   } catch (error) {
     // ENODEV: the group was removed while the file was open.
-    if (codeOf(error) === "ENOENT" || codeOf(error) === "ENODEV") return "";
+    if (hasCode(error, "ENOENT", "ENODEV")) return "";
     throw error;
   }
 }
@@ -227,7 +226,7 @@ function tryWrite(path: string, text: string): boolean {
     writeFileSync(path, text, { flag: "r+" });
     return true;
   } catch (error) {
-    if (codeOf(error) === "ENOENT" || codeOf(error) === "ENODEV") return false;
+    if (hasCode(error, "ENOENT", "ENODEV")) return false;
     throw error;
   }
 }
@@ -236,10 +235,6 @@ function signalIgnoringGone(pid: number, signal: number): void {
   try {
     process.kill(pid, signal);
   } catch (error) {
-    if (codeOf(error) !== "ESRCH") throw error;
+    if (!hasCode(error, "ESRCH")) throw error;
   }
-}
-
-function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && "code" in error ? String(error.code) : undefined;
 }

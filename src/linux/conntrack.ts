@@ -2,7 +2,8 @@
  * Forgetting flows that the kernel tracks. The kernel deletes by exact tuple (filters are ignored by older ones, which
  * would then forget everything), so flows are listed, once for all destinations, and deleted one by one.
  */
-import { isErrno, NETLINK, NetlinkSocket, NLM_F, nested, parseAttributes } from "./netlink.ts";
+import { hasCode } from "../base/error-codes.ts";
+import { NETLINK, NetlinkSocket, NLM_F, nested, parseAttributes } from "./netlink.ts";
 import { RouteSocket } from "./netlink-route.ts";
 
 const SUBSYSTEM = 1;
@@ -106,7 +107,7 @@ function deleteFlow(socket: NetlinkSocket, { family, tuple }: Flow): boolean {
     socket.request("delete flow", message(IPCTNL_MSG_CT.DELETE, family, nested(CTA_TUPLE_ORIG, tuple)));
     return true;
   } catch (error) {
-    if (isErrno(error, "ENOENT")) return false;
+    if (hasCode(error, "ENOENT")) return false;
     throw error;
   }
 }

@@ -1,6 +1,7 @@
 /** flock(2): a lock that the kernel gives back when its holder dies, however it dies. */
 import { closeSync, openSync } from "node:fs";
-import { check, LinuxError, libc } from "./libc.ts";
+import { hasCode } from "../base/error-codes.ts";
+import { check, libc } from "./libc.ts";
 
 const LOCK_EX = 2;
 const LOCK_NB = 4;
@@ -12,7 +13,7 @@ export function tryLockFile(path: string): Disposable | undefined {
     check(libc.flock(fd, LOCK_EX | LOCK_NB), "flock", path);
   } catch (error) {
     closeSync(fd);
-    if (error instanceof LinuxError && ["EAGAIN", "EWOULDBLOCK"].includes(error.code)) return undefined;
+    if (hasCode(error, "EAGAIN", "EWOULDBLOCK")) return undefined;
     throw error;
   }
   return { [Symbol.dispose]: () => closeSync(fd) };

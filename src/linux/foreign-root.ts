@@ -9,6 +9,7 @@
  */
 import { closeSync, fstatSync, openSync, readlinkSync } from "node:fs";
 import { constants } from "node:os";
+import { hasCode } from "../base/error-codes.ts";
 import { addressOf, check, LinuxError, lastErrno, libc } from "./libc.ts";
 
 const SYS_openat2 = 437n;
@@ -95,8 +96,7 @@ export class ForeignRoot implements Disposable {
     try {
       return this.open(path, options);
     } catch (error) {
-      if (error instanceof LinuxError && (error.code === "ENOENT" || error.code === "ENOTDIR"))
-        return undefined;
+      if (hasCode(error, "ENOENT", "ENOTDIR")) return undefined;
       throw error;
     }
   }
@@ -274,7 +274,7 @@ class Walk {
     try {
       return openat2(this.#here, name, O.PATH | O.NOFOLLOW, { links: "beneath" });
     } catch (error) {
-      if (error instanceof LinuxError && error.code === "ENOENT") return undefined;
+      if (hasCode(error, "ENOENT")) return undefined;
       throw error;
     }
   }
@@ -303,7 +303,7 @@ class Walk {
     try {
       return this.#own(openat2(this.#here, name, flags, { links: "beneath", mode: this.#ownership.mode }));
     } catch (error) {
-      if (!(error instanceof LinuxError) || error.code !== "EEXIST") throw error;
+      if (!hasCode(error, "EEXIST")) throw error;
       return this.#step(name) ?? fail(error);
     }
   }
@@ -384,6 +384,6 @@ function cBytes(bytes: string): Buffer {
   return Buffer.from(`${bytes}\0`, "latin1");
 }
 
-function fail(error: Error): never {
+function fail(error: unknown): never {
   throw error;
 }

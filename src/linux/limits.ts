@@ -1,5 +1,6 @@
 /** Resource limits of this process. */
 import { closeSync, openSync } from "node:fs";
+import { hasCode } from "../base/error-codes.ts";
 import { addressOf, check, libc } from "./libc.ts";
 
 /** By architecture; where there is a generic table, it is that one's. @see asm/unistd.h */
@@ -28,7 +29,7 @@ export function openFilesLeft(): number {
     closeSync(lowest);
     return soft - lowest;
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "EMFILE") return 0;
+    if (hasCode(error, "EMFILE")) return 0;
     throw error;
   }
 }

@@ -4,10 +4,10 @@
  * generation number. Leaves rules that are written once to `nftables.ts`.
  * @see https://git.kernel.org/pub/scm/linux/kernel/git/torvalds/linux.git/tree/include/uapi/linux/netfilter/nf_tables.h
  */
+import { hasCode } from "../base/error-codes.ts";
 import {
   attribute,
   eachAttribute,
-  isErrno,
   NETLINK,
   type NetlinkMessage,
   NetlinkSocket,
@@ -340,7 +340,7 @@ export class NftablesSocket implements Disposable {
       );
       return true;
     } catch (error) {
-      if (isErrno(error, "ENOENT")) return false;
+      if (hasCode(error, "ENOENT")) return false;
       throw error;
     }
   }

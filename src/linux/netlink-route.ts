@@ -4,10 +4,10 @@
  * @see https://man7.org/linux/man-pages/man7/rtnetlink.7.html
  */
 import { constants } from "node:os";
+import { hasCode } from "../base/error-codes.ts";
 import { LinuxError } from "./libc.ts";
 import {
   attribute,
-  isErrno,
   NETLINK,
   type NetlinkMessage,
   NetlinkSocket,
@@ -371,7 +371,7 @@ export class RouteSocket implements Disposable {
       });
       return body && parseLink(body);
     } catch (error) {
-      if (isErrno(error, "ENODEV")) return undefined;
+      if (hasCode(error, "ENODEV")) return undefined;
       throw error;
     }
   }
@@ -408,7 +408,7 @@ export class RouteSocket implements Disposable {
       this.#socket.request(`delete link ${name}`, encodeDeleteLink(link.index));
       return true;
     } catch (error) {
-      if (isErrno(error, "ENODEV")) return false;
+      if (hasCode(error, "ENODEV")) return false;
       throw error;
     }
   }

@@ -273,8 +273,3 @@ export class NetlinkSocket implements Disposable {
     return new LinuxError(what, errno, explained && `(${explained})`);
   }
 }
-
-/** True if the error is one of these symbolic errnos. */
-export function isErrno(error: unknown, ...codes: readonly string[]): boolean {
-  return error instanceof LinuxError && codes.includes(error.code);
-}

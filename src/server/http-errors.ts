@@ -1,6 +1,6 @@
 /** What the engine's errors are in HTTP: the one place where a class becomes a status. */
-
 import { DecodeError } from "../api/decode.ts";
+import { hasCode } from "../base/error-codes.ts";
 import { log } from "../base/log.ts";
 import { EngineError, type ErrorCode, messageOf } from "../core/errors.ts";
 import { HttpError } from "../http/index.ts";
@@ -23,8 +23,6 @@ const STATUS: Readonly<Record<ErrorCode, number>> = {
   system: 500,
 };
 
-const NO_SPACE_CODES: ReadonlySet<unknown> = new Set(["ENOSPC", "EDQUOT"]);
-
 /** Anything thrown → status and message. What nobody foresaw is logged with its stack. */
 export function toHttpError(error: unknown, operation: string): ErrorReply {
   if (error instanceof EngineError) {
@@ -46,7 +44,7 @@ export function toHttpError(error: unknown, operation: string): ErrorReply {
 /** Disk or quota full, here or in a cause: the system's own error codes survive wrapping. */
 function isNoSpace(error: unknown): boolean {
   for (let cause = error, depth = 0; cause instanceof Error && depth < 8; cause = cause.cause, depth++) {
-    if (NO_SPACE_CODES.has((cause as { code?: unknown }).code) || isCode(cause, "no-space")) return true;
+    if (hasCode(cause, "ENOSPC", "EDQUOT") || isCode(cause, "no-space")) return true;
   }
   return false;
 }

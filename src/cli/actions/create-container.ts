@@ -1,5 +1,6 @@
 /** `create` and the first half of `run`: from flags to a container that exists, its image pulled if need be. */
 import { closeSync, existsSync, openSync, unlinkSync, writeSync } from "node:fs";
+import { hasCode } from "../../base/error-codes.ts";
 import { createContainer } from "../../client/containers.ts";
 import { isNotFound } from "../../client/errors.ts";
 import { type Cli, messageOf, StatusError } from "../command.ts";
@@ -107,7 +108,7 @@ function createIdFile(path: string): number {
   try {
     return openSync(path, "wx", 0o666);
   } catch (cause) {
-    const missing = (cause as { code?: unknown }).code === "ENOENT";
+    const missing = hasCode(cause, "ENOENT");
     const reason = missing ? `open ${path}: no such file or directory` : messageOf(cause);
     throw new Error(`failed to create the container ID file: ${reason}`, { cause });
   }

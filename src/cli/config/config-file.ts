@@ -13,6 +13,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import { hasCode } from "../../base/error-codes.ts";
 import type { RegistryCredentials } from "../../client/images.ts";
 
 interface StoredAuth {
@@ -144,7 +145,7 @@ function load(path: string): ConfigDocument {
   try {
     text = readFileSync(path, "utf8");
   } catch (cause) {
-    if (codeOf(cause) === "ENOENT") return {};
+    if (hasCode(cause, "ENOENT")) return {};
     throw new Error(`loading config file: ${(cause as Error).message}`, { cause });
   }
   if (text.trim() === "") return {};
@@ -173,12 +174,8 @@ function copyPermissions(from: string, to: string): void {
     chmodSync(to, mode & 0o7777);
     chownSync(to, uid, gid);
   } catch (error) {
-    if (codeOf(error) !== "ENOENT" && codeOf(error) !== "EPERM") throw error;
+    if (!hasCode(error, "ENOENT", "EPERM")) throw error;
   }
-}
-
-function codeOf(error: unknown): unknown {
-  return (error as { code?: unknown }).code;
 }
 
 /** The host of a registry's key, which may be a URL. */

@@ -4,6 +4,7 @@
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { hasCode } from "../../base/error-codes.ts";
 import type { TlsOptions } from "../../client/socket.ts";
 import { goQuote } from "../values/go-text.ts";
 
@@ -81,7 +82,7 @@ function readIfThere(path: string): string | undefined {
   try {
     return readFileSync(path, "utf8");
   } catch (error) {
-    if ((error as { code?: unknown }).code === "ENOENT") return undefined;
+    if (hasCode(error, "ENOENT")) return undefined;
     throw error;
   }
 }

@@ -5,6 +5,7 @@
 import { readFileSync } from "node:fs";
 import { normalize } from "node:path";
 import type { ContainerConfig, EndpointSettings, HostConfig } from "../../api/types.ts";
+import { codeOf, hasCode } from "../../base/error-codes.ts";
 import { compactJson } from "../actions/inspect.ts";
 import { cut } from "../flags/flags.ts";
 import { goQuote } from "../values/go-text.ts";
@@ -313,8 +314,8 @@ function readProfile(path: string): string {
   try {
     text = readFileSync(path, "utf8");
   } catch (cause) {
-    const missing = (cause as { code?: unknown }).code === "ENOENT";
-    const reason = missing ? "no such file or directory" : String((cause as { code?: unknown }).code);
+    const missing = hasCode(cause, "ENOENT");
+    const reason = missing ? "no such file or directory" : String(codeOf(cause));
     throw new Error(`opening seccomp profile (${path}) failed: open ${path}: ${reason}`, { cause });
   }
   try {

@@ -1,5 +1,6 @@
 /** `KEY=value` lists: labels, environments, and the files that hold them. */
 import { readFileSync } from "node:fs";
+import { codeOf } from "../../base/error-codes.ts";
 import { cut } from "../flags/flags.ts";
 
 /** `key=value` lines as a map; a key alone has the value "". */
@@ -90,7 +91,7 @@ function readFileOf(path: string): Uint8Array {
   try {
     return readFileSync(path);
   } catch (cause) {
-    const code = (cause as { code?: unknown }).code;
+    const code = codeOf(cause);
     const reason =
       code === "ENOENT"
         ? "no such file or directory"

@@ -3,6 +3,7 @@
  * objects would double a short command's start-up. Long streams use `stream`, which leaves the event loop free.
  */
 import { write, writeSync } from "node:fs";
+import { hasCode } from "../../base/error-codes.ts";
 
 /** The reader of our output went away: there is nobody left to work for. */
 export class BrokenPipeError extends Error {}
@@ -69,8 +70,7 @@ export class Output {
 
   /** True for a descriptor that is non-blocking and full. */
   #wantsRetry(cause: unknown): boolean {
-    const code = (cause as { code?: unknown }).code;
-    if (code !== "EPIPE") return code === "EAGAIN";
+    if (!hasCode(cause, "EPIPE")) return hasCode(cause, "EAGAIN");
     const message = `write /dev/${this.#fd === 1 ? "stdout" : "stderr"}: broken pipe`;
     throw this.#reportsBrokenPipe ? new Error(message, { cause }) : new BrokenPipeError(message, { cause });
   }

@@ -4,6 +4,7 @@
  */
 import { read } from "node:fs";
 import type { ReadStream } from "node:tty";
+import { hasCode } from "../../base/error-codes.ts";
 import { actOnContainer } from "../../client/containers.ts";
 import type { Hijacked } from "../../client/engine.ts";
 import { readFrames } from "../../client/frames.ts";
@@ -118,7 +119,7 @@ export async function* readInput(): AsyncGenerator<Uint8Array, void, undefined> 
     try {
       bytes = await promise;
     } catch (error) {
-      if ((error as { code?: unknown }).code !== "EAGAIN") throw error;
+      if (!hasCode(error, "EAGAIN")) throw error;
       await Bun.sleep(5);
       continue;
     }

@@ -12,6 +12,7 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync } from "node:fs";
 import { readdir, rm, stat, unlink } from "node:fs/promises";
 import { join } from "node:path";
+import { hasCode } from "../../base/error-codes.ts";
 import { KeyedLock } from "../../base/keyed-lock.ts";
 import type { EnginePaths } from "../../core/config.ts";
 import type { BlobInfo, ContentStore, Ingest, StreamIngest } from "../../core/content.ts";
@@ -186,6 +187,6 @@ function corrupt(digest: Digest): InvalidParameterError {
 }
 
 function ignoreMissing(error: unknown): undefined {
-  if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+  if (hasCode(error, "ENOENT")) return undefined;
   throw error;
 }

@@ -3,6 +3,8 @@ import { createHash, type Hash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
+import { syncDirectory } from "../../base/durable.ts";
+import { hasCode } from "../../base/error-codes.ts";
 import type { BlobInfo, Ingest, StreamIngest } from "../../core/content.ts";
 import { hexOf } from "../../core/digests.ts";
 import { InvalidParameterError, NoSpaceError, SystemError } from "../../core/errors.ts";
@@ -159,7 +161,7 @@ class Upload {
     try {
       await this.#file.sync();
       await rename(path, target);
-      await fsyncDirectory(directory);
+      await syncDirectory(directory);
     } catch (error) {
       // After a failed fsync the page cache may claim what the disk does not have: no later try may trust these bytes.
       await rm(target, { force: true });
@@ -184,9 +186,8 @@ class Upload {
   }
 
   #problem(error: unknown, subject: string = basename(this.#parts.path)): Error {
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
     const message = error instanceof Error ? error.message : String(error);
-    return code === "ENOSPC" || code === "EDQUOT"
+    return hasCode(error, "ENOSPC", "EDQUOT")
       ? new NoSpaceError(`no space left on device, writing content ${subject}`, { subject, cause: error })
       : new SystemError(`writing content ${subject}: ${message}`, { subject, cause: error });
   }
@@ -196,14 +197,5 @@ export async function hashFile(path: string, hash: Hash, signal: AbortSignal): P
   for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) {
     signal.throwIfAborted();
     hash.update(chunk as Uint8Array);
-  }
-}
-
-async function fsyncDirectory(path: string): Promise<void> {
-  const directory = await open(path, "r");
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
   }
 }

@@ -14,6 +14,7 @@ import {
   rmSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { hasCode } from "../../base/error-codes.ts";
 import { followFile } from "../../base/file-follower.ts";
 import { log } from "../../base/log.ts";
 import { Pace } from "../../base/pace.ts";
@@ -127,7 +128,7 @@ function openAll(path: string): number[] {
     try {
       return [openSync(each, "r")];
     } catch (error) {
-      if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
+      if (hasCode(error, "ENOENT")) return [];
       throw error;
     }
   });

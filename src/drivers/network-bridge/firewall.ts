@@ -13,9 +13,10 @@
  *                (br_netfilter shows packets that it translated within a bridge without the link they came from)
  */
 import { readFileSync, writeFileSync } from "node:fs";
+import { hasCode } from "../../base/error-codes.ts";
 import { parseAddress, toBytes } from "../../core/ipam.ts";
 import type { NetworkRecord, PublishedPort } from "../../core/network-driver.ts";
-import { isErrno, u16be } from "../../linux/netlink.ts";
+import { u16be } from "../../linux/netlink.ts";
 import {
   concatenated,
   type ElementChange,
@@ -320,7 +321,7 @@ export class Firewall implements Disposable {
     try {
       this.#socket.changeElements(this.#table, [...emptied, ...this.#noted()]);
     } catch (error) {
-      if (!isErrno(error, "ENOENT")) throw error;
+      if (!hasCode(error, "ENOENT")) throw error;
       this.onLost();
     }
   }

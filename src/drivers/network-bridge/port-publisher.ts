@@ -4,12 +4,12 @@
  * from live leases; nothing is stored.
  */
 import { readFileSync } from "node:fs";
+import { hasCode } from "../../base/error-codes.ts";
 import { log } from "../../base/log.ts";
 import { messageOf, SystemError } from "../../core/errors.ts";
 import { formatAddress, fromBytes, type IpAddress, parseAddress, toBytes } from "../../core/ipam.ts";
 import type { PortLease, PortPublisher, PortRequest, PublishedPort } from "../../core/network-driver.ts";
 import { deleteFlowsTo } from "../../linux/conntrack.ts";
-import { isErrno } from "../../linux/netlink.ts";
 import { openServedPort, type PortReservation, reservePort } from "../../linux/port-reservation.ts";
 import type { Firewall } from "./firewall.ts";
 import { RelayClient } from "./relay/client.ts";
@@ -153,9 +153,9 @@ export class HostPorts implements PortPublisher, Disposable {
         },
       };
     } catch (error) {
-      const reason = isErrno(error, "EADDRINUSE")
+      const reason = hasCode(error, "EADDRINUSE")
         ? "address already in use"
-        : isErrno(error, "EADDRNOTAVAIL")
+        : hasCode(error, "EADDRNOTAVAIL")
           ? "cannot assign requested address"
           : messageOf(error);
       throw new SystemError(

@@ -3,17 +3,9 @@
  * people can enter it, by a bind mount at `netns/<id>`; beside it lie the facts of the sandbox, `<id>.json`.
  * All of it is under the exec root: a reboot ends namespaces and notes together, so nothing is synced to disk.
  */
-import {
-  closeSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { replaceFile } from "../../base/durable.ts";
 import { log } from "../../base/log.ts";
 import { messageOf, SystemError } from "../../core/errors.ts";
 import type { NetworkNamespace, NetworkNamespaces, SandboxFacts } from "../../core/network-driver.ts";
@@ -85,9 +77,7 @@ class NamespaceDirectory implements NetworkNamespaces, Disposable {
   }
 
   save(id: string, facts: SandboxFacts): void {
-    const path = `${this.#path(id)}.json`;
-    writeFileSync(`${path}.new`, JSON.stringify(facts), { mode: 0o600 });
-    renameSync(`${path}.new`, path);
+    replaceFile(`${this.#path(id)}.json`, JSON.stringify(facts));
   }
 
   load(id: string): SandboxFacts | undefined {

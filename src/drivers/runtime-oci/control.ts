@@ -1,5 +1,6 @@
 /** A monitor's `ctl` fifo: lines of up to 200 bytes. A monitor that is gone is no error. */
 import { closeSync, constants, openSync, writeSync } from "node:fs";
+import { hasCode } from "../../base/error-codes.ts";
 import type { TerminalSize } from "../../core/runtime.ts";
 
 export function resizeTerminal(fifo: string, { height, width }: TerminalSize): void {
@@ -21,8 +22,7 @@ function writeLine(path: string, line: string): void {
   try {
     fifo = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
-    if (code === "ENXIO" || code === "ENOENT") return;
+    if (hasCode(error, "ENXIO", "ENOENT")) return;
     throw error;
   }
   try {

@@ -12,12 +12,12 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
-  renameSync,
   rmSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
+import { replaceFile } from "../../base/durable.ts";
 import { log } from "../../base/log.ts";
 import type { ExecOptions, ExecTask, StdioConnection, TaskExit, TerminalSize } from "../../core/runtime.ts";
 import type { RuntimeProcess } from "../../core/runtime-spec.ts";
@@ -265,9 +265,7 @@ function toState(directory: string, pid: number): ExecState {
   const monitorPid = Number(readFileSync(join(directory, "conmon.pid"), "utf8"));
   const identify = (id: number): ProcessIdentity => ({ pid: id, startTime: startTimeOf(id) ?? -1 });
   const state = { init: identify(pid), monitor: identify(monitorPid) };
-  const file = join(directory, STATE_FILE);
-  writeFileSync(`${file}.new`, JSON.stringify(state), { mode: 0o600 });
-  renameSync(`${file}.new`, file);
+  replaceFile(join(directory, STATE_FILE), JSON.stringify(state));
   return state;
 }
 

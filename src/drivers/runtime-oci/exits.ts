@@ -3,6 +3,7 @@
  * once. A timer looks for what a watch can miss and for monitors that were killed before they could write.
  */
 import { type FSWatcher, mkdirSync, readFileSync, statSync, watch } from "node:fs";
+import { hasCode } from "../../base/error-codes.ts";
 import { log } from "../../base/log.ts";
 import { messageOf } from "../../core/errors.ts";
 import { isAlive, type ProcessIdentity } from "../../linux/processes.ts";
@@ -29,7 +30,7 @@ export function readExit(file: string): ExitRecord | undefined {
     // conmon says -1 when it could not tell; a shell's 255 is what Docker shows then.
     return Number.isNaN(code) ? undefined : { exitCode: code & 0xff, exitedAt: statSync(file).mtimeMs };
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    if (hasCode(error, "ENOENT")) return undefined;
     throw error;
   }
 }

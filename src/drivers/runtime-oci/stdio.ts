@@ -4,6 +4,7 @@
  * holds the container back, as Docker's do. Stdin goes through the socket, one connection for all clients: the
  * monitor closes stdin when a connection goes away.
  */
+import { hasCode } from "../../base/error-codes.ts";
 import { followFile } from "../../base/file-follower.ts";
 import { log } from "../../base/log.ts";
 import { LogRecordParser } from "../../core/log-records.ts";
@@ -110,8 +111,7 @@ export class TaskStdio {
       });
       return socket;
     } catch (error) {
-      const code = error instanceof Error && "code" in error ? error.code : undefined;
-      if (code === "ECONNREFUSED" || code === "ENOENT") return undefined;
+      if (hasCode(error, "ECONNREFUSED", "ENOENT")) return undefined;
       throw error;
     }
   }

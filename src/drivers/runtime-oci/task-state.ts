@@ -1,5 +1,7 @@
 /** What is kept of a task on disk, so that the next daemon can take it over. Gone with the reboot that ends the task. */
-import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
+import { replaceFile } from "../../base/durable.ts";
+import { hasCode } from "../../base/error-codes.ts";
 import { log } from "../../base/log.ts";
 import type { LogRotation } from "../../core/logs.ts";
 import type { ProcessIdentity } from "../../linux/processes.ts";
@@ -22,8 +24,7 @@ export interface TaskState {
 
 /** Whole or not at all, by rename; no fsync, since the task does not outlive a power loss either. */
 export function writeTaskState(paths: TaskPaths, state: TaskState): void {
-  writeFileSync(`${paths.state}.new`, JSON.stringify(state), { mode: 0o600 });
-  renameSync(`${paths.state}.new`, paths.state);
+  replaceFile(paths.state, JSON.stringify(state));
 }
 
 /** Undefined if create never got that far, or a power loss tore the file: its task is gone, too. */
@@ -36,7 +37,7 @@ export function readState<T>(file: string): T | undefined {
   try {
     return JSON.parse(readFileSync(file, "utf8")) as T;
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    if (hasCode(error, "ENOENT")) return undefined;
     if (!(error instanceof SyntaxError)) throw error;
     log("warn", "a state file is damaged: what it was of counts as half-made", { file });
     return undefined;

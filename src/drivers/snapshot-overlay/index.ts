@@ -19,7 +19,6 @@ import { randomBytes } from "node:crypto";
 import {
   chmodSync,
   chownSync,
-  constants,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -30,8 +29,10 @@ import {
   statSync,
   symlinkSync,
 } from "node:fs";
-import { open, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { basename, join } from "node:path";
+import { syncDirectory } from "../../base/durable.ts";
+import { hasCode } from "../../base/error-codes.ts";
 import { log } from "../../base/log.ts";
 import { Semaphore } from "../../base/semaphore.ts";
 import type { EnginePaths } from "../../core/config.ts";
@@ -122,7 +123,7 @@ export class OverlaySnapshotter implements Snapshotter, AsyncDisposable {
         await this.#sync.wait(staging);
         committed = renameUnlessThere(staging, this.#layer(chainId));
         try {
-          await fsyncDirectory(this.#layers);
+          await syncDirectory(this.#layers);
         } catch (error) {
           // It may not be there after a power loss: nobody is to build on it.
           if (committed) await this.removeLayer(chainId);
@@ -440,14 +441,9 @@ function renameUnlessThere(from: string, to: string): boolean {
     renameSync(from, to);
     return true;
   } catch (error) {
-    if (hasCode(error, "ENOTEMPTY") || hasCode(error, "EEXIST")) return false;
+    if (hasCode(error, "ENOTEMPTY", "EEXIST")) return false;
     throw error;
   }
-}
-
-async function fsyncDirectory(path: string): Promise<void> {
-  await using directory = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
-  await directory.sync();
 }
 
 function findLink(path: string): string | undefined {
@@ -464,8 +460,4 @@ function checkedKey(key: string): string {
   if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(key))
     throw new SystemError(`not a snapshot key: ${JSON.stringify(key)}`);
   return key;
-}
-
-function hasCode(error: unknown, code: string): boolean {
-  return error instanceof Error && "code" in error && error.code === code;
 }

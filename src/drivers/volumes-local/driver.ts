@@ -13,7 +13,6 @@ import {
   chown,
   lstat,
   mkdir,
-  open,
   readdir,
   readFile,
   rename,
@@ -25,6 +24,8 @@ import {
 } from "node:fs/promises";
 import { isIP } from "node:net";
 import { join } from "node:path";
+import { syncDirectory } from "../../base/durable.ts";
+import { hasCode } from "../../base/error-codes.ts";
 import { log } from "../../base/log.ts";
 import { Semaphore } from "../../base/semaphore.ts";
 import { InvalidParameterError, messageOf, NotFoundError, SystemError } from "../../core/errors.ts";
@@ -82,7 +83,7 @@ export class LocalVolumeDriver implements VolumeDriver {
     await makeDirectory(this.#root, 0o701);
     await makeDirectory(join(this.#root, name), 0o701);
     await makeDirectory(this.mountpoint(name), 0o755);
-    await flushDirectory(this.#root);
+    await syncDirectory(this.#root);
   }
 
   async remove(name: string): Promise<void> {
@@ -104,7 +105,7 @@ export class LocalVolumeDriver implements VolumeDriver {
     try {
       await rename(join(this.#root, name), doomed);
     } catch (error) {
-      if (isCode(error, "ENOENT")) return;
+      if (hasCode(error, "ENOENT")) return;
       throw error;
     }
     await loggingFailure("the data of a removed volume is left on disk", doomed, () => removeTree(doomed));
@@ -235,7 +236,7 @@ export class LocalVolumeDriver implements VolumeDriver {
     await copyTree(source, staging);
     await run(["sync", "-f", staging]);
     await rename(staging, this.mountpoint(name));
-    await flushDirectory(join(this.#root, name));
+    await syncDirectory(join(this.#root, name));
   }
 
   /**
@@ -269,7 +270,7 @@ export class LocalVolumeDriver implements VolumeDriver {
     try {
       return withRoot(this.mountpoint(name), (volume) => volume.open(subpath, { links: "beneath" }));
     } catch (error) {
-      const reason = isCode(error, "ENOENT") ? "no such file or directory" : "not within the volume";
+      const reason = hasCode(error, "ENOENT") ? "no such file or directory" : "not within the volume";
       throw new NotFoundError(`cannot access path ${join(this.mountpoint(name), subpath)}: ${reason}`, {
         subject: name,
         cause: error,
@@ -333,11 +334,6 @@ async function makeDirectory(path: string, mode: number): Promise<void> {
   if ((await mkdir(path, { recursive: true })) !== undefined) await chmod(path, mode);
 }
 
-async function flushDirectory(path: string): Promise<void> {
-  await using directory = await open(path, "r");
-  await directory.sync();
-}
-
 async function removeTree(path: string): Promise<void> {
   if (!existsSync(path)) return;
   // --one-file-system: if a mount is left in there, its content is not ours to delete.
@@ -355,7 +351,7 @@ async function loggingFailure(message: string, subject: string, work: () => Prom
 
 async function readdirIfThere(path: string): Promise<string[]> {
   return await readdir(path).catch((error: unknown) => {
-    if (isCode(error, "ENOENT")) return [];
+    if (hasCode(error, "ENOENT")) return [];
     throw error;
   });
 }
@@ -406,13 +402,9 @@ async function mountRemote(type: string, device: string, target: string, o: stri
   await run([...argv, "--", device, target], { signal: AbortSignal.timeout(MOUNT_TIMEOUT_MS) });
 }
 
-function isCode(error: unknown, code: string): boolean {
-  return error instanceof Error && "code" in error && error.code === code;
-}
-
 function ignoring(code: string): (error: unknown) => void {
   return (error) => {
-    if (!isCode(error, code)) throw error;
+    if (!hasCode(error, code)) throw error;
   };
 }
 

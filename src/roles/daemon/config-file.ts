@@ -3,6 +3,7 @@
  * option that is set both here and by a flag: neither silently wins.
  */
 import { readFileSync } from "node:fs";
+import { hasCode } from "../../base/error-codes.ts";
 import { withoutCredentials } from "../../core/config.ts";
 import { InvalidParameterError, messageOf } from "../../core/errors.ts";
 import { DOCKER_OPTIONS } from "./docker-options.ts";
@@ -20,7 +21,7 @@ export function readConfigFile(path: string, explicit: boolean): ConfigFile {
   try {
     text = readFileSync(path, "utf8");
   } catch (error) {
-    const absent = error instanceof Error && "code" in error && error.code === "ENOENT";
+    const absent = hasCode(error, "ENOENT");
     if (absent && !explicit) return {};
     throw wrong(path, absent ? `open ${path}: no such file or directory` : messageOf(error), error);
   }

@@ -7,10 +7,10 @@
  */
 import { closeSync, existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { hasCode } from "../../../base/error-codes.ts";
 import { messageOf } from "../../../core/errors.ts";
 import { receiveWithDescriptor, sendWithDescriptor } from "../../../linux/descriptor-passing.ts";
 import { EPOLL, Epoll } from "../../../linux/epoll.ts";
-import { isErrno } from "../../../linux/netlink.ts";
 import { acceptConnection } from "../../../linux/sockets.ts";
 import type { Handler, Loop } from "./loop.ts";
 import { type FromRelay, INHERITED, RELAY_SOCKET, type RelayedPort, type ToRelay } from "./protocol.ts";
@@ -126,7 +126,7 @@ class Relay implements Loop {
       return message.text !== "";
     } catch (error) {
       // The daemon went without reading all that it was told; what it said before is still there.
-      if (isErrno(error, "ECONNRESET")) return true;
+      if (hasCode(error, "ECONNRESET")) return true;
       this.#forsake(fd);
       return false;
     }

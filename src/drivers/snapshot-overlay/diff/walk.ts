@@ -19,6 +19,7 @@ import {
   readlinkSync,
   readSync,
 } from "node:fs";
+import { hasCode } from "../../../base/error-codes.ts";
 import { attributesOf } from "../../../linux/attributes.ts";
 
 const OPAQUE_ATTRIBUTE = "trusted.overlay.opaque";
@@ -218,7 +219,7 @@ function tryOpen(location: string, flags: number): number | undefined {
   try {
     return openSync(bytesOf(location), flags);
   } catch (error) {
-    if (["ENOENT", "ENOTDIR", "ELOOP"].includes(codeOf(error))) return undefined;
+    if (hasCode(error, "ENOENT", "ENOTDIR", "ELOOP")) return undefined;
     throw error;
   }
 }
@@ -251,8 +252,4 @@ function bytesOf(location: string): Buffer {
 /** A path of ours as a byte string. */
 function latin(path: string): string {
   return Buffer.from(path, "utf8").toString("latin1");
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && "code" in error ? String(error.code) : "";
 }

@@ -10,6 +10,7 @@
  * @see image-spec layer.md
  */
 import { lstatSync, rmSync } from "node:fs";
+import { hasCode } from "../../../base/error-codes.ts";
 import {
   readable,
   type SparsePiece,
@@ -18,7 +19,6 @@ import {
   type TarReader,
 } from "../../../base/tar/index.ts";
 import type { FileMaker } from "../../../linux/files.ts";
-import { LinuxError } from "../../../linux/libc.ts";
 
 const WHITEOUT = ".wh.";
 const OPAQUE = ".wh..wh..opq";
@@ -173,7 +173,7 @@ class LayerWriter {
     try {
       this.#replacing(path, () => this.#files.makeLink(target, path));
     } catch (error) {
-      if (!(error instanceof LinuxError) || error.code !== "ENOENT") throw error;
+      if (!hasCode(error, "ENOENT")) throw error;
       throw new TarError(
         `hard link ${readable(entry.name)} to ${readable(entry.linkName)}, which is not in the layer`,
       );
@@ -248,8 +248,7 @@ class LayerWriter {
         this.#files.setAttributeAt(path, name, value);
       } catch (error) {
         // Labels of a security module that this host does not have.
-        const unsupported =
-          error instanceof LinuxError && (error.code === "EOPNOTSUPP" || error.code === "EPERM");
+        const unsupported = hasCode(error, "EOPNOTSUPP", "EPERM");
         if (!unsupported) throw error;
       }
     }
@@ -286,5 +285,5 @@ function resolveName(name: string): string {
 }
 
 function isExists(error: unknown): boolean {
-  return error instanceof LinuxError && error.code === "EEXIST";
+  return hasCode(error, "EEXIST");
 }

@@ -6,6 +6,7 @@
 import { stat } from "node:fs/promises";
 import { posix } from "node:path";
 import type { Mount } from "../../../api/types.ts";
+import { codeOf, hasCode } from "../../../base/error-codes.ts";
 import { InvalidParameterError, NotImplementedError } from "../../../core/errors.ts";
 
 /** A mount as it was asked for: of one shape whichever option asked. */
@@ -245,11 +246,10 @@ async function checkBindSource(source: string): Promise<void> {
   try {
     await stat(source);
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
-    if (code === "ENOENT" || code === "ENOTDIR") {
+    if (hasCode(error, "ENOENT", "ENOTDIR")) {
       throw new InvalidParameterError(`bind source path does not exist: ${source}`, { cause: error });
     }
-    throw new InvalidParameterError(`${source}: ${String(code)}`, { cause: error });
+    throw new InvalidParameterError(`${source}: ${String(codeOf(error))}`, { cause: error });
   }
 }
 

@@ -3,6 +3,7 @@
  * which they are mounted. /proc, /dev and the like are the spec builder's.
  */
 import { mkdir, stat } from "node:fs/promises";
+import { hasCode } from "../../../base/error-codes.ts";
 import type { ContainerMount, ContainerRecord } from "../../../core/container.ts";
 import { InvalidParameterError, messageOf, SystemError } from "../../../core/errors.ts";
 import type { RuntimeMount } from "../../../core/runtime-spec.ts";
@@ -88,8 +89,7 @@ async function isDirectory(source: string): Promise<boolean> {
   try {
     return (await stat(source)).isDirectory();
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
-    if (code !== "ENOENT" && code !== "ENOTDIR") throw error;
+    if (!hasCode(error, "ENOENT", "ENOTDIR")) throw error;
     throw new InvalidParameterError(
       `invalid mount config for type "bind": bind source path does not exist: ${source}`,
       { subject: source, cause: error },
@@ -135,8 +135,7 @@ async function makeBindSource(source: string): Promise<void> {
   try {
     await mkdir(source, { recursive: true, mode: 0o755 });
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
-    if (code === "EEXIST") return;
+    if (hasCode(error, "EEXIST")) return;
     throw new SystemError(`error while creating mount source path '${source}': ${messageOf(error)}`, {
       subject: source,
       cause: error,
