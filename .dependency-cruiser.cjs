@@ -91,7 +91,18 @@ module.exports = {
       from: { path: "^src/engine/(containers|events|images|networks|volumes)/", pathNot: test },
       to: { path: "^src/engine/", pathNot: "^src/engine/($1|events)/" },
     },
-    room("registry", ["core", "base", "api"], "It moves bytes between the network and ports."),
+    room(
+      "registry",
+      ["core", "base", "api", "http"],
+      "It moves bytes between the network and ports; its server stands on the HTTP host.",
+    ),
+    {
+      name: "registry-client-and-server-are-apart",
+      comment: "An engine needs no registry's server to pull, nor a registry a client to be pulled from.",
+      severity: "error",
+      from: { path: "^src/registry/(client|server)/", pathNot: test },
+      to: { path: "^src/registry/", pathNot: "^src/registry/$1/" },
+    },
     typesOnly("registry", "api", "The registry client speaks another protocol than the Engine API."),
     room(
       "builder",
@@ -131,7 +142,7 @@ module.exports = {
       name: "sqlite-in-its-driver-only",
       comment: "One writer connection, in one place; nothing else may open the database.",
       severity: "error",
-      from: { path: "^src/", pathNot: "^src/drivers/state-sqlite/" },
+      from: { path: "^src/", pathNot: "^src/drivers/(state-sqlite|sql-sqlite)/" },
       to: { path: "^bun:sqlite$" },
     },
     {

@@ -1,7 +1,7 @@
 /**
  * Picks a role from argv and loads it alone: a client's start must not pay for the daemon.
  * `gantryd` and `dockerd` (by name) and `gantry daemon` are the engine; `gantry internal <helper>` is a helper
- * process of it; everything else is the client.
+ * process of it; `gantry registry serve` is a registry; everything else is the client.
  */
 import { basename } from "node:path";
 
@@ -14,6 +14,8 @@ if (called === "gantryd" || called === "dockerd") {
   await (await import("./roles/daemon.ts")).main(args.slice(1));
 } else if (args[0] === "internal") {
   await (await import("./roles/internal.ts")).main(args.slice(1));
+} else if (args[0] === "registry" && args[1] === "serve") {
+  await (await import("./roles/registry.ts")).main(args.slice(2));
 } else {
   await (await import("./roles/client.ts")).main(args);
 }

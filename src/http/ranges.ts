@@ -69,7 +69,8 @@ export function parseRange(
   }
   const start = Number(first);
   const end = last === "" ? size : Math.min(Number(last) + 1, size);
-  if (last !== "" && Number(last) < start) return undefined;
+  // An end before its start fits no content: distribution's registries say so, and their clients rely on it.
+  if (last !== "" && Number(last) < start) return "unsatisfiable";
   return start >= size ? "unsatisfiable" : { start, end };
 }
 
