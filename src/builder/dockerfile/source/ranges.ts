@@ -5,15 +5,9 @@
  * An error is located once, at the innermost place; outer places are added to it, so that a reader sees all of them
  * (a circular dependency names each instruction on the circle).
  */
-export interface SourcePosition {
-  readonly line: number;
-  readonly character: number;
-}
+import type { SourcePosition, SourceRange } from "../../graph/definition.ts";
 
-export interface SourceRange {
-  readonly start: SourcePosition;
-  readonly end: SourcePosition;
-}
+export type { SourceRange } from "../../graph/definition.ts";
 
 /** One range for each line from `start` to `end`, both included. */
 export function lineRanges(start: number, end: number): SourceRange[] {
