@@ -76,7 +76,7 @@ export class Authorizations {
       throw new SystemError(`registry ${host.address} names a token service without https: ${realm.origin}`);
     }
     const account = host.mirror ? undefined : credentials;
-    if (account && !sameOwner(host.address, realm.host)) {
+    if (account && !(await sameOwner(host.address, realm.host))) {
       throw new SystemError(
         `registry ${host.address} asks for its credentials to be sent to ${realm.host}, which is refused`,
       );

@@ -37,15 +37,21 @@ test("only Docker Hub has mirrors", () => {
   expect(hostsOf("quay.io", config).map((host) => host.address)).toEqual(["quay.io"]);
 });
 
-test("a token service may be of the registry's owner, and of no one else", () => {
-  expect(sameOwner("registry-1.docker.io", "auth.docker.io")).toBe(true);
-  expect(sameOwner("ghcr.io", "ghcr.io")).toBe(true);
-  expect(sameOwner("127.0.0.1:5000", "127.0.0.1:5001")).toBe(true);
-  expect(sameOwner("registry.example.co.uk", "evil.co.uk")).toBe(false);
-  expect(sameOwner("registry.example.co.uk", "auth.example.co.uk")).toBe(true);
-  expect(sameOwner("127.0.0.1", "127.1.0.1")).toBe(false);
-  expect(sameOwner("docker.io", "docker.io.evil.com")).toBe(false);
-  expect(sameOwner("localhost", "otherhost")).toBe(false);
+test("a token service may be of the registry's owner, and of no one else", async () => {
+  expect(await sameOwner("registry-1.docker.io", "auth.docker.io")).toBe(true);
+  expect(await sameOwner("ghcr.io", "ghcr.io")).toBe(true);
+  expect(await sameOwner("127.0.0.1:5000", "127.0.0.1:5001")).toBe(true);
+  expect(await sameOwner("registry.example.co.uk", "evil.co.uk")).toBe(false);
+  expect(await sameOwner("registry.example.co.uk", "auth.example.co.uk")).toBe(true);
+  expect(await sameOwner("registry.example.com.br:5000", "auth.example.com.br")).toBe(true);
+  expect(await sameOwner("registry.example.kyoto.jp", "evil.kyoto.jp")).toBe(false);
+  expect(await sameOwner("somebody.github.io", "evil.github.io")).toBe(false);
+  expect(await sameOwner("co.uk", "evil.co.uk")).toBe(false);
+  expect(await sameOwner("registry.corp.internal", "auth.corp.internal")).toBe(true);
+  expect(await sameOwner("127.0.0.1", "127.1.0.1")).toBe(false);
+  expect(await sameOwner("[2001:db8::1]:5000", "[2001:db8::2]:5000")).toBe(false);
+  expect(await sameOwner("docker.io", "docker.io.evil.com")).toBe(false);
+  expect(await sameOwner("localhost", "otherhost")).toBe(false);
 });
 
 test("challenges are read whatever their spacing and quoting", () => {

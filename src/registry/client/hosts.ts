@@ -1,4 +1,4 @@
-/** Which hosts are spoken to, and how far each of them is trusted. Pure. */
+/** Which hosts are spoken to, and how far each of them is trusted. */
 import type { ProxyConfig, RegistryConfig } from "../../core/config.ts";
 import { DEFAULT_DOMAIN } from "../../core/references.ts";
 
@@ -62,21 +62,16 @@ function ipv4Number(text: string): number | undefined {
 }
 
 /**
- * Whether credentials for a registry may be sent to a token service: the same host, or a host of the same owner.
- * Without a list of public suffixes the owner is the last two labels, or three below a country's `co`, `com`, ….
+ * Whether credentials for a registry may be sent to a token service: the same host, or a host of the same owner. The
+ * owner is who registered the domain; what a public suffix stands above (`co.uk`, `github.io`) belongs to strangers.
+ * @see https://publicsuffix.org, private suffixes among them
  */
-export function sameOwner(registry: string, service: string): boolean {
+export async function sameOwner(registry: string, service: string): Promise<boolean> {
   const [a, b] = [hostnameOf(registry), hostnameOf(service)];
   if (a === b) return true;
-  const owner = ownerOf(a);
-  return owner !== undefined && owner === ownerOf(b);
-}
-
-function ownerOf(host: string): string | undefined {
-  const labels = host.split(".");
-  if (host.includes(":") || ipv4Number(host) !== undefined || labels.length < 2) return undefined;
-  const [second = "", top = ""] = labels.slice(-2);
-  const publicSecond = top.length === 2 && /^(?:ac|co|com|edu|gov|net|or|org|ne|go)$/.test(second);
-  const needed = publicSecond ? 3 : 2;
-  return labels.length < needed ? undefined : labels.slice(-needed).join(".");
+  // Few ever ask: the list is loaded by the first who does.
+  const { getDomain } = await import("tldts");
+  // Null for addresses, single words and public suffixes themselves.
+  const owner = getDomain(a, { allowPrivateDomains: true });
+  return owner !== null && owner === getDomain(b, { allowPrivateDomains: true });
 }
