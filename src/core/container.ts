@@ -77,6 +77,12 @@ export interface ContainerMount {
   readonly tmpfs?: { readonly size?: number; readonly mode?: number; readonly options?: string };
 }
 
+/** A neighbour, and what the container that links calls it. */
+export interface ContainerLink {
+  readonly alias: string;
+  readonly target: ContainerId;
+}
+
 export interface ContainerRecord {
   readonly id: ContainerId;
   /** Without the slash that the API puts in front. */
@@ -97,6 +103,8 @@ export interface ContainerRecord {
   readonly mounts: readonly ContainerMount[];
   /** Keyed by network name. While it runs: the endpoints with their addresses; otherwise `requestedNetworks`. */
   readonly networks: Readonly<Record<string, EndpointSettings>>;
+  /** `--link` on the default bridge: resolved at create, so that renames and namesakes change nothing. */
+  readonly links?: readonly ContainerLink[];
   /** The endpoints as they were asked for, without what the last start added: what the next start begins with. */
   readonly requestedNetworks: Readonly<Record<string, EndpointSettings>>;
   readonly state: ContainerState;

@@ -128,14 +128,13 @@ export interface AddressRange {
 }
 
 /**
- * The next free address after `after`, around the range once: an address that was just released is taken last,
- * because caches of neighbours still know its former owner.
+ * The lowest free address: one that was released is given out again at once. Neighbours that remember its former owner
+ * are not misled, since the MAC address follows from it.
  * @returns undefined when all are taken
  */
 export function nextAddress(
   { subnet, range = subnet, reserved }: AddressRange,
   used: ReadonlySet<bigint>,
-  after?: IpAddress,
 ): IpAddress | undefined {
   const { family } = subnet;
   const lowest = networkOf(range).value;
@@ -147,10 +146,9 @@ export function nextAddress(
     unusable.add(networkOf(subnet).value);
     if (family === 4) unusable.add(lastOf(subnet).value);
   }
-  const start = after && contains(range, after) ? after.value + 1n - lowest : 0n;
   const most = BigInt(used.size + unusable.size + 1);
   for (let step = 0n; step < size && step < most; step++) {
-    const value = lowest + ((start + step) % size);
+    const value = lowest + step;
     if (!used.has(value) && !unusable.has(value)) return { family, value };
   }
   return undefined;

@@ -143,8 +143,15 @@ export interface NetworkDriver {
   interfacePrefix(network: NetworkRecord): string;
   /** Host address of published ports that name none; undefined: the engine's default. */
   bindAddress(network: NetworkRecord): string | undefined;
-  /** Sets or moves the default routes of a namespace: `gateways` through that interface. */
-  route(namespace: NetworkNamespace, interfaceName: string, gateways: readonly IpAddress[]): void;
+  /**
+   * Sets the default routes of a namespace: through that interface to `gateways`, in place of those to `former`.
+   * @throws SystemError if another one is there: it is somebody else's
+   */
+  route(
+    namespace: NetworkNamespace,
+    interfaceName: string,
+    change: { readonly gateways: readonly IpAddress[]; readonly former: readonly IpAddress[] },
+  ): void;
   /** Boot: takes over the endpoints that are owned, and destroys every other endpoint and network of this engine. */
   recover(networks: readonly NetworkRecord[], endpoints: ReadonlySet<EndpointId>): Promise<void>;
 }
@@ -174,6 +181,8 @@ export interface HostNetwork {
   /** The host's servers: not systemd-resolved's stub where the file behind it can be read. */
   resolvConf(): string;
   hosts(): string;
+  /** The subnets that lead to the host's default gateways. */
+  uplinkSubnets(): readonly IpPrefix[];
   /** The host speaks IPv6: sockets can listen there. */
   hasIPv6(): boolean;
   /** The host's address as containers see it from a network without a gateway of ours. */

@@ -3,7 +3,7 @@
  * drivers, DNS) live in `engine/networks` and `drivers/network-*`.
  */
 import type { EndpointSettings, PortMap } from "../api/types.ts";
-import type { ContainerRecord } from "./container.ts";
+import type { ContainerLink, ContainerRecord } from "./container.ts";
 
 /** A container's network namespace with all its endpoints, up. Disposing releases addresses, ports, DNS, namespace. Idempotent. */
 export interface ContainerSandbox extends AsyncDisposable {
@@ -34,6 +34,13 @@ export interface ContainerSandboxes {
     hostConfig: ContainerRecord["hostConfig"],
     requested: Readonly<Record<string, EndpointSettings>>,
   ): Record<string, EndpointSettings>;
+  /**
+   * The neighbours that `HostConfig.Links` names. @throws InvalidParameterError with Docker's wording for one that is
+   * not there or cannot be linked to
+   */
+  links(hostConfig: ContainerRecord["hostConfig"]): readonly ContainerLink[];
+  /** A link was taken away from a container: it forgets the neighbour's name. */
+  unlinked(container: ContainerRecord): Promise<void>;
   /**
    * Makes the namespace, endpoints and published ports. `joined` is the running container of `container:<id>`;
    * `silent` publishes no events, for what is no container to anybody.

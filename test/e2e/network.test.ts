@@ -167,6 +167,17 @@ withEachClient(suite, "network", (cli) => {
       expect((await shell("env", "--link", "db:store")).split("\n")).toEqual(
         expect.arrayContaining(["STORE_PORT_5432_TCP_PROTO=tcp"]),
       );
+      expect(await cli.ok("inspect", "-f", "{{.HostConfig.Links}}", web)).toBe("[/db:/web/store]");
+      expect(await cli.ok("inspect", "-f", "{{.Name}}", "web/store")).toBe("/db");
+      expect(await cli.ok("ps", "--filter", "name=^/db$", "--format", "{{.Names}}", "--no-trunc")).toContain(
+        "web/store",
+      );
+      await cli.ok("rename", "db", "base");
+      expect(await cli.ok("inspect", "-f", "{{.HostConfig.Links}}", web)).toBe("[/base:/web/store]");
+      await cli.ok("rm", "--link", "web/store");
+      expect(await cli.ok("inspect", "-f", "{{.HostConfig.Links}}", web)).toBe("[]");
+      expect(await cli.ok("exec", web, "cat", "/etc/hosts")).not.toContain("store");
+      await cli.ok("rename", "base", "db");
       const { stderr } = await cli("run", "--rm", "--link", "nobody:x", "busybox", "true");
       expect(stderr).toMatch(/could not get container for nobody: No such container: nobody/);
     });

@@ -110,6 +110,7 @@ export class NetworkStack implements Disposable {
       ...{ id, name, created: ZERO_TIME, path: "", args: [], image: "", imageId: "" as Digest },
       ...{ platform: "linux", layers: [], mounts: [], config: { Hostname: id.slice(0, 12), ...config } },
       hostConfig,
+      links: this.networks.sandboxes.links(hostConfig),
       networks: requestedNetworks,
       requestedNetworks,
       state: {

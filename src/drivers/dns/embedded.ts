@@ -4,6 +4,7 @@
  * Answers names of the container's own networks; forwards the rest, from the container's namespace.
  */
 import type { Socket, TCPSocketListener, udp } from "bun";
+import { log } from "../../base/log.ts";
 import { messageOf, SystemError } from "../../core/errors.ts";
 import { findAddress, formatAddress, toBytes } from "../../core/ipam.ts";
 import type { NameScope, NameServer, NameService } from "../../core/name-server.ts";
@@ -108,7 +109,8 @@ class EmbeddedService implements NameService {
           const question = parseQuestion(query);
           if (!question) return;
           void this.#answer(query, question, "udp").then((answer) => {
-            if (!this.#closing.signal.aborted) socket.send(fitting(answer, question), port, address);
+            if (this.#closing.signal.aborted) return;
+            sendOrDrop(() => socket.send(fitting(answer, question), port, address));
           });
         },
       },
@@ -157,12 +159,22 @@ class EmbeddedService implements NameService {
       void this.#answer(query, question, "tcp").then((answer) => {
         const head = Buffer.alloc(2);
         head.writeUInt16BE(answer.length);
-        socket.write(Buffer.concat([head, answer]));
+        sendOrDrop(() => socket.write(Buffer.concat([head, answer])));
       });
     }
   }
 
+  /** Never rejects: what cannot be answered is a server's failure. */
   async #answer(query: Buffer, question: Question, transport: "udp" | "tcp"): Promise<Buffer> {
+    try {
+      return await this.#find(query, question, transport);
+    } catch (error) {
+      log("debug", "a DNS question could not be answered", { container: this.#namespace.id, error });
+      return encodeAnswer(question, RCODE.SERVFAIL);
+    }
+  }
+
+  async #find(query: Buffer, question: Question, transport: "udp" | "tcp"): Promise<Buffer> {
     const limit = transport === "udp" ? question.udpSize : 0xffff;
     const local = question.internet ? this.#localAnswer(question, limit) : undefined;
     if (local) return local;
@@ -188,6 +200,15 @@ class EmbeddedService implements NameService {
     const data = name === undefined ? undefined : encodeName(name);
     if (data) return encodeAnswer(question, RCODE.NOERROR, [{ type: TYPE.PTR, data }]);
     return this.#scope.owns(text) ? encodeAnswer(question, RCODE.NXDOMAIN) : undefined;
+  }
+}
+
+/** A client that has gone by now, or whose link has, is no reason for anything. */
+function sendOrDrop(send: () => void): void {
+  try {
+    send();
+  } catch (error) {
+    log("debug", "a DNS answer found nobody", { error });
   }
 }
 

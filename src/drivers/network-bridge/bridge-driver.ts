@@ -7,6 +7,7 @@
  * instance, seven of the endpoint. So boot finds what is this engine's, and nothing else.
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { hasCode } from "../../base/error-codes.ts";
 import { log } from "../../base/log.ts";
 import type { EnginePaths } from "../../core/config.ts";
 import { ConflictError, InvalidParameterError, messageOf, SystemError } from "../../core/errors.ts";
@@ -169,14 +170,26 @@ export class BridgeDriver implements NetworkDriver, Disposable {
     this.#route.deleteLink(this.#portName(endpointId));
   }
 
-  route(namespace: NetworkNamespace, interfaceName: string, gateways: readonly IpAddress[]): void {
+  route(
+    namespace: NetworkNamespace,
+    interfaceName: string,
+    { gateways, former }: Parameters<NetworkDriver["route"]>[2],
+  ): void {
     using inside = withNamespace("net", pathOf(namespace), () => RouteSocket.open());
     const { index } = inside.getLink(interfaceName);
+    const isFormer = (gateway: RawAddress) =>
+      former.some((address) => Buffer.compare(toBytes(address), gateway.bytes) === 0);
     for (const { destination, family, gateway, index: old, metric } of inside.routes()) {
-      if (!destination && gateway && gateways.some((wanted) => wanted.family === family))
+      const replaced = gateways.some((wanted) => wanted.family === family);
+      if (!destination && gateway && replaced && isFormer(gateway))
         inside.apply("remove default route", encodeDeleteRoute({ family, gateway, index: old, metric }));
     }
-    for (const gateway of gateways) inside.apply("set default route", toDefaultRoute(gateway, index));
+    try {
+      for (const gateway of gateways) inside.apply("set default route", toDefaultRoute(gateway, index));
+    } catch (error) {
+      const reason = hasCode(error, "EEXIST") ? "file exists" : messageOf(error);
+      throw new SystemError(`failed to set gateway: ${reason}`, { cause: error, subject: namespace.id });
+    }
   }
 
   async recover(networks: readonly NetworkRecord[], endpoints: ReadonlySet<EndpointId>): Promise<void> {

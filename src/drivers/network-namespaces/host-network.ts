@@ -1,6 +1,6 @@
 /** What the host's own network looks like, read when asked: it changes without telling. */
 import { readFileSync } from "node:fs";
-import { formatAddress, fromBytes, type IpPrefix } from "../../core/ipam.ts";
+import { formatAddress, fromBytes, type IpPrefix, networkOf } from "../../core/ipam.ts";
 import type { HostNetwork } from "../../core/network-driver.ts";
 import { RouteSocket } from "../../linux/netlink-route.ts";
 
@@ -14,6 +14,7 @@ export function openHostNetwork(): HostNetwork {
     resolvConf,
     hosts: () => readFileSync("/etc/hosts", "utf8"),
     hasIPv6,
+    uplinkSubnets,
     uplinkAddress,
   };
 }
@@ -39,6 +40,16 @@ function resolvConf(): string {
 /** Loopback has `::1` where IPv6 is there and not switched off. */
 function hasIPv6(): boolean {
   return /^0{31}1 /m.test(readIfThere("/proc/net/if_inet6"));
+}
+
+function uplinkSubnets(): IpPrefix[] {
+  using route = RouteSocket.open();
+  const uplinks = new Set(route.routes().flatMap(({ destination, index }) => (destination ? [] : [index])));
+  return route
+    .addresses()
+    .filter(({ index }) => uplinks.has(index))
+    .map(({ family, bytes, length }) => networkOf({ ...fromBytes(family, bytes), length }))
+    .filter((prefix) => !(prefix.family === 6 && prefix.value >> 118n === 0x3fan));
 }
 
 function uplinkAddress(): string | undefined {

@@ -84,6 +84,7 @@ export async function createContainer(deps: ContainerDeps, request: CreateReques
   });
   warnings.push(...requested.warnings);
   const endpoints = deps.sandboxes.plan(hostConfig, requested.endpoints);
+  const links = deps.sandboxes.links(hostConfig);
 
   const name = request.name
     ? parseContainerName(request.name)
@@ -121,7 +122,9 @@ export async function createContainer(deps: ContainerDeps, request: CreateReques
     platform: image?.config.os ?? "linux",
     layers,
     config,
-    hostConfig,
+    // Links are known by whom they lead to from now on: inspect writes them out with the names of the day.
+    hostConfig: links.length > 0 ? { ...hostConfig, Links: undefined } : hostConfig,
+    ...(links.length > 0 && { links }),
     mounts,
     networks: endpoints,
     requestedNetworks: endpoints,

@@ -198,6 +198,8 @@ function compose(host: FakeHost): ContainerDeps {
     },
     sandboxes: {
       plan: (_mode, requested) => ({ ...requested }),
+      links: () => [],
+      unlinked: async () => {},
       create: async ({ id }) => ({
         id,
         namespacePath: "/netns",

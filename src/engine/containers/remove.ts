@@ -22,12 +22,8 @@ export async function removeContainer(
   reference: string,
   options: RemoveOptions,
 ): Promise<void> {
+  if (options.link) return await removeLink(deps, reference);
   const { id, state } = deps.store.get(reference);
-  if (options.link) {
-    throw new ConflictError("Conflict, cannot remove the default link name of the container", {
-      subject: reference,
-    });
-  }
   if (state.status === "removing") throw alreadyRemoving(id);
   if (options.force) {
     await forceStop(deps, id).catch((error) => {
@@ -43,6 +39,26 @@ export async function removeContainer(
   if (!container) return;
   checkRemovable(container);
   await discardContainer(deps, container, { removeVolumes: options.volumes });
+}
+
+/**
+ * `rm --link parent/alias`: the name goes, both containers stay.
+ * @throws ConflictError for a container's own name
+ * @see moby daemon/delete.go rmLink
+ */
+async function removeLink(deps: ContainerDeps, reference: string): Promise<void> {
+  const target = deps.store.get(reference);
+  const [parentName = "", alias] = reference.replace(/^\//, "").split("/");
+  const parent = deps.store.byName(parentName);
+  if (!parent || alias === undefined || target.id === parent.id)
+    throw new ConflictError("Conflict, cannot remove the default link name of the container", {
+      subject: reference,
+    });
+  using _owner = await ownContainer(deps, parent.id);
+  const unlinked = deps.store.update(parent.id, ({ links = [] }) => ({
+    links: links.filter((link) => link.alias !== alias),
+  }));
+  await deps.sandboxes.unlinked(unlinked);
 }
 
 /** @throws ConflictError when the owner is deleting it, which may take long; UnavailableError when it does something else */

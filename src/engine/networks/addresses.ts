@@ -13,26 +13,25 @@ import {
 } from "../../core/ipam.ts";
 import type { NetworkRecord, NetworkSubnet } from "../../core/network-driver.ts";
 
-interface NetworkAddresses {
-  readonly used: Set<bigint>;
-  /** The last one given out, by subnet: the next search begins after it. */
-  readonly last: Map<string, IpAddress>;
-}
-
 export class Addresses {
-  readonly #networks = new Map<NetworkId, NetworkAddresses>();
+  readonly #used = new Map<NetworkId, Set<bigint>>();
 
   /**
-   * Addresses of one endpoint: one of each family of the network.
+   * Addresses of one endpoint: one of each family of the network that the container speaks.
    * @param wanted static addresses; @throws InvalidParameterError, SystemError "Address already in use"
    */
-  allocate(network: NetworkRecord, wanted: { ipv4?: string; ipv6?: string }): IpPrefix[] {
+  allocate(
+    network: NetworkRecord,
+    wanted: { ipv4?: string; ipv6?: string },
+    { ipv6 = true }: { ipv6?: boolean } = {},
+  ): IpPrefix[] {
     const allocated: IpPrefix[] = [];
     try {
       for (const [family, text] of [
         [4, wanted.ipv4],
         [6, wanted.ipv6],
       ] as const) {
+        if (family === 6 && !ipv6) continue;
         const subnets = network.ipam.subnets.filter(({ subnet }) => parsePrefix(subnet).family === family);
         if (subnets.length > 0)
           allocated.push(text ? this.#take(network, subnets, text) : this.#next(network, subnets));
@@ -46,17 +45,17 @@ export class Addresses {
 
   /** Boot: addresses of an endpoint that lives already. */
   claim(networkId: NetworkId, addresses: readonly IpAddress[]): void {
-    const { used } = this.#of(networkId);
+    const used = this.#of(networkId);
     for (const { value } of addresses) used.add(value);
   }
 
   release(networkId: NetworkId, addresses: readonly IpAddress[]): void {
-    const { used } = this.#of(networkId);
+    const used = this.#of(networkId);
     for (const { value } of addresses) used.delete(value);
   }
 
   forget(networkId: NetworkId): void {
-    this.#networks.delete(networkId);
+    this.#used.delete(networkId);
   }
 
   #take({ id }: NetworkRecord, subnets: readonly NetworkSubnet[], text: string): IpPrefix {
@@ -64,7 +63,7 @@ export class Addresses {
     const subnet = subnets.find((candidate) => contains(parsePrefix(candidate.subnet), address));
     if (!subnet)
       throw new InvalidParameterError(`no configured subnet contains IP address ${text}`, { subject: text });
-    const { used } = this.#of(id);
+    const used = this.#of(id);
     if (used.has(address.value) || reservedOf(subnet).some(({ value }) => value === address.value))
       throw new SystemError("Address already in use", { subject: text });
     used.add(address.value);
@@ -72,18 +71,13 @@ export class Addresses {
   }
 
   #next({ id, name }: NetworkRecord, subnets: readonly NetworkSubnet[]): IpPrefix {
-    const { used, last } = this.#of(id);
+    const used = this.#of(id);
     for (const config of subnets) {
       const subnet = parsePrefix(config.subnet);
       const range = config.ipRange ? parsePrefix(config.ipRange) : undefined;
-      const address = nextAddress(
-        { subnet, range, reserved: reservedOf(config) },
-        used,
-        last.get(config.subnet),
-      );
+      const address = nextAddress({ subnet, range, reserved: reservedOf(config) }, used);
       if (!address) continue;
       used.add(address.value);
-      last.set(config.subnet, address);
       return { ...address, length: subnet.length };
     }
     throw new SystemError(`no available IPv4 addresses on this network's address pools: ${name} (${id})`, {
@@ -91,11 +85,11 @@ export class Addresses {
     });
   }
 
-  #of(id: NetworkId): NetworkAddresses {
-    const known = this.#networks.get(id);
+  #of(id: NetworkId): Set<bigint> {
+    const known = this.#used.get(id);
     if (known) return known;
-    const fresh: NetworkAddresses = { used: new Set(), last: new Map() };
-    this.#networks.set(id, fresh);
+    const fresh = new Set<bigint>();
+    this.#used.set(id, fresh);
     return fresh;
   }
 }

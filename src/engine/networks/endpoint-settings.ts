@@ -28,7 +28,7 @@ export function checkEndpointSettings(
   const mac = settings.MacAddress;
   if (mac && !/^[0-9a-f]{2}([:-][0-9a-f]{2}){5}$/i.test(mac))
     throw new InvalidParameterError(`invalid MAC address ${mac}`, { subject: mac });
-  errors.push(...sysctlErrors(settings));
+  errors.push(...sysctlErrors(settings), ...aliasErrors(settings));
   if (errors.length > 0)
     throw new InvalidParameterError(`invalid endpoint settings:\n${joined(errors)}`, { subject: name });
 }
@@ -66,6 +66,13 @@ export function endpointSysctls(settings: EndpointSettings, interfaceName: strin
       return [name.replace(/\.ifname\./i, `.${interfaceName}.`), value.join("=")];
     }),
   );
+}
+
+/** Names that a resolver can ask for, and that mean nothing else in a hosts file. */
+function aliasErrors({ Aliases }: EndpointSettings): string[] {
+  return (Aliases ?? [])
+    .filter((alias) => !/^[A-Za-z0-9_.-]{1,253}$/.test(alias))
+    .map((alias) => `invalid network-scoped alias: ${JSON.stringify(alias)}`);
 }
 
 function listSysctls({ DriverOpts }: EndpointSettings): string[] {

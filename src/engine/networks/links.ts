@@ -3,12 +3,13 @@
  * hosts file and its environment. Pure.
  * @see moby daemon/links/links.go
  */
-import type { ContainerRecord } from "../../core/container.ts";
+import type { ContainerLink, ContainerRecord } from "../../core/container.ts";
+import { InvalidParameterError } from "../../core/errors.ts";
 import { shortId } from "../../core/ids.ts";
 import type { HostsEntry } from "./files.ts";
 import { type ContainerPort, parseContainerPort } from "./ports.ts";
 
-export interface ContainerLink {
+export interface LinkSpec {
   /** Name or id of the container that is linked to. */
   readonly target: string;
   /** What the container that links calls it. */
@@ -16,9 +17,40 @@ export interface ContainerLink {
 }
 
 /** `name`, `name:alias`, and as inspect of Docker shows it: `/name:/parent/alias`. */
-export function parseLink(link: string): ContainerLink {
+export function parseLink(link: string): LinkSpec {
   const [name = "", alias = name] = link.split(":");
   return { target: name.replace(/^\//, ""), alias: alias.replace(/^.*\//, "") };
+}
+
+/**
+ * @param find by name or id; undefined: not there
+ * @throws InvalidParameterError with Docker's wording
+ * @see moby daemon/daemon.go registerLinks
+ */
+export function resolveLinks(
+  links: readonly string[],
+  find: (reference: string) => ContainerRecord | undefined,
+): ContainerLink[] {
+  const get = (reference: string): ContainerRecord => {
+    const found = find(reference);
+    if (!found)
+      throw new InvalidParameterError(
+        `could not get container for ${reference}: No such container: ${reference}`,
+        { subject: reference },
+      );
+    const mode = found.hostConfig.NetworkMode ?? "";
+    if (mode === "host")
+      throw new InvalidParameterError(
+        "conflicting options: host type networking can't be used with links. This would result in undefined behavior",
+        { subject: reference },
+      );
+    // Whose network it has is whom the link leads to.
+    return mode.startsWith("container:") ? get(mode.slice("container:".length)) : found;
+  };
+  return links.map((link) => {
+    const { target, alias } = parseLink(link);
+    return { alias, target: get(target).id };
+  });
 }
 
 /** A link whose neighbour runs on the default bridge. */

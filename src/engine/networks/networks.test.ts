@@ -546,6 +546,7 @@ describe("links on the default bridge", () => {
     await first[Symbol.asyncDispose]();
     expect(linked.environment).toEqual([]);
     await using _taken = await start("taken", "bridge");
+    stack.container("db");
     await using again = await stack.start(db);
     const other = again.endpoints.bridge?.IPAddress ?? "";
     expect(other).not.toBe(address);
@@ -563,6 +564,53 @@ describe("links on the default bridge", () => {
     );
     await far[Symbol.asyncDispose]();
     await stack.networks.remove("away");
+  });
+});
+
+describe("what is in the namespace already", () => {
+  test("a default route of somebody else is no network's to replace: the connection is undone", async () => {
+    await network("closed", { Internal: true });
+    await network("open");
+    await using sandbox = await start("routed", "closed");
+    await inside(sandbox, "ip route add default dev eth0");
+    const { Id = "" } = stack.networks.inspect("open");
+    await expect(stack.networks.connect(Id, "routed", {})).rejects.toThrow(
+      "failed to set gateway: file exists",
+    );
+    expect(Object.keys(sandbox.endpoints)).toEqual(["closed"]);
+    expect(await inside(sandbox, "ip -o link")).not.toContain("eth1");
+  });
+
+  test("a link that is down keeps nobody on a network that is to be left", async () => {
+    await network("left");
+    await network("stays");
+    const sandbox = await start("leaving", "left", { GwPriority: 1 });
+    await stack.networks.connect("stays", "leaving", {});
+    await inside(sandbox, "ip link set eth1 down");
+    await stack.networks.disconnect("left", "leaving", false);
+    expect(Object.keys(sandbox.endpoints)).toEqual(["stays"]);
+    await stack.networks.connect("left", "leaving", {});
+    await sandbox[Symbol.asyncDispose]();
+    await stack.networks.remove("left");
+    await stack.networks.remove("stays");
+  });
+
+  test("a container that has IPv6 switched off gets no address of it, and no name for one", async () => {
+    await network("six", { EnableIPv6: true });
+    await using _other = await start("other", "six");
+    const off = { Sysctls: { "net.ipv6.conf.all.disable_ipv6": "1" } };
+    await using sandbox = await start("foursome", "six", {}, off);
+    expect(sandbox.endpoints.six?.GlobalIPv6Address).toBe("");
+    expect((await ask(sandbox, "foursome", "AAAA"))?.addresses).toEqual([]);
+    expect((await ask(sandbox, "foursome", "A"))?.addresses).toHaveLength(1);
+  });
+
+  test.each(["*", "a b", "a\n127.0.0.1 b", ""])("the alias %j is refused", async (alias) => {
+    await network("named");
+    expect(() => stack.container("c", { NetworkMode: "named" }, { named: { Aliases: [alias] } })).toThrow(
+      "invalid network-scoped alias",
+    );
+    await stack.networks.remove("named");
   });
 });
 

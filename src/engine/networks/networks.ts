@@ -260,7 +260,7 @@ export class Networks {
     if (JSON.stringify(known) !== JSON.stringify(wanted)) this.#store.put(wanted);
   }
 
-  /** The address is kept from run to run, unless the configuration names another one. */
+  /** The address is kept from run to run, unless the configuration names one, or did. */
   #defaultBridge(known: NetworkRecord | undefined): NetworkRecord {
     const { network: config } = this.#options.config;
     const base = known ?? predefined("bridge", "bridge");
@@ -277,9 +277,10 @@ export class Networks {
     };
     const [adopted] = this.#store.driver("bridge").adopted?.(record) ?? [];
     const given = config.bip ? parsePrefix(config.bip) : adopted;
-    const kept = known?.ipam.subnets;
+    // What came from a former configuration goes with it.
+    const kept = known?.ipam.subnets.some(({ requested }) => requested) ? undefined : known?.ipam.subnets;
     const subnets = given
-      ? [{ subnet: formatPrefix(networkOf(given)), gateway: formatAddress(given) }]
+      ? [{ subnet: formatPrefix(networkOf(given)), gateway: formatAddress(given), requested: true }]
       : kept?.length
         ? kept
         : planSubnets(undefined, this.#subnetOptions({ enableIPv4: true, enableIPv6: false }, record.id));
@@ -338,6 +339,7 @@ export class Networks {
       pools: hasIPv6 ? pools : [...pools, localIPv6Pool(config.paths.instance)],
       networks: others.flatMap(({ ipam }) => ipam.subnets.map(({ subnet }) => parsePrefix(subnet))),
       routes: host.routes(),
+      uplinks: host.uplinkSubnets(),
     };
   }
 

@@ -13,7 +13,7 @@ import {
   toPlainResolvConf,
   toUpstreamServers,
 } from "./files.ts";
-import { parseLink, toLinkEnvironment } from "./links.ts";
+import { parseLink, resolveLinks, toLinkEnvironment } from "./links.ts";
 import {
   bindingsWithoutTarget,
   checkPorts,
@@ -32,7 +32,10 @@ function container(
 }
 
 describe("subnets", () => {
-  const options = { enableIPv4: true, enableIPv6: false, pools: DEFAULT_POOLS, networks: [], routes: [] };
+  const options = {
+    ...{ enableIPv4: true, enableIPv6: false, pools: DEFAULT_POOLS },
+    ...{ networks: [], routes: [], uplinks: [] },
+  };
 
   test("are Docker's pools in their order, without what the host routes elsewhere", () => {
     const routes = [parsePrefix("172.17.0.0/16"), parsePrefix("172.18.4.0/24")];
@@ -58,6 +61,16 @@ describe("subnets", () => {
     expect(v4?.subnet).toBe("172.17.0.0/16");
     expect(v6).toEqual({ subnet: "fda1:b2c3:d400::/64", gateway: "fda1:b2c3:d400::1" });
   });
+
+  test.each(["127.5.0.0/24", "224.0.0.0/4", "0.0.0.0/24", "10.9.0.0/16", "10.9.4.0/28", "10.0.0.0/8"])(
+    "%s, where containers cannot be or the host would be cut off, is refused",
+    (Subnet) => {
+      const uplinks = [parsePrefix("10.9.4.0/24")];
+      expect(() => planSubnets({ Config: [{ Subnet }] }, { ...options, uplinks })).toThrow(
+        /cannot be addresses of containers|leads to the host's default gateway/,
+      );
+    },
+  );
 
   test("that ran out are an error", () => {
     const networks = [parsePrefix("172.16.0.0/12"), parsePrefix("192.168.0.0/16")];
@@ -210,6 +223,27 @@ describe("files", () => {
 });
 
 describe("links", () => {
+  const there = (name: string, NetworkMode = "bridge") =>
+    ({ id: name.repeat(64), name, hostConfig: { NetworkMode } }) as unknown as ContainerRecord;
+  const known = [there("a"), there("b", "container:a"), there("h", "host")];
+  const find = (reference: string) => known.find(({ name }) => name === reference);
+
+  test("lead to whom the name means now, or whose network it has", () => {
+    expect(resolveLinks(["a:x", "b"], find)).toEqual([
+      { alias: "x", target: known[0]?.id },
+      { alias: "b", target: known[0]?.id },
+    ] as never);
+  });
+
+  test("to nobody, or to the host, are refused", () => {
+    expect(() => resolveLinks(["nobody"], find)).toThrow(
+      "could not get container for nobody: No such container",
+    );
+    expect(() => resolveLinks(["h"], find)).toThrow(
+      "conflicting options: host type networking can't be used with links. This would result in undefined behavior",
+    );
+  });
+
   test("are read as people and as Docker's inspect write them", () => {
     expect(parseLink("db")).toEqual({ target: "db", alias: "db" });
     expect(parseLink("db:store")).toEqual({ target: "db", alias: "store" });

@@ -5,11 +5,12 @@
  * Everything but the name service happens synchronously: two containers cannot be given the same address or port.
  */
 import type { EndpointSettings, PortMap } from "../../api/types.ts";
+import { log } from "../../base/log.ts";
 import type { ContainerRecord } from "../../core/container.ts";
 import { InvalidParameterError, messageOf, SystemError } from "../../core/errors.ts";
 import type { EventSink } from "../../core/events.ts";
 import { type EndpointId, randomId } from "../../core/ids.ts";
-import { formatPrefix, macOf, parsePrefix } from "../../core/ipam.ts";
+import { formatPrefix, type IpAddress, macOf, parsePrefix } from "../../core/ipam.ts";
 import type { NameServer, NameService } from "../../core/name-server.ts";
 import type {
   NetworkDriver,
@@ -34,6 +35,7 @@ import {
   type LiveEndpoint,
   toEndpointSettings,
 } from "./endpoints.ts";
+import { isIPv6Off } from "./files.ts";
 import { bindingsWithoutTarget, type PublishOptions, toPortMap, toPortRequests } from "./ports.ts";
 
 export interface SandboxOptions {
@@ -63,6 +65,8 @@ export class Sandbox implements ContainerSandbox {
   readonly #endpoints = new Map<string, LiveEndpoint>();
   /** The endpoints that the default routes lead through, and which ports are published on. */
   #gateways: { 4?: EndpointId; 6?: EndpointId } = {};
+  /** The default routes that were set: the ones to be replaced. Others in the namespace are somebody else's. */
+  #wayOutBefore: readonly IpAddress[] = [];
   #container: ContainerRecord;
   #lease: PortLease | undefined;
   #names: NameService | undefined;
@@ -163,9 +167,16 @@ export class Sandbox implements ContainerSandbox {
       this.#moveGateways();
       await this.#serveNames();
     } catch (error) {
-      driver.detach(network, endpoint.id);
       this.#unregister(endpoint);
-      this.#moveGateways();
+      try {
+        this.#moveGateways();
+      } catch (problem) {
+        log("warn", "a container's default route could not be moved back", {
+          container: this.id,
+          error: problem,
+        });
+      }
+      driver.detach(network, endpoint.id);
       throw error;
     }
     this.#save();
@@ -176,6 +187,9 @@ export class Sandbox implements ContainerSandbox {
     this.#unregister(endpoint);
     try {
       this.#moveGateways();
+    } catch (error) {
+      // What is left of its ways out may be down: that is no reason to keep it on a network that it is to leave.
+      log("warn", "a container's default route could not be moved", { container: this.id, error });
     } finally {
       // Noted before its link goes: boot removes a link that nobody notes, but makes none that is missing.
       this.#save();
@@ -220,10 +234,11 @@ export class Sandbox implements ContainerSandbox {
 
   #allocate(network: NetworkRecord, driver: NetworkDriver, settings: EndpointSettings): LiveEndpoint {
     const addresses = driver.addressed
-      ? this.#options.addresses.allocate(network, {
-          ipv4: settings.IPAMConfig?.IPv4Address,
-          ipv6: settings.IPAMConfig?.IPv6Address,
-        })
+      ? this.#options.addresses.allocate(
+          network,
+          { ipv4: settings.IPAMConfig?.IPv4Address, ipv6: settings.IPAMConfig?.IPv6Address },
+          { ipv6: !isIPv6Off(this.#container) },
+        )
       : [];
     const endpoint: LiveEndpoint = {
       id: randomId<EndpointId>(),
@@ -282,13 +297,17 @@ export class Sandbox implements ContainerSandbox {
   }
 
   #chooseGateways(): void {
-    const choose = (family: 4 | 6) => chooseGateway(this.#endpoints.values(), family)?.id;
-    this.#gateways = { 4: choose(4), 6: choose(6) };
+    const choose = (family: 4 | 6) => chooseGateway(this.#endpoints.values(), family);
+    const [ipv4, ipv6] = [choose(4), choose(6)];
+    this.#gateways = { 4: ipv4?.id, 6: ipv6?.id };
+    const ways = [ipv4 && gatewayOf(ipv4, 4), ipv6 && gatewayOf(ipv6, 6)];
+    this.#wayOutBefore = ways.flatMap((gateway) => gateway ?? []);
   }
 
   /** After a change of endpoints: default routes and published ports follow the endpoint that leads out now. */
   #moveGateways(): void {
     const before = this.#gateways;
+    const former = this.#wayOutBefore;
     this.#chooseGateways();
     for (const endpoint of this.#endpoints.values()) {
       const gateways = FAMILIES.flatMap((family) =>
@@ -297,7 +316,7 @@ export class Sandbox implements ContainerSandbox {
           : [],
       );
       if (gateways.length > 0)
-        endpoint.driver.route(this.#options.namespace, endpoint.interfaceName, gateways);
+        endpoint.driver.route(this.#options.namespace, endpoint.interfaceName, { gateways, former });
     }
     const moved = FAMILIES.some((family) => before[family] !== this.#gateways[family]);
     if (moved) this.#movePorts();

@@ -5,7 +5,7 @@
 import type { EndpointSettings } from "../../api/types.ts";
 import { log } from "../../base/log.ts";
 import type { NetworkConfig } from "../../core/config.ts";
-import type { ContainerRecord } from "../../core/container.ts";
+import type { ContainerLink, ContainerRecord } from "../../core/container.ts";
 import {
   EngineError,
   ForbiddenError,
@@ -40,9 +40,10 @@ import {
   toHostsFile,
   toHostsFileWithoutIPv6,
   toPlainResolvConf,
+  toResolvConf,
   toUpstreamServers,
 } from "./files.ts";
-import { type LiveLink, parseLink, toLinkEnvironment, toLinkHosts } from "./links.ts";
+import { type LiveLink, resolveLinks, toLinkEnvironment, toLinkHosts } from "./links.ts";
 import { toNameScope } from "./name-scope.ts";
 import { checkPorts } from "./ports.ts";
 import { Sandbox } from "./sandbox.ts";
@@ -98,14 +99,33 @@ export class Sandboxes implements ContainerSandboxes {
     requested: Readonly<Record<string, EndpointSettings>>,
   ): Record<string, EndpointSettings> {
     checkPorts(hostConfig);
-    const mode = parseNetworkMode(hostConfig.NetworkMode);
-    if (mode.kind === "networks" && mode.first === "bridge") this.#checkLinkTargets(hostConfig);
+    const mode = this.#modeOf(hostConfig.NetworkMode);
     if (mode.kind !== "networks") return this.#planWithoutNetworks(mode, requested);
     const asked = Object.keys(requested).length > 0 ? requested : { [mode.first]: {} };
     const wanted = this.#inOrder(mode.first, asked);
     for (const [reference, settings] of wanted)
       checkEndpointConfig(reference, this.#findNetwork(reference, settings), settings);
     return Object.fromEntries(wanted.map(([reference, settings]) => this.#toPlanned(reference, settings)));
+  }
+
+  /** Without a default bridge there is nothing to be connected to. */
+  #modeOf(networkMode: string | undefined): Mode {
+    const mode = parseNetworkMode(networkMode);
+    const onDefaultBridge = mode.kind === "networks" && mode.first === "bridge";
+    return onDefaultBridge && this.#options.config.bridge === "none" ? { kind: "none" } : mode;
+  }
+
+  links({ Links, NetworkMode }: ContainerRecord["hostConfig"]): ContainerLink[] {
+    const mode = this.#modeOf(NetworkMode);
+    const onDefaultBridge = mode.kind === "networks" && mode.first === "bridge";
+    return onDefaultBridge ? resolveLinks(Links ?? [], (reference) => this.#findContainer(reference)) : [];
+  }
+
+  async unlinked(container: ContainerRecord): Promise<void> {
+    const sandbox = this.#live.get(container.id);
+    if (!sandbox) return;
+    sandbox.renamed(container);
+    await this.#options.owners.filesChanged(container.id, sandbox.files);
   }
 
   /** What `plan` does, for one endpoint more. @throws InvalidParameterError */
@@ -132,7 +152,7 @@ export class Sandboxes implements ContainerSandboxes {
     }: { joined?: { id: string; pid: number }; silent?: boolean; signal: AbortSignal },
   ): Promise<ContainerSandbox> {
     signal.throwIfAborted();
-    const mode = parseNetworkMode(container.hostConfig.NetworkMode);
+    const mode = this.#modeOf(container.hostConfig.NetworkMode);
     if (mode.kind === "container") return joinedSandbox(container, joined);
     let sandbox: Sandbox | undefined;
     try {
@@ -178,7 +198,7 @@ export class Sandboxes implements ContainerSandboxes {
     container: ContainerRecord,
     facts: ReturnType<NetworkNamespaces["load"]>,
   ): Promise<ContainerSandbox> {
-    const mode = parseNetworkMode(container.hostConfig.NetworkMode);
+    const mode = this.#modeOf(container.hostConfig.NetworkMode);
     if (mode.kind === "container") return joinedSandbox(container, { id: "", pid: container.state.pid });
     const sandbox = this.#newSandbox(container, mode, "open");
     const { store } = this.#options;
@@ -194,7 +214,8 @@ export class Sandboxes implements ContainerSandboxes {
     mode: Exclude<Mode, { kind: "networks" }>,
     requested: Readonly<Record<string, EndpointSettings>>,
   ): Record<string, EndpointSettings> {
-    const others = Object.keys(requested).filter((name) => name !== mode.kind && name !== "default");
+    const own = mode.kind === "none" ? ["none", "default", "bridge"] : [mode.kind, "default"];
+    const others = Object.keys(requested).filter((name) => !own.includes(name));
     if (mode.kind === "container") {
       if (others.some((name) => !name.startsWith("container:")))
         throw new InvalidParameterError(
@@ -318,12 +339,14 @@ export class Sandboxes implements ContainerSandboxes {
     const extra = toExtraHosts(container, this.#hostGateway());
     const { Dns, DnsOptions, DnsSearch } = container.hostConfig;
     if (mode.kind === "host") {
-      const overridden = [Dns, DnsOptions, DnsSearch].some((list) => list?.length);
+      const { dns, dnsOptions, dnsSearch } = this.#options.config;
+      const overridden = [Dns, DnsOptions, DnsSearch, dns, dnsOptions, dnsSearch].some(
+        (list) => list?.length,
+      );
       return {
         hosts: toHostsFile(extra, this.#options.host.hosts()),
-        resolvConf: overridden
-          ? toPlainResolvConf(this.#resolverOf(container))
-          : this.#options.host.resolvConf(),
+        // On the host's network its loopback is the container's too.
+        resolvConf: overridden ? toResolvConf(this.#resolverOf(container)) : this.#options.host.resolvConf(),
       };
     }
     const endpoints = [...sandbox.live];
@@ -345,8 +368,7 @@ export class Sandboxes implements ContainerSandboxes {
 
   /** `--link` on the default bridge, those whose neighbour runs there. Elsewhere embedded DNS does it. */
   #linksOf(container: ContainerRecord): LiveLink[] {
-    return (container.hostConfig.Links ?? []).flatMap((link) => {
-      const { target, alias } = parseLink(link);
+    return (container.links ?? []).flatMap(({ target, alias }) => {
       const neighbour = this.#findContainer(target);
       const address = neighbour && this.#defaultBridgeAddress(neighbour.id);
       return address ? [{ alias, neighbour, address }] : [];
@@ -374,24 +396,9 @@ export class Sandboxes implements ContainerSandboxes {
     return endpoint && addressOf(endpoint, 4);
   }
 
-  /** At create, all of them must be there. @throws InvalidParameterError with Docker's wording */
-  #checkLinkTargets({ Links }: ContainerRecord["hostConfig"]): void {
-    for (const link of Links ?? []) {
-      const { target } = parseLink(link);
-      if (!this.#findContainer(target))
-        throw new InvalidParameterError(
-          `could not get container for ${target}: No such container: ${target}`,
-          {
-            subject: target,
-          },
-        );
-    }
-  }
-
   /** At start, every neighbour that is still there must run on the bridge. @throws InvalidParameterError */
   #checkLinks(container: ContainerRecord): void {
-    for (const link of container.hostConfig.Links ?? []) {
-      const { target, alias } = parseLink(link);
+    for (const { target, alias } of container.links ?? []) {
       const neighbour = this.#findContainer(target);
       if (!neighbour || this.#defaultBridgeAddress(neighbour.id)) continue;
       throw new InvalidParameterError(

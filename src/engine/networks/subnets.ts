@@ -45,12 +45,15 @@ export interface SubnetOptions {
   readonly networks: readonly IpPrefix[];
   /** Routes of the host: avoided where we choose. */
   readonly routes: readonly IpPrefix[];
+  /** What leads to the host's default gateways: a network there would cut the host off. */
+  readonly uplinks: readonly IpPrefix[];
 }
 
 /** @throws InvalidParameterError, ForbiddenError with Docker's wording */
 export function planSubnets(requested: IPAM | undefined, options: SubnetOptions): NetworkSubnet[] {
   const subnets = checkSubnets(requested).filter((config) => isUsed(config, options));
   for (const { subnet } of subnets) {
+    checkUsable(parsePrefix(subnet), options.uplinks);
     if (options.networks.some((other) => overlaps(other, parsePrefix(subnet))))
       throw new ForbiddenError("invalid pool request: Pool overlaps with other one on this address space", {
         subject: subnet,
@@ -62,6 +65,28 @@ export function planSubnets(requested: IPAM | undefined, options: SubnetOptions)
       !subnets.some(({ subnet }) => parsePrefix(subnet).family === family),
   );
   return [...subnets, ...missing.map((family) => chooseSubnet(family, options))];
+}
+
+/** Loopback, multicast, "this host": no container can have an address there. */
+const UNUSABLE = ["0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3", "::/96", "fe80::/10", "ff00::/8"].map(
+  parsePrefix,
+);
+
+/** @throws InvalidParameterError, ForbiddenError */
+function checkUsable(subnet: IpPrefix, uplinks: readonly IpPrefix[]): void {
+  const text = formatPrefix(subnet);
+  const unusable = UNUSABLE.find((range) => overlaps(range, subnet));
+  if (unusable)
+    throw new InvalidParameterError(
+      `invalid network config:\ninvalid subnet ${text}: ${formatPrefix(unusable)} cannot be addresses of containers`,
+      { subject: text },
+    );
+  const uplink = uplinks.find((range) => overlaps(range, subnet));
+  if (uplink)
+    throw new ForbiddenError(
+      `invalid pool request: ${text} overlaps with ${formatPrefix(uplink)}, which leads to the host's default gateway`,
+      { subject: text },
+    );
 }
 
 /** What was asked for in a family that is off. Docker keeps it, shows it and takes addresses in it for valid. */

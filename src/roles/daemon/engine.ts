@@ -11,7 +11,6 @@ import type { EngineConfig, EnginePaths } from "../../core/config.ts";
 import { isRunning } from "../../core/container.ts";
 import { messageOf } from "../../core/errors.ts";
 import type { Digest } from "../../core/ids.ts";
-import { formatPrefix } from "../../core/ipam.ts";
 import type { LogDriver } from "../../core/logs.ts";
 import type { Registry } from "../../core/registry.ts";
 import type { StateStore } from "../../core/state.ts";
@@ -40,7 +39,6 @@ import { Execs } from "../../engine/exec/execs.ts";
 import { ExecStore } from "../../engine/exec/store.ts";
 import { Images } from "../../engine/images/index.ts";
 import { type Networks, openNetworks } from "../../engine/networks/networks.ts";
-import { DEFAULT_POOLS } from "../../engine/networks/subnets.ts";
 import { describeHost } from "../../engine/system/host.ts";
 import type { SystemDeps } from "../../engine/system/info.ts";
 import { Volumes } from "../../engine/volumes/volumes.ts";
@@ -257,12 +255,9 @@ function countContainers(store: ContainerStore): { running: number; paused: numb
   return { running, paused, stopped: statuses.length - running - paused };
 }
 
-/** What `/info` says of them: none are configured unless somebody did. */
+/** What `/info` says of them: those that somebody configured. */
 function addressPools({ network }: EngineConfig): { Base: string; Size: number }[] {
-  if (network.addressPools.length > 0) {
-    return network.addressPools.map(({ base, size }) => ({ Base: base, Size: size }));
-  }
-  return DEFAULT_POOLS.map(({ base, size }) => ({ Base: formatPrefix(base), Size: size }));
+  return network.addressPools.map(({ base, size }) => ({ Base: base, Size: size }));
 }
 
 function usersOf(store: ContainerStore, image: Digest): { id: string; running: boolean; name: string }[] {

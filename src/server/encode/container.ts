@@ -24,7 +24,7 @@ export function toSummary(view: ContainerView, now: number): object {
   const { record, sizes } = view;
   return {
     Id: record.id,
-    Names: [`/${record.name}`],
+    Names: [record.name, ...view.linkNames].map((name) => `/${name}`),
     Image: view.imageName,
     ImageID: record.imageId,
     ...(record.imageManifest && { ImageManifestDescriptor: record.imageManifest }),
@@ -67,7 +67,11 @@ export function toInspect(details: ContainerDetails): object {
     ProcessLabel: "",
     AppArmorProfile: details.apparmorProfile,
     ExecIDs: details.execIds.length > 0 ? details.execIds : null,
-    HostConfig: toHostConfig({ ...record.hostConfig, Ulimits: details.ulimits }),
+    HostConfig: toHostConfig({
+      ...record.hostConfig,
+      Ulimits: details.ulimits,
+      Links: [...(record.hostConfig.Links ?? []), ...details.links],
+    }),
     GraphDriver: { Name: details.graphDriver.name, Data: { ID: record.id, ...details.graphDriver.data } },
     SizeRw: sizes?.rw,
     SizeRootFs: sizes?.rootFs,

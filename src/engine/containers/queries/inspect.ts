@@ -24,6 +24,8 @@ export interface ContainerView {
   readonly sandbox: { readonly id: string; readonly path: string } | undefined;
   readonly endpoints: Readonly<Record<string, EndpointSettings>>;
   readonly execIds: readonly string[];
+  /** `parent/alias` of the containers that link to it. */
+  readonly linkNames: readonly string[];
   readonly sizes: ContainerSizes | undefined;
 }
 
@@ -31,6 +33,8 @@ export interface ContainerDetails extends ContainerView {
   /** Also what it has from the daemon's defaults. */
   readonly ulimits: NonNullable<HostConfig["Ulimits"]>;
   readonly apparmorProfile: string;
+  /** `/neighbour:/container/alias`, of neighbours that are still there. */
+  readonly links: readonly string[];
   readonly logPath: string | undefined;
   readonly files:
     | { readonly hostname: string; readonly hosts: string; readonly resolvConf: string }
@@ -59,6 +63,10 @@ export async function inspectContainer(
   return {
     ...view,
     ulimits: mergeUlimits(record.hostConfig.Ulimits ?? [], deps.defaults.ulimits),
+    links: (record.links ?? []).flatMap(({ alias, target }) => {
+      const neighbour = deps.store.byId(target);
+      return neighbour ? [`/${neighbour.name}:/${record.name}/${alias}`] : [];
+    }),
     apparmorProfile: apparmorProfileOf(record.hostConfig.SecurityOpt ?? [], deps.host),
     logPath: driver?.pathFor(record.id),
     files: record.state.startedAt.startsWith("0001") ? undefined : identityFiles(deps.paths, record.id),
@@ -79,6 +87,7 @@ async function viewContainer(
     sandbox: sandbox && { id: sandbox.id, path: sandbox.key ?? "" },
     endpoints: record.networks,
     execIds: deps.execs.idsOf(record.id),
+    linkNames: deps.store.linkNamesOf(record.id),
     sizes: size ? await measureContainer(deps, record, signal) : undefined,
   };
 }

@@ -164,8 +164,7 @@ function publishedPorts(deps: ContainerDeps, { id, hostConfig }: ContainerRecord
   const ports = deps.running.get(id)?.sandbox.ports ?? hostConfig.PortBindings ?? {};
   return Object.entries(ports).flatMap(([port, bindings]) => {
     const [, protocol = "tcp"] = port.split("/");
-    const published = (bindings ?? []).map(({ HostPort }) => `${HostPort}/${protocol}`);
-    return published.length > 0 ? [port, ...published] : [];
+    return (bindings ?? []).map(({ HostPort }) => `${HostPort}/${protocol}`);
   });
 }
 

@@ -30,6 +30,14 @@ export function checkConfig(config: ContainerConfig): void {
       throw new InvalidParameterError(`invalid environment variable: ${entry}`);
     }
   }
+  for (const [what, name] of [
+    ["hostname", config.Hostname],
+    ["domain name", config.Domainname],
+  ] as const) {
+    // It is written into the container's hosts file.
+    if (name && /[\s\p{Cc}#]/u.test(name))
+      throw new InvalidParameterError(`invalid ${what} format: ${JSON.stringify(name)}`);
+  }
   for (const port of Object.keys(config.ExposedPorts ?? {})) parsePortSpec(port);
   checkHealthcheck(config.Healthcheck);
 }

@@ -21,6 +21,7 @@ export function withHostDefaults(requested: HostConfig, options: HostDefaults): 
   return {
     ...requested,
     NetworkMode: networkMode === "" || networkMode === "default" ? "bridge" : networkMode,
+    ...(requested.PortBindings && { PortBindings: withOpenBindings(requested.PortBindings) }),
     PidMode: resolveMode(requested.PidMode),
     IpcMode: resolveMode(requested.IpcMode) || defaults.ipcMode,
     CgroupnsMode: requested.CgroupnsMode || defaultCgroupNamespace(requested, options),
@@ -44,6 +45,16 @@ export function withHostDefaults(requested: HostConfig, options: HostDefaults): 
     Init: requested.Init ?? undefined,
     ConsoleSize: requested.ConsoleSize ?? [0, 0],
   };
+}
+
+/** A port that is bound to nothing named is bound to any. @see moby container create backfillEmptyPBs */
+function withOpenBindings(bindings: NonNullable<HostConfig["PortBindings"]>): HostConfig["PortBindings"] {
+  return Object.fromEntries(
+    Object.entries(bindings).map(([port, bound]) => [
+      port,
+      bound?.length ? bound : [{ HostIp: "", HostPort: "" }],
+    ]),
+  );
 }
 
 /** `container:` modes keep meaning the same container when it is renamed. */

@@ -34,6 +34,8 @@ export function requestedEndpoints(request: EndpointsRequest): RequestedEndpoint
   const takesMac = main !== "none" && main !== "host" && !main.startsWith("container:");
   if (!request.endpointMacs)
     return { endpoints: withOldMac(main, endpoints, { mac, takesMac }), warnings: [] };
+  if (!takesMac && Object.values(endpoints).some(({ MacAddress }) => MacAddress))
+    throw new InvalidParameterError("conflicting options: mac-address and the network mode");
   if (!mac) return { endpoints, warnings: [] };
   return {
     endpoints: takesMac ? withMainMac(main, endpoints, mac) : endpoints,

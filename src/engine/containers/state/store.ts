@@ -36,9 +36,13 @@ export class ContainerStore {
     return id === undefined ? undefined : this.#byId.get(id);
   }
 
-  /** By full id, name (with or without a slash in front) or unique id prefix, in this order, as Docker does. */
+  /**
+   * By full id, name (with or without a slash in front), link (`parent/alias`) or unique id prefix, in this order, as
+   * Docker does.
+   */
   find(reference: string): ContainerRecord | undefined {
-    const exact = this.#byId.get(reference) ?? this.byName(reference.replace(/^\//, ""));
+    const name = reference.replace(/^\//, "");
+    const exact = this.#byId.get(reference) ?? this.byName(name) ?? this.#byLink(name);
     if (exact || !ID_PREFIX.test(reference)) return exact;
     const matches = [...this.#byId.values()].filter(({ id }) => id.startsWith(reference));
     if (matches.length > 1) {
@@ -47,6 +51,13 @@ export class ContainerStore {
       });
     }
     return matches[0];
+  }
+
+  /** What the containers that link to this one call it: `parent/alias`. */
+  linkNamesOf(id: string): string[] {
+    return [...this.#byId.values()].flatMap(({ name, links = [] }) =>
+      links.flatMap(({ alias, target }) => (target === id ? [`${name}/${alias}`] : [])),
+    );
   }
 
   /** @throws NotFoundError "No such container: …"; InvalidParameterError for an ambiguous prefix */
@@ -111,6 +122,13 @@ export class ContainerStore {
     this.#table.delete(id);
     this.#byId.delete(id);
     this.#idByName.delete(current.name);
+  }
+
+  #byLink(name: string): ContainerRecord | undefined {
+    const [parent = "", alias, ...more] = name.split("/");
+    if (alias === undefined || more.length > 0) return undefined;
+    const link = this.byName(parent)?.links?.find((candidate) => candidate.alias === alias);
+    return link && this.#byId.get(link.target);
   }
 
   #publish(record: ContainerRecord): void {
