@@ -19,7 +19,7 @@ import { messageOf } from "../../core/errors.ts";
 import type { Digest } from "../../core/ids.ts";
 import type { ContainerSandbox } from "../../core/networking.ts";
 import type { Task, TaskExit } from "../../core/runtime.ts";
-import type { ContainerDeps } from "./deps.ts";
+import type { ContainerDeps, Needs } from "./deps.ts";
 import { discardContainer } from "./discard.ts";
 import { scheduleRestart, settleEnd, superviseContainers } from "./exits.ts";
 import { startingHealth } from "./health/state.ts";
@@ -120,7 +120,7 @@ function mayHaveTask({ starting, state }: ContainerRecord): boolean {
  * for this boot may be killed as well. A `running` container without a pid is one whose exit was noted so.
  */
 async function missedExits(
-  deps: ContainerDeps,
+  deps: Needs<"store">,
   records: readonly ContainerRecord[],
   tasks: ReadonlyMap<string, Task>,
 ): Promise<Map<string, TaskExit>> {
@@ -135,7 +135,7 @@ async function missedExits(
 }
 
 /** A full disk does not keep the daemon from serving: this boot knows the exit all the same. */
-function noteExit(deps: ContainerDeps, id: string, { exitCode, exitedAt, oomKilled }: TaskExit): void {
+function noteExit(deps: Needs<"store">, id: string, { exitCode, exitedAt, oomKilled }: TaskExit): void {
   try {
     deps.store.update(id, ({ state }) => ({
       state: { ...state, pid: 0, pidStartTime: 0, exitCode, oomKilled, finishedAt: msToRfc3339(exitedAt) },
@@ -267,7 +267,7 @@ async function settleStopped(deps: ContainerDeps, container: ContainerRecord): P
 }
 
 /** Directories of creates that never came to a record, and of removals that came to delete theirs. */
-async function sweepDirectories(deps: ContainerDeps): Promise<void> {
+async function sweepDirectories(deps: Needs<"paths" | "store">): Promise<void> {
   const directory = join(deps.paths.dataRoot, "containers");
   const names = existsSync(directory) ? await readdir(directory) : [];
   for (const name of names) {

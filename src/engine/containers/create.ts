@@ -13,7 +13,7 @@ import { InvalidParameterError } from "../../core/errors.ts";
 import { type ContainerId, randomId, shortId } from "../../core/ids.ts";
 import type { ResolvedImage } from "../../core/image.ts";
 import { BUILT_IN_RUNTIMES } from "../../core/runtime.ts";
-import type { ContainerDeps } from "./deps.ts";
+import type { Needs } from "./deps.ts";
 import { publish } from "./events.ts";
 import { populateVolumes, volumesToPopulate } from "./mounts/populate.ts";
 import { resolveMounts } from "./mounts/resolve.ts";
@@ -24,6 +24,20 @@ import { parseContainerName, randomContainerName } from "./request/names.ts";
 import { parsePortSpec } from "./request/ports.ts";
 import { type EndpointsRequest, requestedEndpoints } from "./request/requested-endpoints.ts";
 import { containerDirectory } from "./state/paths.ts";
+
+type CreateDeps = Needs<
+  | "defaults"
+  | "events"
+  | "host"
+  | "images"
+  | "logDrivers"
+  | "paths"
+  | "runtime"
+  | "sandboxes"
+  | "snapshots"
+  | "store"
+  | "volumes"
+>;
 
 export interface CreateRequest {
   readonly name: string | undefined;
@@ -48,7 +62,7 @@ export interface Created {
  * @throws InvalidParameterError for a request that cannot be met; NotFoundError "No such image: …";
  *   ConflictError when the name is taken
  */
-export async function createContainer(deps: ContainerDeps, request: CreateRequest): Promise<Created> {
+export async function createContainer(deps: CreateDeps, request: CreateRequest): Promise<Created> {
   const id = randomId<ContainerId>();
   checkConfig(request.config);
   checkConflicts(request.config, request.hostConfig);
@@ -149,7 +163,7 @@ export async function createContainer(deps: ContainerDeps, request: CreateReques
 
 /** Fresh volumes begin with what the image has in their place. */
 async function fillVolumes(
-  deps: ContainerDeps,
+  deps: Needs<"snapshots" | "volumes">,
   id: ContainerId,
   mounts: readonly ContainerMount[],
 ): Promise<void> {
@@ -159,7 +173,7 @@ async function fillVolumes(
 }
 
 function resolveImage(
-  deps: ContainerDeps,
+  deps: Needs<"images">,
   request: CreateRequest,
   warnings: string[],
 ): ResolvedImage | undefined {
@@ -179,7 +193,7 @@ function resolveImage(
 
 /** The parts of the configuration that depend on the id and on both halves of the request. */
 function completeConfig(
-  deps: ContainerDeps,
+  deps: Needs<"store">,
   config: ContainerConfig,
   hostConfig: HostConfig,
   id: ContainerId,
@@ -200,14 +214,14 @@ function completeConfig(
 }
 
 /** The name that comes with a namespace which is not the container's own. */
-function hostnameOf(deps: ContainerDeps, { NetworkMode = "", UTSMode }: HostConfig): string | undefined {
+function hostnameOf(deps: Needs<"store">, { NetworkMode = "", UTSMode }: HostConfig): string | undefined {
   if (NetworkMode === "host" || UTSMode === "host") return hostname();
   if (!NetworkMode.startsWith("container:")) return undefined;
   return deps.store.find(NetworkMode.slice("container:".length))?.config.Hostname;
 }
 
 /** @throws InvalidParameterError: a 404 would tell the client that its image is missing */
-function checkJoined(deps: ContainerDeps, { PidMode, IpcMode }: HostConfig): void {
+function checkJoined(deps: Needs<"store">, { PidMode, IpcMode }: HostConfig): void {
   for (const mode of [PidMode ?? "", IpcMode ?? ""]) {
     if (!mode.startsWith("container:")) continue;
     const reference = mode.slice("container:".length);
@@ -216,7 +230,7 @@ function checkJoined(deps: ContainerDeps, { PidMode, IpcMode }: HostConfig): voi
   }
 }
 
-function checkLogDriver(deps: ContainerDeps, hostConfig: HostConfig): void {
+function checkLogDriver(deps: Needs<"logDrivers">, hostConfig: HostConfig): void {
   const name = hostConfig.LogConfig?.Type ?? "";
   const driver = deps.logDrivers.get(name);
   if (!driver) {

@@ -1,4 +1,4 @@
-/** What the container use cases need. Composed once in `roles/daemon`; every use case takes it as its first argument. */
+/** What the container use cases need, composed once in `roles/daemon`. Each takes its part of it as first argument. */
 import type { KeyedLock } from "../../base/keyed-lock.ts";
 import type { ContainerDefaults, EnginePaths } from "../../core/config.ts";
 import type { ContainerRecord } from "../../core/container.ts";
@@ -83,3 +83,6 @@ export interface ContainerDeps {
   readonly defaults: ContainerDefaults;
   readonly host: HostFacts;
 }
+
+/** What one use case needs of all that: a test gives it no more, and its reader sees what it can touch. */
+export type Needs<Keys extends keyof ContainerDeps> = Pick<ContainerDeps, Keys>;

@@ -6,16 +6,20 @@
 import { rmSync } from "node:fs";
 import type { ContainerRecord } from "../../core/container.ts";
 import { messageOf, SystemError } from "../../core/errors.ts";
-import type { ContainerDeps } from "./deps.ts";
+import type { Needs } from "./deps.ts";
 import { publish } from "./events.ts";
 import { containerDirectory } from "./state/paths.ts";
+
+type DiscardDeps = Needs<
+  "events" | "execs" | "images" | "logDrivers" | "paths" | "running" | "snapshots" | "store" | "volumes"
+>;
 
 /**
  * The container's lock is held, and nothing of it runs.
  * @throws SystemError naming what could not be deleted; the container is `dead` then, and can be removed again
  */
 export async function discardContainer(
-  deps: ContainerDeps,
+  deps: DiscardDeps,
   container: ContainerRecord,
   { removeVolumes }: { removeVolumes: boolean },
 ): Promise<void> {

@@ -9,7 +9,7 @@ import { msToRfc3339 } from "../../base/times.ts";
 import type { ContainerRecord } from "../../core/container.ts";
 import { messageOf } from "../../core/errors.ts";
 import type { TaskExit } from "../../core/runtime.ts";
-import type { ContainerDeps } from "./deps.ts";
+import type { ContainerDeps, Needs } from "./deps.ts";
 import { discardContainer } from "./discard.ts";
 import { publish } from "./events.ts";
 import { watchHealth } from "./health/monitor.ts";
@@ -72,7 +72,7 @@ interface Recorded {
   readonly delay: number | undefined;
 }
 
-function tryRecording(deps: ContainerDeps, id: string, end: UnsettledEnd): Recorded | undefined {
+function tryRecording(deps: Needs<"running" | "store">, id: string, end: UnsettledEnd): Recorded | undefined {
   try {
     return record(deps, id, end);
   } catch (error) {
@@ -85,13 +85,13 @@ function tryRecording(deps: ContainerDeps, id: string, end: UnsettledEnd): Recor
   }
 }
 
-function record(deps: ContainerDeps, id: string, { exit, ranFor }: UnsettledEnd): Recorded {
+function record(deps: Needs<"running" | "store">, id: string, { exit, ranFor }: UnsettledEnd): Recorded {
   const ran = ranFor ?? Number.POSITIVE_INFINITY;
   const delay = nextRestart(deps, id, { exitCode: exit.exitCode, ranFor: ran });
   return { stopped: recordExit(deps, id, exit, delay), delay };
 }
 
-function announceEnd(deps: ContainerDeps, stopped: ContainerRecord, { exit, ranFor }: UnsettledEnd): void {
+function announceEnd(deps: Needs<"events">, stopped: ContainerRecord, { exit, ranFor }: UnsettledEnd): void {
   const { startedAt, finishedAt } = stopped.state;
   const ran = ranFor ?? Math.max(0, Date.parse(finishedAt) - Date.parse(startedAt));
   if (exit.oomKilled) publish(deps.events, stopped, "oom");
@@ -155,7 +155,7 @@ async function afterExit(
 
 /** Milliseconds until the policy restarts it, or undefined. */
 function nextRestart(
-  deps: ContainerDeps,
+  deps: Needs<"running" | "store">,
   id: string,
   { exitCode, ranFor }: { exitCode: number; ranFor: number },
 ): number | undefined {
@@ -172,7 +172,7 @@ function nextRestart(
 
 /** Writes down the end together with what follows it: one commit tells boot what is left to do. */
 function recordExit(
-  deps: ContainerDeps,
+  deps: Needs<"running" | "store">,
   id: string,
   exit: TaskExit,
   restartDelay: number | undefined,
@@ -199,7 +199,7 @@ function recordExit(
   });
 }
 
-function isRemovedAtEnd(deps: ContainerDeps, id: string, { AutoRemove }: HostConfig): boolean {
+function isRemovedAtEnd(deps: Needs<"running">, id: string, { AutoRemove }: HostConfig): boolean {
   return (AutoRemove ?? false) && !deps.running.isHeld(id);
 }
 

@@ -1,13 +1,15 @@
 /** `docker pause` and `unpause`: the freezer of the container's cgroup. */
 import { ConflictError } from "../../core/errors.ts";
-import type { ContainerDeps } from "./deps.ts";
+import type { Needs } from "./deps.ts";
 import { publish } from "./events.ts";
 import { unwatchedHealth } from "./health/state.ts";
 import { ownContainer } from "./state/owner.ts";
 import { getRunning } from "./state/running.ts";
 
+type PauseDeps = Needs<"events" | "locks" | "running" | "store">;
+
 /** @throws ConflictError unless it runs and is not paused */
-export async function pauseContainer(deps: ContainerDeps, reference: string): Promise<void> {
+export async function pauseContainer(deps: PauseDeps, reference: string): Promise<void> {
   const { id } = deps.store.get(reference);
   using _owner = await ownContainer(deps, id);
   const container = deps.store.get(id);
@@ -23,7 +25,7 @@ export async function pauseContainer(deps: ContainerDeps, reference: string): Pr
 }
 
 /** @throws ConflictError unless it is paused */
-export async function unpauseContainer(deps: ContainerDeps, reference: string): Promise<void> {
+export async function unpauseContainer(deps: PauseDeps, reference: string): Promise<void> {
   const { id } = deps.store.get(reference);
   using _owner = await ownContainer(deps, id);
   const container = deps.store.get(id);

@@ -1,17 +1,15 @@
 /** `docker rename`. */
 import type { ContainerRecord } from "../../core/container.ts";
 import { ConflictError, InvalidParameterError } from "../../core/errors.ts";
-import type { ContainerDeps } from "./deps.ts";
+import type { Needs } from "./deps.ts";
 import { publish } from "./events.ts";
 import { parseContainerName } from "./request/names.ts";
 import { ownContainer } from "./state/owner.ts";
 
+type RenameDeps = Needs<"events" | "locks" | "running" | "sandboxes" | "store">;
+
 /** @throws InvalidParameterError, ConflictError when the name is taken, also by the container itself */
-export async function renameContainer(
-  deps: ContainerDeps,
-  reference: string,
-  newName: string,
-): Promise<void> {
+export async function renameContainer(deps: RenameDeps, reference: string, newName: string): Promise<void> {
   if (newName === "") throw new InvalidParameterError("Neither old nor new names may be empty");
   const { id } = deps.store.get(reference);
   const name = parseContainerName(newName);
@@ -29,7 +27,7 @@ export async function renameContainer(
 }
 
 /** @throws ConflictError in dockerd's words */
-function takeName(deps: ContainerDeps, id: string, name: string): ContainerRecord {
+function takeName(deps: Needs<"store">, id: string, name: string): ContainerRecord {
   try {
     return deps.store.update(id, () => ({ name }));
   } catch (error) {

@@ -14,7 +14,7 @@ import { ConflictError, messageOf, NotFoundError, NotModifiedError } from "../..
 import type { ContainerSandbox } from "../../core/networking.ts";
 import type { CreateTaskOptions } from "../../core/runtime.ts";
 import type { MountedRoot } from "../../core/snapshots.ts";
-import type { ContainerDeps, SpecInput } from "./deps.ts";
+import type { ContainerDeps, Needs, SpecInput } from "./deps.ts";
 import { discardContainer } from "./discard.ts";
 import { publish } from "./events.ts";
 import { startingHealth } from "./health/state.ts";
@@ -137,7 +137,10 @@ export async function bringUp(
  * The directories of a snapshot may be lost with the power though the record is there. In one that never ran there was
  * nothing: it is made again. @throws NotFoundError
  */
-async function mountRoot(deps: ContainerDeps, { id, layers, state }: ContainerRecord): Promise<MountedRoot> {
+async function mountRoot(
+  deps: Needs<"paths" | "snapshots">,
+  { id, layers, state }: ContainerRecord,
+): Promise<MountedRoot> {
   try {
     return await deps.snapshots.mount(id);
   } catch (error) {
@@ -150,7 +153,7 @@ async function mountRoot(deps: ContainerDeps, { id, layers, state }: ContainerRe
 }
 
 function logOf(
-  deps: ContainerDeps,
+  deps: Needs<"logDrivers">,
   { id, hostConfig }: ContainerRecord,
 ): Pick<CreateTaskOptions, "logPath" | "logRotation"> {
   const { Type = "", Config = {} } = hostConfig.LogConfig ?? {};
@@ -161,7 +164,7 @@ function logOf(
 
 /** Writes the files that say who the container is. With another container's network come that container's files. */
 function writeIdentityFiles(
-  deps: ContainerDeps,
+  deps: Needs<"paths">,
   container: ContainerRecord,
   { sandbox, joined }: { sandbox: ContainerSandbox; joined: { id: string } | undefined },
 ): SpecInput["files"] {

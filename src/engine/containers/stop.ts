@@ -5,7 +5,7 @@
 import { LONGEST_TIMER } from "../../base/timers.ts";
 import { type ContainerRecord, isRunning } from "../../core/container.ts";
 import { ConflictError, NotModifiedError, SystemError } from "../../core/errors.ts";
-import type { ContainerDeps } from "./deps.ts";
+import type { ContainerDeps, Needs } from "./deps.ts";
 import { publish } from "./events.ts";
 import { settleEnd } from "./exits.ts";
 import { parseSignal } from "./request/signals.ts";
@@ -61,7 +61,7 @@ async function keepStopped(deps: ContainerDeps, id: string): Promise<RunningCont
 }
 
 /** A container in backoff is stopped by forgetting its restart. The lock is held. True if it was one. */
-function cancelRestart(deps: ContainerDeps, container: ContainerRecord): boolean {
+function cancelRestart(deps: Needs<"running" | "store">, container: ContainerRecord): boolean {
   if (container.state.status !== "restarting") return false;
   const { state } = deps.store.update(container.id, ({ state: current }) => ({
     manuallyStopped: true,
@@ -73,7 +73,7 @@ function cancelRestart(deps: ContainerDeps, container: ContainerRecord): boolean
 }
 
 async function endProcess(
-  deps: ContainerDeps,
+  deps: Needs<"events" | "store">,
   id: string,
   running: RunningContainer,
   options: StopOptions & { number: number | undefined },
@@ -88,7 +88,11 @@ async function endProcess(
 }
 
 /** @throws SystemError if it is still there after the deadline */
-async function killAndWait(deps: ContainerDeps, id: string, running: RunningContainer): Promise<void> {
+async function killAndWait(
+  deps: Needs<"events" | "store">,
+  id: string,
+  running: RunningContainer,
+): Promise<void> {
   await sendSignal(deps, id, running, SIGKILL);
   if (await settlesWithin(running.released, KILL_DEADLINE)) return;
   throw new SystemError(
@@ -100,7 +104,7 @@ async function killAndWait(deps: ContainerDeps, id: string, running: RunningCont
 
 /** A frozen process gets its signal only once it is thawed. */
 async function sendSignal(
-  deps: ContainerDeps,
+  deps: Needs<"events" | "store">,
   id: string,
   running: RunningContainer,
   signal: number,

@@ -1,11 +1,13 @@
 /** `docker update`: the restart policy and the limits, also of a running container. */
 import type { HostConfig } from "../../api/types.ts";
 import { ConflictError } from "../../core/errors.ts";
-import type { ContainerDeps } from "./deps.ts";
+import type { Needs } from "./deps.ts";
 import { publish } from "./events.ts";
 import { toResources } from "./oci-spec/resources.ts";
 import { checkResources, checkRestartPolicy } from "./request/checks.ts";
 import { ownContainer } from "./state/owner.ts";
+
+type UpdateDeps = Needs<"events" | "host" | "locks" | "running" | "store">;
 
 /**
  * What an update may change. The rest of the request's fields decide what a container is, not how much it gets
@@ -28,7 +30,7 @@ const UPDATABLE = [
 
 /** @returns warnings @throws InvalidParameterError; ConflictError; SystemError when the kernel refuses */
 export async function updateContainer(
-  deps: ContainerDeps,
+  deps: UpdateDeps,
   reference: string,
   change: HostConfig,
 ): Promise<string[]> {

@@ -6,8 +6,10 @@ import type { ExecDeps } from "./deps.ts";
 import { noSuchExec } from "./start.ts";
 import type { Exec } from "./store.ts";
 
+type InspectDeps = Pick<ExecDeps, "execs" | "store">;
+
 /** @throws NotFoundError, also when the container is gone or the result is too old */
-export function getExec(deps: ExecDeps, id: string): Exec {
+export function getExec(deps: InspectDeps, id: string): Exec {
   const exec = deps.execs.get(id);
   if (!exec || !deps.store.byId(exec.containerId)) throw noSuchExec(id);
   return exec;
@@ -19,7 +21,7 @@ const LOOK_INTERVAL = 5;
 
 /** @throws NotFoundError; ConflictError unless it runs, or will in a moment */
 export async function resizeExec(
-  deps: ExecDeps,
+  deps: InspectDeps,
   id: string,
   size: TerminalSize,
   signal: AbortSignal,

@@ -8,7 +8,7 @@ import type { ExecConfig } from "./store.ts";
 
 /** Users are looked up in the container's root as the host sees it. @throws InvalidParameterError "unable to find user …" */
 export async function execProcess(
-  deps: ExecDeps,
+  deps: Pick<ExecDeps, "snapshots" | "toExecProcess">,
   config: ExecConfig,
   {
     container,

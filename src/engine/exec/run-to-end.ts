@@ -45,7 +45,7 @@ async function endsWithin(milliseconds: number, work: Promise<void>): Promise<bo
   }
 }
 
-async function kill(deps: ExecDeps, { exec }: ExecSession): Promise<void> {
+async function kill(deps: Pick<ExecDeps, "execs">, { exec }: ExecSession): Promise<void> {
   const task = deps.execs.get(exec.id)?.task;
   await task?.kill(SIGKILL);
   await task?.exited;

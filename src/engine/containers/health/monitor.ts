@@ -7,14 +7,16 @@ import { log } from "../../../base/log.ts";
 import { LONGEST_TIMER } from "../../../base/timers.ts";
 import type { HealthResult } from "../../../core/container.ts";
 import { messageOf } from "../../../core/errors.ts";
-import type { ContainerDeps } from "../deps.ts";
+import type { Needs } from "../deps.ts";
 import { publish } from "../events.ts";
 import type { RunningContainer } from "../state/running.ts";
 import { runProbe } from "./probe.ts";
 import { type HealthRules, healthRulesOf, nextHealth, nextInterval, startingHealth } from "./state.ts";
 
+type HealthDeps = Needs<"events" | "execs" | "running" | "store">;
+
 /** Settles when the container has ended, at once if it has no check. Never rejects. */
-export async function watchHealth(deps: ContainerDeps, id: string, running: RunningContainer): Promise<void> {
+export async function watchHealth(deps: HealthDeps, id: string, running: RunningContainer): Promise<void> {
   const container = deps.store.byId(id);
   const rules = container && healthRulesOf(container.config);
   if (!rules) return;
@@ -29,7 +31,7 @@ export async function watchHealth(deps: ContainerDeps, id: string, running: Runn
   }
 }
 
-function intervalOf(deps: ContainerDeps, id: string, at: { rules: HealthRules; ran: number }): number {
+function intervalOf(deps: Needs<"store">, id: string, at: { rules: HealthRules; ran: number }): number {
   const health = deps.store.byId(id)?.state.health;
   return health ? nextInterval(health, at) : at.rules.interval;
 }
@@ -46,7 +48,7 @@ async function waits(milliseconds: number, { task }: RunningContainer): Promise<
 }
 
 function take(
-  deps: ContainerDeps,
+  deps: Needs<"events" | "store">,
   id: string,
   result: HealthResult,
   at: { rules: HealthRules; ran: number },

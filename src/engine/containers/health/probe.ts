@@ -5,7 +5,7 @@
 import { nowNano, toRfc3339 } from "../../../base/times.ts";
 import type { ContainerRecord, HealthResult } from "../../../core/container.ts";
 import { messageOf } from "../../../core/errors.ts";
-import type { ContainerDeps } from "../deps.ts";
+import type { Needs } from "../deps.ts";
 import type { StdioClient } from "../streams/stdio.ts";
 import type { HealthRules } from "./state.ts";
 
@@ -16,7 +16,7 @@ const NO_EXIT_CODE = -1;
 
 /** Never rejects: that a check cannot be run is a result. */
 export async function runProbe(
-  deps: Pick<ContainerDeps, "execs">,
+  deps: Needs<"execs">,
   container: ContainerRecord,
   rules: HealthRules,
 ): Promise<HealthResult> {

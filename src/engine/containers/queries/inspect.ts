@@ -3,10 +3,14 @@ import type { EndpointSettings, HostConfig, PortMap } from "../../../api/types.t
 import { log } from "../../../base/log.ts";
 import type { ContainerRecord } from "../../../core/container.ts";
 import { NotFoundError } from "../../../core/errors.ts";
-import type { ContainerDeps } from "../deps.ts";
+import type { Needs } from "../deps.ts";
 import { mergeUlimits } from "../oci-spec/resources.ts";
 import { apparmorProfileOf } from "../oci-spec/security.ts";
 import { identityFiles } from "../state/paths.ts";
+
+type InspectDeps = Needs<
+  "defaults" | "execs" | "host" | "images" | "logDrivers" | "paths" | "running" | "snapshots" | "store"
+>;
 
 export interface ContainerSizes {
   /** Bytes of the writable layer. */
@@ -44,7 +48,7 @@ export interface ContainerDetails extends ContainerView {
 
 /** The records with what belongs to them now. Sizes walk the disk: only on request. */
 export async function viewContainers(
-  deps: ContainerDeps,
+  deps: InspectDeps,
   records: readonly ContainerRecord[],
   options: { size: boolean; signal: AbortSignal },
 ): Promise<ContainerView[]> {
@@ -53,7 +57,7 @@ export async function viewContainers(
 
 /** @throws NotFoundError */
 export async function inspectContainer(
-  deps: ContainerDeps,
+  deps: InspectDeps,
   reference: string,
   options: { size: boolean; signal: AbortSignal },
 ): Promise<ContainerDetails> {
@@ -75,7 +79,7 @@ export async function inspectContainer(
 }
 
 async function viewContainer(
-  deps: ContainerDeps,
+  deps: InspectDeps,
   record: ContainerRecord,
   { size, signal }: { size: boolean; signal: AbortSignal },
 ): Promise<ContainerView> {
@@ -92,7 +96,7 @@ async function viewContainer(
   };
 }
 
-function imageNameOf(deps: ContainerDeps, { image, imageId }: ContainerRecord): string {
+function imageNameOf(deps: Needs<"images">, { image, imageId }: ContainerRecord): string {
   try {
     return deps.images.resolve(image).id === imageId ? image : imageId;
   } catch (error) {
@@ -103,7 +107,7 @@ function imageNameOf(deps: ContainerDeps, { image, imageId }: ContainerRecord): 
 
 /** What cannot be measured, as the layer of a container that is being removed, counts as nothing. */
 export async function measureContainer(
-  deps: Pick<ContainerDeps, "snapshots">,
+  deps: Needs<"snapshots">,
   { id, layers }: ContainerRecord,
   signal: AbortSignal,
 ): Promise<ContainerSizes> {

@@ -3,9 +3,11 @@ import { compileGoRegExp, type GoRegExp } from "../../../base/go-regexp.ts";
 import { type ContainerRecord, isRunning, ZERO_TIME } from "../../../core/container.ts";
 import { InvalidParameterError, NotFoundError } from "../../../core/errors.ts";
 import type { Digest } from "../../../core/ids.ts";
-import type { ContainerDeps } from "../deps.ts";
+import type { Needs } from "../deps.ts";
 import { parsePortRange } from "../request/ports.ts";
 import { compareTimes } from "../state/store.ts";
+
+type ListDeps = Needs<"images" | "running" | "store">;
 
 export type Filters = ReadonlyMap<string, ReadonlySet<string>>;
 
@@ -42,7 +44,7 @@ export interface ListOptions {
 type Test = (container: ContainerRecord) => boolean;
 
 /** Newest first. @throws InvalidParameterError; NotFoundError for `before` and `since` */
-export function listContainers(deps: ContainerDeps, options: ListOptions): ContainerRecord[] {
+export function listContainers(deps: ListDeps, options: ListOptions): ContainerRecord[] {
   const { filters } = options;
   const limit = options.limit !== undefined && options.limit > 0 ? options.limit : undefined;
   const all = options.all || limit !== undefined || filters.has("status");
@@ -68,7 +70,7 @@ export function toPruneTest(filters: Filters, now: number): Test {
   return (container) => tests.every((test) => test(container));
 }
 
-function toTests(deps: ContainerDeps, filters: Filters): Test[] {
+function toTests(deps: ListDeps, filters: Filters): Test[] {
   const tests: Test[] = [];
   const any = (name: string, toTest: (value: string) => Test) => {
     const values = filters.get(name);
@@ -151,7 +153,7 @@ function hasLabel({ config }: ContainerRecord, label: string): boolean {
   return actual !== undefined && (value === undefined || actual === value);
 }
 
-function findImage(deps: ContainerDeps, reference: string): Digest | undefined {
+function findImage(deps: Needs<"images">, reference: string): Digest | undefined {
   try {
     return deps.images.resolve(reference).id;
   } catch (error) {
@@ -160,7 +162,7 @@ function findImage(deps: ContainerDeps, reference: string): Digest | undefined {
   }
 }
 
-function publishedPorts(deps: ContainerDeps, { id, hostConfig }: ContainerRecord): string[] {
+function publishedPorts(deps: Needs<"running">, { id, hostConfig }: ContainerRecord): string[] {
   const ports = deps.running.get(id)?.sandbox.ports ?? hostConfig.PortBindings ?? {};
   return Object.entries(ports).flatMap(([port, bindings]) => {
     const [, protocol = "tcp"] = port.split("/");

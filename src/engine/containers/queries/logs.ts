@@ -3,7 +3,9 @@ import { compileGoRegExp } from "../../../base/go-regexp.ts";
 import type { ContainerRecord } from "../../../core/container.ts";
 import { ConflictError, InvalidParameterError, NotImplementedError } from "../../../core/errors.ts";
 import type { LogEntry, ReadLogOptions } from "../../../core/logs.ts";
-import type { ContainerDeps } from "../deps.ts";
+import type { Needs } from "../deps.ts";
+
+type LogDeps = Needs<"logDrivers" | "running" | "store">;
 
 export interface LogRequest extends Omit<ReadLogOptions, "ended"> {
   readonly stdout: boolean;
@@ -22,7 +24,7 @@ export interface ContainerLog {
  * @throws InvalidParameterError without any stream; ConflictError when it is being removed or dead;
  *   NotImplementedError when the driver keeps nothing
  */
-export function readContainerLog(deps: ContainerDeps, reference: string, request: LogRequest): ContainerLog {
+export function readContainerLog(deps: LogDeps, reference: string, request: LogRequest): ContainerLog {
   if (!request.stdout && !request.stderr) {
     throw new InvalidParameterError("Bad parameters: you must choose at least one stream");
   }

@@ -1,8 +1,10 @@
 /** `docker top`: the host's `ps` on the container's processes. */
 import { InvalidParameterError, SystemError } from "../../../core/errors.ts";
-import type { ContainerDeps } from "../deps.ts";
+import type { Needs } from "../deps.ts";
 import { publish } from "../events.ts";
 import { getRunning } from "../state/running.ts";
+
+type TopDeps = Needs<"events" | "running" | "store">;
 
 const DEADLINE = 10_000;
 
@@ -13,7 +15,7 @@ export interface ProcessTable {
 
 /** @throws ConflictError unless it runs; InvalidParameterError for what ps does not take or that hides the pid */
 export async function listProcesses(
-  deps: ContainerDeps,
+  deps: TopDeps,
   reference: string,
   psArguments: string,
 ): Promise<ProcessTable> {

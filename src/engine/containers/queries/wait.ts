@@ -1,14 +1,16 @@
 /** `docker wait`: until a container ends, ends the next time, or is gone. */
 import { isRunning } from "../../../core/container.ts";
-import type { ContainerDeps } from "../deps.ts";
+import type { Needs } from "../deps.ts";
 import type { Ended, WaitCondition } from "../state/running.ts";
+
+type WaitDeps = Needs<"running" | "store">;
 
 /**
  * Begins to wait at once; settles with the exit code, or undefined once `signal` aborted.
  * @throws NotFoundError
  */
 export function waitForContainer(
-  deps: ContainerDeps,
+  deps: WaitDeps,
   reference: string,
   { condition, signal }: { condition: WaitCondition; signal: AbortSignal },
 ): Promise<Ended | undefined> {

@@ -3,9 +3,9 @@
  * A start may wait for a runtime that hangs; who wants the container's end calls it off.
  */
 import { UnavailableError } from "../../../core/errors.ts";
-import type { ContainerDeps } from "../deps.ts";
+import type { Needs } from "../deps.ts";
 
-type OwnerDeps = Pick<ContainerDeps, "locks" | "running">;
+type OwnerDeps = Needs<"locks" | "running">;
 
 /** Longer than a start takes on a busy host. Milliseconds. */
 const PATIENCE = 5_000;

@@ -7,9 +7,11 @@ import { log } from "../../../base/log.ts";
 import type { ContainerRecord } from "../../../core/container.ts";
 import { ConflictError, messageOf } from "../../../core/errors.ts";
 import type { StdioChunk, StdioConnection, Task } from "../../../core/runtime.ts";
-import type { ContainerDeps } from "../deps.ts";
+import type { Needs } from "../deps.ts";
 import { publish } from "../events.ts";
 import { type StdioClient, serveStdio } from "./stdio.ts";
+
+type AttachDeps = Needs<"events" | "logDrivers" | "running" | "store">;
 
 /** Milliseconds that releasing what a container had may take before a client is told that it ended. */
 const RELEASE_PATIENCE = 2_000;
@@ -35,11 +37,7 @@ export interface Attachment {
  * Whoever asks for neither log nor stream is let in and out again, as dockerd does it.
  * @throws NotFoundError; ConflictError when paused or restarting
  */
-export function attachToContainer(
-  deps: ContainerDeps,
-  reference: string,
-  request: AttachRequest,
-): Attachment {
+export function attachToContainer(deps: AttachDeps, reference: string, request: AttachRequest): Attachment {
   const container = deps.store.get(reference);
   checkAttachable(container);
   const place = request.stream ? takePlace(deps, container, request) : undefined;
@@ -77,7 +75,7 @@ interface Place extends Disposable {
   readonly connection: Promise<StdioConnection>;
 }
 
-function takePlace(deps: ContainerDeps, { id, config }: ContainerRecord, request: AttachRequest): Place {
+function takePlace(deps: Needs<"running">, { id, config }: ContainerRecord, request: AttachRequest): Place {
   const stdin = request.stdin && (config.OpenStdin ?? false);
   const running = deps.running.get(id);
   if (running) {
@@ -92,7 +90,7 @@ function takePlace(deps: ContainerDeps, { id, config }: ContainerRecord, request
 }
 
 async function replayLog(
-  deps: ContainerDeps,
+  deps: Needs<"logDrivers">,
   container: ContainerRecord,
   request: AttachRequest,
   client: StdioClient,
@@ -108,7 +106,7 @@ async function replayLog(
 }
 
 async function serveLive(
-  deps: ContainerDeps,
+  deps: AttachDeps,
   container: ContainerRecord,
   request: AttachRequest,
   { place, client }: { place: Place; client: StdioClient },
@@ -132,7 +130,7 @@ async function serveLive(
 }
 
 /** Output is over when the container is: who sees the end of it finds its networks and names free. */
-async function untilReleased(deps: ContainerDeps, id: string, client: StdioClient): Promise<void> {
+async function untilReleased(deps: Needs<"running">, id: string, client: StdioClient): Promise<void> {
   const running = deps.running.get(id);
   if (!running || running.task.alive) return;
   await Promise.race([running.released, client.closed, Bun.sleep(RELEASE_PATIENCE)]);

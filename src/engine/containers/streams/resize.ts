@@ -1,12 +1,14 @@
 /** `POST /containers/{id}/resize`. */
 import type { TerminalSize } from "../../../core/runtime.ts";
-import type { ContainerDeps } from "../deps.ts";
+import type { Needs } from "../deps.ts";
 import { publish } from "../events.ts";
 import { getRunning } from "../state/running.ts";
 
+type ResizeDeps = Needs<"events" | "running" | "store">;
+
 /** @throws ConflictError unless it runs */
 export async function resizeContainer(
-  deps: ContainerDeps,
+  deps: ResizeDeps,
   reference: string,
   size: TerminalSize,
 ): Promise<void> {
