@@ -5,7 +5,7 @@ import { SystemError } from "../../core/errors.ts";
 import type { WorkAnswer, WorkRequest } from "./protocol.ts";
 
 /** Milliseconds. */
-const IDLE = 10_000;
+const IDLE = 3_000;
 
 type Question = WorkRequest extends infer Request
   ? Request extends WorkRequest

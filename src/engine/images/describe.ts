@@ -16,6 +16,8 @@ export interface ImageUser {
 export type FindUsers = (imageId: Digest) => readonly ImageUser[];
 
 export interface ListImagesOptions {
+  /** Also steps of builds: images without a name that others were made from. */
+  readonly all?: boolean;
   readonly filters: Filters;
   /** Compute `SharedSize`, otherwise -1. */
   readonly sharedSize: boolean;
@@ -28,22 +30,24 @@ export function listImages(
   usersOf: FindUsers,
   options: ListImagesOptions,
 ): ImageSummary[] {
+  const parents = options.all ? new Set<Digest>() : store.parents();
   return store
     .list()
+    .filter((image) => !parents.has(image.id) || store.referencesTo(image.id).length > 0)
     .filter(imageFilter(options.filters, store))
     .sort((a, b) => createdAt(b) - createdAt(a))
     .map((image) => {
       const users = usersOf(image.id);
       return {
         Id: image.id,
-        ParentId: "",
+        ParentId: image.parent ?? "",
         ...namesOf(image, store, referenceFilter(options.filters)),
         Created: Math.floor(createdAt(image) / 1000),
         Size: sizeOf(image),
         SharedSize: options.sharedSize ? sharedSizeOf(image, store) : -1,
         Labels: { ...image.config.config?.Labels },
         Containers: users.length,
-        ...(options.manifests ? { Manifests: [manifestSummary(image, users)] } : {}),
+        ...(options.manifests ? { Manifests: manifestSummaries(image, users) } : {}),
       };
     });
 }
@@ -66,16 +70,25 @@ function sharedSizeOf(image: ImageRecord, store: ImageStore): number {
 
 type ManifestSummary = NonNullable<ImageSummary["Manifests"]>[number];
 
-function manifestSummary(image: ImageRecord, users: readonly ImageUser[]): ManifestSummary {
+/** None of an image that was made here and that nobody wanted as a manifest yet. */
+function manifestSummaries(image: ImageRecord, users: readonly ImageUser[]): ManifestSummary[] {
+  return image.manifest ? [manifestSummary(image, image.manifest, users)] : [];
+}
+
+function manifestSummary(
+  image: ImageRecord,
+  manifest: Descriptor,
+  users: readonly ImageUser[],
+): ManifestSummary {
   const content = image.layers.reduce(
-    (sum, layer) => sum + layer.blob.size,
-    image.manifest.size + image.configDescriptor.size,
+    (sum, layer) => sum + (layer.blob?.size ?? 0),
+    manifest.size + image.configDescriptor.size,
   );
   const unpacked = sizeOf(image);
   const { os, architecture, variant } = image.config;
   return {
-    ID: image.manifest.digest,
-    Descriptor: toDescriptor(image.manifest),
+    ID: manifest.digest,
+    Descriptor: toDescriptor(manifest),
     Available: true,
     Size: { Content: content, Total: content + unpacked },
     Kind: "image",
@@ -105,7 +118,7 @@ export function inspectImage(
   return {
     Id: image.id,
     ...namesOf(image, parts.store),
-    Parent: "",
+    Parent: image.parent ?? "",
     Comment: latest?.comment ?? "",
     ...(config.created ? { Created: config.created } : {}),
     DockerVersion: String(config.docker_version ?? ""),
@@ -119,8 +132,8 @@ export function inspectImage(
     GraphDriver: { Name: parts.snapshots.name, Data: graphData(image, parts.snapshots) },
     RootFS: { Type: "layers", Layers: image.layers.map((layer) => layer.diffId) },
     Metadata: { LastTagTime: image.lastTagged },
-    Descriptor: toDescriptor(image.manifest),
-    ...(parts.manifests ? { Manifests: [manifestSummary(image, parts.usersOf(image.id))] } : {}),
+    ...(image.manifest ? { Descriptor: toDescriptor(image.manifest) } : {}),
+    ...(parts.manifests ? { Manifests: manifestSummaries(image, parts.usersOf(image.id)) } : {}),
   } as ImageInspect;
 }
 

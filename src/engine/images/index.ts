@@ -4,6 +4,7 @@
  */
 import type { ImageInspect, ImageSummary } from "../../api/types.ts";
 import { log } from "../../base/log.ts";
+import type { BuildImages } from "../../core/build-images.ts";
 import type { ContentStore, Descriptor } from "../../core/content.ts";
 import { ForbiddenError, InvalidParameterError, NotFoundError } from "../../core/errors.ts";
 import type { EventSink } from "../../core/events.ts";
@@ -32,10 +33,11 @@ import {
 } from "./describe.ts";
 import { fetchConfig } from "./download.ts";
 import { type Filters, flagFilter, imageFilter } from "./filters.ts";
+import { ImagesForBuilds } from "./for-builds.ts";
 import type { ProgressMessage } from "./progress.ts";
 import { Puller, UNFINISHED_LIFETIME_MS } from "./pull.ts";
 import { deleteImage, type RemovedItem, removeImage, untagSpareNames } from "./remove.ts";
-import { ImageStore, sizeOf } from "./store.ts";
+import { type ImageRecord, ImageStore, type ReferenceRecord, sizeOf } from "./store.ts";
 
 export { LIST_FILTERS, PRUNE_FILTERS } from "./filters.ts";
 export type { ProgressMessage } from "./progress.ts";
@@ -95,7 +97,7 @@ export class Images implements ContainerImages {
     }
     return {
       id: image.id,
-      manifest: image.manifest,
+      ...(image.manifest ? { manifest: image.manifest } : {}),
       config: image.config,
       layers: image.layers.map((layer) => layer.chainId),
     };
@@ -145,6 +147,11 @@ export class Images implements ContainerImages {
     return imageHistory(this.#store.get(name), this.#store);
   }
 
+  /** What builders read and make of images. */
+  forBuilds(): BuildImages {
+    return new ImagesForBuilds({ images: this, store: this.#store, content: this.#deps.content });
+  }
+
   /**
    * Gives an image one more name; one that another image had moves.
    * @throws NotFoundError; InvalidParameterError
@@ -163,7 +170,7 @@ export class Images implements ContainerImages {
     const reference = withDefaultTag(tagName === "" ? parsed : withTag(parsed, tagName));
     this.#store.add(
       { ...image, lastTagged: new Date().toISOString() },
-      new Map([[canonicalString(reference), { id: image.id, target: image.manifest }]]),
+      new Map([[canonicalString(reference), nameOf(image)]]),
     );
     this.#deps.events.publish({
       type: "image",
@@ -193,6 +200,8 @@ export class Images implements ContainerImages {
     let reclaimed = await this.#collectHidden();
     for (const image of this.#store.list()) {
       signal.throwIfAborted();
+      // Steps of builds go with what was built of them; one that went already is not there any more.
+      if (this.#store.childrenOf(image.id).length > 0 || !this.#store.findById(image.id)) continue;
       if (onlyDangling && this.#store.referencesTo(image.id).some((reference) => reference.tag !== undefined))
         continue;
       if (!matches(image)) continue;
@@ -323,6 +332,11 @@ export class Images implements ContainerImages {
       events: this.#deps.events,
     };
   }
+}
+
+/** Of a new name: it leads to what the image has, and to its manifest as soon as there is one. */
+function nameOf({ id, manifest }: ImageRecord): ReferenceRecord {
+  return { id, ...(manifest ? { target: manifest } : {}) };
 }
 
 /** Written as this one word. */

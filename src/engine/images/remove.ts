@@ -39,6 +39,8 @@ export async function removeImage(parts: RemovalParts, name: string, force: bool
     untag(parts, image, reference, removed);
     untagDigestsOfSameName(parts, image, reference, removed);
     if (parts.store.referencesTo(image.id).length > 0) return removed;
+    // A step of another build: it lost a name, and stays.
+    if (parts.store.childrenOf(image.id).length > 0) return removed;
     // The name is gone, and that is what was asked for: the image stays quietly if something uses it.
     if (parts.usersOf(image.id).length > 0 && conflictOf(parts, image, force)) return removed;
   } else if (isOfOneRepository(parts.store.referencesTo(image.id))) {
@@ -82,6 +84,19 @@ export async function deleteImage(
   publish(parts, image, "delete", image.id);
   removed.push({ Deleted: image.id });
   for (const chainId of layers) removed.push({ Deleted: chainId });
+  await deleteSpareParent(parts, image, removed);
+}
+
+/** The steps that an image was built in go with it, as far as nothing else needs them. */
+async function deleteSpareParent(
+  parts: RemovalParts,
+  { parent }: ImageRecord,
+  removed: RemovedItem[],
+): Promise<void> {
+  const image = parent && parts.store.findById(parent);
+  if (!image || parts.isInUse(image.id)) return;
+  if (parts.store.referencesTo(image.id).length > 0 || parts.store.childrenOf(image.id).length > 0) return;
+  await deleteImage(parts, image, removed);
 }
 
 function storedReference(name: string): Reference {
@@ -148,6 +163,9 @@ function conflictOf(
   force: boolean,
   { ignoreReferences = false } = {},
 ): ConflictError | undefined {
+  if (store.childrenOf(image.id).length > 0) {
+    return conflict(image, "cannot be forced", "image has dependent child images");
+  }
   const users = usersOf(image.id);
   const running = users.find((user) => user.running);
   if (running) {

@@ -29,8 +29,8 @@ import type { StateStore, Table } from "../../core/state.ts";
 export interface ImageLayer {
   readonly diffId: Digest;
   readonly chainId: Digest;
-  /** The compressed layer as it was pulled. */
-  readonly blob: Descriptor;
+  /** The layer's archive as it came. Absent of layers that were made here, until somebody wants it (`pack.ts`). */
+  readonly blob?: Descriptor;
   /** Bytes of its files. */
   readonly size: number;
 }
@@ -40,7 +40,10 @@ export interface ImageRecord {
   readonly id: Digest;
   readonly config: ImageConfig;
   readonly configDescriptor: Descriptor;
-  readonly manifest: Descriptor;
+  /** Absent of images that were made here, until somebody wants it. */
+  readonly manifest?: Descriptor;
+  /** The image that a committed or built one was made from. */
+  readonly parent?: Digest;
   /** Lowest first. */
   readonly layers: readonly ImageLayer[];
   /** Every document that leads to it: manifest, index, config. */
@@ -53,8 +56,8 @@ export interface ImageRecord {
 
 export interface ReferenceRecord {
   readonly id: Digest;
-  /** The manifest or index that the reference named in its registry. */
-  readonly target: Descriptor;
+  /** The manifest or index that the reference names; absent as long as its image has no manifest. */
+  readonly target?: Descriptor;
 }
 
 export interface ImageStoreParts {
@@ -101,6 +104,22 @@ export class ImageStore {
     return names.sort().map(parseCanonicalReference);
   }
 
+  /**
+   * The images that a name leads to: its own first, then those for other platforms that came by the same index.
+   * Empty if nothing has the name.
+   */
+  variantsOf(reference: Reference): ImageRecord[] {
+    const record = this.findReference(reference);
+    const own = record && this.findById(record.id);
+    if (!record || !own) return [];
+    const { target } = record;
+    if (!target || target.digest === own.manifest?.digest) return [own];
+    const others = this.list().filter(
+      ({ id, documents }) => id !== own.id && documents.includes(target.digest),
+    );
+    return [own, ...others];
+  }
+
   findReference(reference: Reference): ReferenceRecord | undefined {
     return this.#references.get(canonicalString(reference));
   }
@@ -143,6 +162,31 @@ export class ImageStore {
     });
     this.#images.set(image.id, image);
     for (const [name, record] of references) this.#references.set(name, record);
+  }
+
+  /** Manifest and archives of an image that was made here: its names now lead to the manifest. */
+  packed(image: ImageRecord & { readonly manifest: Descriptor }): void {
+    const references = new Map<string, ReferenceRecord>();
+    for (const [name, record] of this.#references) {
+      if (record.id === image.id && !record.target)
+        references.set(name, { ...record, target: image.manifest });
+    }
+    this.add(image, references);
+  }
+
+  /** The images that were made from this one. */
+  childrenOf(id: Digest | undefined): ImageRecord[] {
+    return this.list().filter(({ parent }) => parent === id);
+  }
+
+  /** Ids of images that others were made from. */
+  parents(): Set<Digest> {
+    return new Set(this.list().flatMap(({ parent }) => parent ?? []));
+  }
+
+  /** Every name that there is, with what it leads to. */
+  *references(): Iterable<{ readonly reference: Reference; readonly record: ReferenceRecord }> {
+    for (const [name, record] of this.#references) yield { reference: parseCanonicalReference(name), record };
   }
 
   removeReference(reference: Reference): void {
@@ -259,6 +303,15 @@ export class ImageStore {
     return this.list().filter((image) => image.layers.some((layer) => layer.chainId === chainId)).length;
   }
 
+  /** A layer's archive, if an image of that layer has one. */
+  findArchive(chainId: Digest): Descriptor | undefined {
+    for (const image of this.#images.values()) {
+      const layer = image.layers.find((candidate) => candidate.chainId === chainId && candidate.blob);
+      if (layer) return layer.blob;
+    }
+    return undefined;
+  }
+
   /** Bytes of a layer's files, if an image has it. */
   findLayerSize(chainId: Digest): number | undefined {
     for (const image of this.#images.values()) {
@@ -271,7 +324,7 @@ export class ImageStore {
 
 /** Digests of all content of an image. */
 function blobsOf(image: ImageRecord): Digest[] {
-  return [...image.documents, ...image.layers.map((layer) => layer.blob.digest)];
+  return [...image.documents, ...image.layers.flatMap(({ blob }) => (blob ? [blob.digest] : []))];
 }
 
 export function sizeOf(image: ImageRecord): number {

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { KeyedLock } from "../../base/keyed-lock.ts";
 import { log, setLogLevel } from "../../base/log.ts";
 import { BUILD_TIME, COMMIT, VERSION } from "../../base/version.ts";
+import type { Builder } from "../../builder/index.ts";
 import type { EngineConfig, EnginePaths } from "../../core/config.ts";
 import { isRunning } from "../../core/container.ts";
 import { messageOf } from "../../core/errors.ts";
@@ -30,6 +31,7 @@ import { HelperUnpacker } from "../../drivers/snapshot-overlay/unpack/index.ts";
 import { openSqliteStateStore } from "../../drivers/state-sqlite/store.ts";
 import { LocalVolumeDriver } from "../../drivers/volumes-local/driver.ts";
 import { Containers } from "../../engine/containers/containers.ts";
+import type { ContainerDeps } from "../../engine/containers/deps.ts";
 import { SpecBuilder } from "../../engine/containers/oci-spec/index.ts";
 import { endpointOwners } from "../../engine/containers/state/endpoint-owners.ts";
 import { RunningContainers } from "../../engine/containers/state/running.ts";
@@ -45,6 +47,7 @@ import { Volumes } from "../../engine/volumes/volumes.ts";
 import { RegistryClient } from "../../registry/client/client.ts";
 import type { Handlers } from "../../server/call.ts";
 import { authHandlers } from "../../server/handlers/auth.ts";
+import { buildHandlers } from "../../server/handlers/build.ts";
 import { containerHandlers } from "../../server/handlers/containers.ts";
 import { eventHandlers } from "../../server/handlers/events.ts";
 import { execHandlers } from "../../server/handlers/exec.ts";
@@ -57,6 +60,7 @@ import { systemHandlers } from "../../server/handlers/system.ts";
 import { usageHandlers } from "../../server/handlers/usage.ts";
 import { volumeHandlers } from "../../server/handlers/volumes.ts";
 import type { Identity } from "../../server/index.ts";
+import { openBuilder } from "./builder.ts";
 import { reloadAttributes, reloaded, shown } from "./reload.ts";
 
 export const identity: Identity = {
@@ -145,9 +149,10 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
 
   const runtime = undo.use(new OciRuntime({ paths, configuration: () => config.containers }));
   const containerHost = readContainerHost({ initPath: config.containers.initPath });
+  const rootFiles = new KernelRootFiles();
   const specs = new SpecBuilder({
     host: containerHost,
-    files: new KernelRootFiles(),
+    files: rootFiles,
     defaults: config.containers,
     seccompProfile: readSeccompProfile(config.containers.seccompProfile),
     cgroupParent: engineCgroup(paths.instance),
@@ -164,7 +169,7 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
     toExecProcess: specs.toExecProcess,
     events,
   });
-  const containers = new Containers({
+  const containerDeps: ContainerDeps = {
     store,
     running,
     execs,
@@ -191,7 +196,17 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
       apparmor: containerHost.apparmor,
       selinux: containerHost.selinux,
     },
-  });
+  };
+  const containers = new Containers(containerDeps);
+  const builder = undo.use(
+    openBuilder({
+      paths,
+      images: images.forBuilds(),
+      snapshots,
+      roots: rootFiles,
+      containers: containerDeps,
+    }),
+  );
 
   const system: SystemDeps = {
     engineId,
@@ -213,7 +228,7 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
 
   const resources = undo.move();
   return {
-    handlers: toHandlers({ events, images, registry, volumes, networks, containers, execs, system }),
+    handlers: toHandlers({ events, images, builder, registry, volumes, networks, containers, execs, system }),
     async boot() {
       await containers.boot({ imageLayers: images.layers() });
       await images.recover().catch((error) =>
@@ -271,6 +286,7 @@ function usersOf(store: ContainerStore, image: Digest): { id: string; running: b
 interface Parts {
   readonly events: EventBus;
   readonly images: Images;
+  readonly builder: Builder;
   readonly registry: Registry;
   readonly volumes: Volumes;
   readonly networks: Networks;
@@ -280,7 +296,7 @@ interface Parts {
 }
 
 function toHandlers(parts: Parts): Handlers {
-  const { events, images, registry, volumes, networks, containers, execs, system } = parts;
+  const { events, images, builder, registry, volumes, networks, containers, execs, system } = parts;
   return {
     ...pingHandlers,
     ...pluginHandlers,
@@ -290,6 +306,7 @@ function toHandlers(parts: Parts): Handlers {
     ...usageHandlers({ images, containers, volumes }),
     ...eventHandlers(events),
     ...imageHandlers(images),
+    ...buildHandlers(builder),
     ...containerHandlers(containers),
     ...execHandlers(execs),
     ...networkHandlers(networks),

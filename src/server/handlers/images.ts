@@ -38,6 +38,7 @@ export function imageHandlers(images: Images): Handlers {
 function list(call: Call, images: Images): void {
   const found = images.list({
     filters: call.query.filters(LIST_FILTERS),
+    all: call.query.flag("all"),
     sharedSize: call.query.flag("shared-size"),
     manifests: call.atLeast([1, 47]) && call.query.flag("manifests"),
   });

@@ -1,0 +1,184 @@
+/** Builds by real clients: what they see while it goes on, and what is in the image. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { useEngine } from "../support/suite.ts";
+
+const suite = useEngine();
+let base: string;
+let count = 0;
+
+beforeAll(() => {
+  base = mkdtempSync("/tmp/build-test-");
+});
+afterAll(() => rmSync(base, { recursive: true, force: true }));
+
+/** A directory with these files. */
+function context(files: Readonly<Record<string, string>>): string {
+  const directory = join(base, String(count++));
+  for (const [name, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(directory, name)), { recursive: true });
+    writeFileSync(join(directory, name), text);
+  }
+  return directory;
+}
+
+describe("docker build without BuildKit", () => {
+  const docker = () => suite.cli("docker");
+  const build = (directory: string, ...args: string[]) =>
+    docker().with({ timeout: 60_000 }, "build", ...args, directory);
+
+  test("runs, copies and configures, and tells each step", async () => {
+    const directory = context({
+      Dockerfile: `FROM busybox
+LABEL maker=me
+ENV GREETING=hello TWO="a b"
+WORKDIR /srv
+COPY files/ ./files/
+RUN echo "$GREETING" > greeting && cat files/one
+EXPOSE 80 81/udp
+USER 12:34
+ENTRYPOINT ["cat"]
+CMD ["greeting"]
+`,
+      "files/one": "first\n",
+      "files/sub/two": "second\n",
+      ".dockerignore": "files/sub\n",
+    });
+    const result = await build(directory, "-t", "classic:one");
+    expect(result.stderr).toContain("DEPRECATED: The legacy builder");
+    expect(result.code).toBe(0);
+    expect(result.stdout).toMatch(/^Sending build context to Docker daemon/);
+    expect(result.stdout).toContain("Step 1/10 : FROM busybox\n ---> ");
+    expect(result.stdout).toMatch(/Step 6\/10 : RUN .*\n ---> Running in [0-9a-f]{12}\nfirst\n/);
+    expect(result.stdout).toMatch(/ ---> Removed intermediate container [0-9a-f]{12}\n ---> [0-9a-f]{12}\n/);
+    expect(result.stdout).toMatch(/Successfully built [0-9a-f]{12}\nSuccessfully tagged classic:one\n$/);
+
+    expect(await docker().ok("run", "--rm", "classic:one")).toBe("hello");
+    const listing = await docker().ok("run", "--rm", "--entrypoint", "find", "classic:one", "/srv");
+    expect(listing.split("\n").sort()).toEqual(["/srv", "/srv/files", "/srv/files/one", "/srv/greeting"]);
+    const [image] = JSON.parse(await docker().ok("image", "inspect", "classic:one"));
+    expect(image.Config).toMatchObject({
+      User: "12:34",
+      Env: [expect.stringMatching(/^PATH=/), "GREETING=hello", "TWO=a b"],
+      Cmd: ["greeting"],
+      Entrypoint: ["cat"],
+      WorkingDir: "/srv",
+      Labels: { maker: "me" },
+      ExposedPorts: { "80/tcp": {}, "81/udp": {} },
+    });
+    const history = await docker().ok("history", "--no-trunc", "--format", "{{.CreatedBy}}", "classic:one");
+    expect(history.split("\n").slice(0, 3)).toEqual([
+      '/bin/sh -c #(nop)  CMD ["greeting"]',
+      '/bin/sh -c #(nop)  ENTRYPOINT ["cat"]',
+      "/bin/sh -c #(nop)  USER 12:34",
+    ]);
+  });
+
+  test("again uses the cache up to what changed, and steps are hidden from the list", async () => {
+    const directory = context({
+      Dockerfile: "FROM busybox\nRUN echo slow > /slow\nCOPY a /a\nRUN cat /a\n",
+      a: "1",
+    });
+    const first = await build(directory, "-q", "-t", "classic:cache");
+    const again = await build(directory, "-t", "classic:cache");
+    expect(again.stdout.match(/Using cache/g)).toHaveLength(3);
+    expect(await docker().ok("images", "-q", "--no-trunc", "classic:cache")).toBe(first.stdout.trim());
+    writeFileSync(join(directory, "a"), "2");
+    const changed = await build(directory, "-t", "classic:cache");
+    expect(changed.stdout.match(/Using cache/g)).toHaveLength(1);
+    const without = await build(directory, "--no-cache");
+    expect(without.stdout).not.toContain("Using cache");
+    const listed = await docker().ok("images", "-q");
+    const all = await docker().ok("images", "-aq");
+    expect(all.split("\n").length).toBeGreaterThan(listed.split("\n").length);
+  });
+
+  test("stages, arguments and targets", async () => {
+    const directory = context({
+      Dockerfile: `ARG BASE=nowhere
+FROM $BASE AS build
+ARG WHAT=default
+ARG EMPTY
+RUN echo "$WHAT$EMPTY" > /out && chown 5:6 /out
+FROM scratch AS unused-but-run
+COPY --from=build /out /out
+FROM busybox
+COPY --from=build --chown=7:8 /out /a
+COPY --from=0 /out /b
+COPY --from=busybox /bin/true /t
+RUN stat -c %u:%g /a /b
+`,
+    });
+    const args = ["--build-arg", "BASE=busybox", "--build-arg", "WHAT=given", "--build-arg", "NOBODY=1"];
+    const result = await build(directory, "-t", "classic:stages", ...args);
+    expect(result.stdout).toContain("7:8\n5:6\n");
+    expect(result.stdout).toContain("[Warning] One or more build-args [NOBODY] were not consumed");
+    expect(await docker().ok("run", "--rm", "classic:stages", "cat", "/a")).toBe("given");
+    const target = await build(directory, "--target", "build", "-t", "classic:target", ...args);
+    expect(target.stdout).toContain("Step 5/5 : RUN");
+    expect((await build(directory, "--target", "none", ...args)).stderr).toContain(
+      'target stage "none" could not be found',
+    );
+  });
+
+  test("failures name what is wrong, with the program's exit code", async () => {
+    const failing = await build(context({ Dockerfile: "FROM busybox\nRUN echo before; exit 7\n" }));
+    expect(failing.code).toBe(7);
+    expect(failing.stdout).toContain("before");
+    expect(failing.stderr).toContain(
+      "The command '/bin/sh -c echo before; exit 7' returned a non-zero code: 7",
+    );
+    const missing = await build(context({ Dockerfile: "FROM busybox\nCOPY nothing /x\n" }));
+    expect(missing.stderr).toContain(
+      "COPY failed: file not found in build context or excluded by .dockerignore: stat nothing: file does not exist",
+    );
+    const unknown = await build(context({ Dockerfile: "FROM busybox\nRUNN x\n" }));
+    expect(unknown.stderr).toContain("dockerfile parse error on line 2: unknown instruction: RUNN");
+    const mount = await build(
+      context({ Dockerfile: "FROM busybox\nRUN --mount=type=tmpfs,target=/x true\n" }),
+    );
+    expect(mount.stderr).toContain("the --mount option requires BuildKit");
+    const none = await build(context({ Dockerfile: `FROM ${suite.registry.host}/none:none\n` }));
+    expect(none.stderr).toContain("not found");
+  });
+
+  test("a Dockerfile alone comes by standard input", async () => {
+    const result = await docker().with({ stdin: "FROM busybox\nRUN echo alone > /x\n" }, "build", "-q", "-");
+    expect(await docker().ok("run", "--rm", result.stdout.trim(), "cat", "/x")).toBe("alone");
+  });
+
+  test("triggers run in the image that is built on top", async () => {
+    const directory = context({
+      Dockerfile: "FROM busybox\nONBUILD COPY f /f\nONBUILD RUN cat /f\n",
+      f: "trigger\n",
+    });
+    await build(directory, "-t", "classic:onbuild");
+    writeFileSync(join(directory, "Dockerfile"), "FROM classic:onbuild\nENV A=b\n");
+    const result = await build(directory);
+    expect(result.stdout).toContain("# Executing 2 build triggers");
+    expect(result.stdout).toContain("trigger\n");
+  });
+
+  test("networks, hosts and limits are those of the request", async () => {
+    await docker().ok("network", "create", "build-net");
+    const directory = context({
+      Dockerfile: "FROM busybox\nRUN cat /etc/hosts; ip -o addr | wc -l; ulimit -n\n",
+    });
+    const args = ["--network", "none", "--add-host", "extra:1.2.3.4", "--ulimit", "nofile=123:456"];
+    const none = await build(directory, "--no-cache", ...args);
+    expect(none.stdout).toContain("1.2.3.4\textra");
+    expect(none.stdout).toContain("\n2\n123\n");
+    const named = await build(directory, "--no-cache", "--network", "build-net");
+    expect(named.code).toBe(0);
+  });
+
+  test("a build that the client leaves is over, and leaves nothing", async () => {
+    const directory = context({ Dockerfile: "FROM busybox\nRUN echo up; sleep 1000\n" });
+    const leaving = docker().spawn("build", "--no-cache", directory);
+    await leaving.shows("up\n");
+    leaving.signal("SIGINT");
+    await leaving.ended();
+    expect(await docker().ok("ps", "-aq")).toBe("");
+  });
+});
