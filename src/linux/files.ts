@@ -138,6 +138,14 @@ export class FileMaker {
   }
 
   /** @param value a byte string */
+  setAttribute(descriptor: number, name: string, value: string): void {
+    const bytes = Buffer.from(value, "latin1");
+    const pointer = bytes.byteLength > 0 ? bytes : NUL;
+    const result = libc.fsetxattr(descriptor, encodeInto(this.#second, name), pointer, bytes.byteLength, 0);
+    check(result, "fsetxattr", name);
+  }
+
+  /** @param value a byte string */
   setAttributeAt(path: string, name: string, value: string): void {
     const bytes = Buffer.from(value, "latin1");
     // A pointer to no bytes must still be one.
@@ -200,5 +208,15 @@ export function readAttribute(path: string, name: string): string | undefined {
   if (length >= 0) return value.toString("latin1", 0, Number(length));
   const error = new LinuxError("getxattr", lastErrno(), `${name} of ${path}`);
   if (error.code === "ENODATA") return undefined;
+  throw error;
+}
+
+/** The same of an open file. @throws LinuxError */
+export function readAttributeOf(descriptor: number, name: string): string | undefined {
+  const value = Buffer.alloc(64 << 10);
+  const length = libc.fgetxattr(descriptor, cString(name), value, value.length);
+  if (length >= 0) return value.toString("latin1", 0, Number(length));
+  const error = new LinuxError("fgetxattr", lastErrno(), name);
+  if (error.code === "ENODATA" || error.code === "EOPNOTSUPP") return undefined;
   throw error;
 }

@@ -53,6 +53,9 @@ export interface FindOptions {
   readonly follow?: boolean;
 }
 
+/** Text, or bytes where a name may be none. */
+export type ForeignPath = string | Uint8Array;
+
 /** Of what is made on the way; the umask has no part in it. */
 export interface Ownership {
   readonly uid: number;
@@ -83,16 +86,16 @@ export class ForeignRoot implements Disposable {
   }
 
   /** Names what is at a path (O_PATH). */
-  open(path: string, options: FindOptions = {}): number {
+  open(path: ForeignPath, options: FindOptions = {}): number {
     const { links = "root", directory = false, follow = true } = options;
     const flags = O.PATH | (directory ? O.DIRECTORY : 0) | (follow ? 0 : O.NOFOLLOW);
     // A slash at the end would have the last link followed after all.
-    const name = follow ? path : path.replace(/\/+$/, "");
-    return openat2(this.descriptor, toBytes(name), flags, { links });
+    const name = follow ? toBytes(path) : toBytes(path).replace(/\/+$/, "");
+    return openat2(this.descriptor, name, flags, { links });
   }
 
   /** As `open`; undefined if nothing is there. */
-  find(path: string, options: FindOptions = {}): number | undefined {
+  find(path: ForeignPath, options: FindOptions = {}): number | undefined {
     try {
       return this.open(path, options);
     } catch (error) {
@@ -121,7 +124,7 @@ export class ForeignRoot implements Disposable {
    * that leads nowhere has its target made. What is there stays as it is.
    * @throws WrongKindError if something else is in the way
    */
-  makeDirectories(path: string, ownership: Ownership): number {
+  makeDirectories(path: ForeignPath, ownership: Ownership): number {
     return new Walk(this, path, ownership).toDirectory();
   }
 
@@ -130,20 +133,22 @@ export class ForeignRoot implements Disposable {
    * directories above it; a link that leads nowhere has its target made. O_PATH.
    * @throws WrongKindError if a directory is there or something is in the way
    */
-  makeFile(path: string, ownership: Ownership): number {
+  makeFile(path: ForeignPath, ownership: Ownership): number {
     return new Walk(this, path, ownership).toFile();
   }
 
   /**
    * The directory that holds what a path names, links in between resolved, and the last part of its name: for who
    * makes, replaces or removes it by `…at(2)`. The root itself is `.` in itself.
+   * @returns the name as a byte string
    */
-  openParent(path: string): { readonly parent: number; readonly name: string } {
-    const parts = path.split("/").filter((part) => part !== "" && part !== ".");
+  openParent(path: ForeignPath): { readonly parent: number; readonly name: string } {
+    const parts = partsOf(toBytes(path));
     const last = parts.at(-1);
     if (last === undefined || last === "..")
       return { parent: this.open(path, { directory: true }), name: "." };
-    return { parent: this.open(parts.slice(0, -1).join("/"), { directory: true }), name: last };
+    const above = Buffer.from(parts.slice(0, -1).join("/"), "latin1");
+    return { parent: this.open(above, { directory: true }), name: last };
   }
 
   /** Removes an empty file or directory, itself and never where it leads; the directory around it keeps its times. */
@@ -157,7 +162,7 @@ export class ForeignRoot implements Disposable {
     try {
       const { atimeNs, mtimeNs } = fstatSync(parent, { bigint: true });
       const flags = facts.isDirectory() ? AT_REMOVEDIR : 0;
-      if (libc.unlinkat(parent, cBytes(toBytes(name)), flags) < 0) {
+      if (libc.unlinkat(parent, cBytes(name), flags) < 0) {
         const error = new LinuxError("unlinkat", lastErrno(), path);
         if (["ENOTEMPTY", "ENOENT", "EBUSY"].includes(error.code)) return;
         throw error;
@@ -166,6 +171,42 @@ export class ForeignRoot implements Disposable {
       check(libc.utimensat(parent, cBytes("."), times, 0), "utimensat", path);
     } finally {
       closeSync(parent);
+    }
+  }
+
+  /**
+   * Where a path leads in the end, as text, links followed as far as there is something. For what is told to somebody, not
+   * for opening it.
+   */
+  evaluate(path: string): string {
+    const ahead = partsOf(toBytes(path)).reverse();
+    const way: string[] = [];
+    let links = 0;
+    for (let name = ahead.pop(); name !== undefined; name = ahead.pop()) {
+      if (name === "..") {
+        way.pop();
+        continue;
+      }
+      const target = this.#linkAt(`/${[...way, name].join("/")}`);
+      if (target === undefined) {
+        way.push(name);
+        continue;
+      }
+      if (++links > MOST_LINKS) throw new LinuxError("open", constants.errno.ELOOP, path);
+      if (target.startsWith("/")) way.length = 0;
+      ahead.push(...partsOf(target).reverse());
+    }
+    return Buffer.from(`/${way.join("/")}`, "latin1").toString();
+  }
+
+  /** @param path a byte string */
+  #linkAt(path: string): string | undefined {
+    const found = this.find(Buffer.from(path, "latin1"), { follow: false });
+    if (found === undefined) return undefined;
+    try {
+      return fstatSync(found).isSymbolicLink() ? readLink(found) : undefined;
+    } finally {
+      closeSync(found);
     }
   }
 
@@ -182,6 +223,19 @@ export class ForeignRoot implements Disposable {
 
   [Symbol.dispose](): void {
     closeSync(this.descriptor);
+  }
+}
+
+/**
+ * What one name in an open directory names, itself and never where it leads (O_PATH); undefined if nothing is there.
+ * @param name a byte string, a single name
+ */
+export function findAt(directory: number, name: string): number | undefined {
+  try {
+    return openat2(directory, name, O.PATH | O.NOFOLLOW, { links: "beneath" });
+  } catch (error) {
+    if (error instanceof LinuxError && error.code === "ENOENT") return undefined;
+    throw error;
   }
 }
 
@@ -215,8 +269,8 @@ class Walk {
   readonly #ahead: string[];
   #links = 0;
 
-  constructor(root: ForeignRoot, path: string, ownership: Ownership) {
-    this.#path = path;
+  constructor(root: ForeignRoot, path: ForeignPath, ownership: Ownership) {
+    this.#path = typeof path === "string" ? path : Buffer.from(path).toString();
     this.#ownership = ownership;
     this.#trail = [root.descriptor];
     this.#ahead = partsOf(toBytes(path)).reverse();
@@ -271,12 +325,7 @@ class Walk {
 
   /** What the next name names, itself and never where it leads; undefined if nothing is there. */
   #step(name: string): number | undefined {
-    try {
-      return openat2(this.#here, name, O.PATH | O.NOFOLLOW, { links: "beneath" });
-    } catch (error) {
-      if (hasCode(error, "ENOENT")) return undefined;
-      throw error;
-    }
+    return findAt(this.#here, name);
   }
 
   /** If it is a link, its target is the way from here on. */
@@ -373,9 +422,9 @@ function partsOf(path: string): string[] {
   return path.split("/").filter((part) => part !== "" && part !== ".");
 }
 
-/** Text as a byte string: one character for each byte. */
-function toBytes(text: string): string {
-  return Buffer.from(text, "utf8").toString("latin1");
+/** As a byte string: one character for each byte. */
+function toBytes(path: ForeignPath): string {
+  return Buffer.from(path as string).toString("latin1");
 }
 
 /** A byte string for C. */

@@ -69,6 +69,8 @@ export const { symbols: libc } = dlopen("libc.so.6", {
   lsetxattr: { args: [pointer, pointer, pointer, u64, i32], returns: i32 },
   lgetxattr: { args: [pointer, pointer, pointer, u64], returns: i64_fast },
   llistxattr: { args: [pointer, pointer, u64], returns: i64_fast },
+  fsetxattr: { args: [i32, pointer, pointer, u64, i32], returns: i32 },
+  fgetxattr: { args: [i32, pointer, pointer, u64], returns: i64_fast },
   umask: { args: [u32], returns: u32 },
   sync_file_range: { args: [i32, i64, i64, u32], returns: i32 },
 });

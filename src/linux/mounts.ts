@@ -73,6 +73,51 @@ export function allowWritesOnlyIn(writable: string): void {
   for (const { point, type } of mountTable().reverse()) if (type === "proc") unmount(point, { lazy: true });
 }
 
+const SYS_open_tree = 428;
+const SYS_move_mount = 429;
+const OPEN_TREE_CLONE = 0x1;
+const OPEN_TREE_CLOEXEC = 0o2000000;
+const AT_EMPTY_PATH = 0x1000;
+const MOVE_MOUNT_F_EMPTY_PATH = 0x4;
+const MOVE_MOUNT_T_EMPTY_PATH = 0x40;
+
+/**
+ * Bind-mounts what one descriptor names on what another one does: no path is looked up again. The copy is private, and
+ * read-only before anybody can reach it. @throws LinuxError
+ */
+export function bindDescriptor(
+  source: number,
+  target: number,
+  options: { readonly recursive: boolean; readonly readOnly: boolean },
+): void {
+  const recursive = options.recursive ? AT_RECURSIVE : 0;
+  const nothing = cString("");
+  const flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | recursive;
+  const copy = check(libc.syscall(SYS_open_tree, source, addressOf(nothing), flags, 0, 0, 0), "open_tree");
+  try {
+    const set = options.readOnly ? MOUNT_ATTR.RDONLY : 0;
+    const words = new BigUint64Array([BigInt(set), 0n, BigInt(MS.PRIVATE), 0n]);
+    const structure = new Uint8Array(words.buffer);
+    check(
+      libc.syscall(
+        SYS_MOUNT_SETATTR,
+        copy,
+        addressOf(nothing),
+        AT_EMPTY_PATH | recursive,
+        addressOf(structure),
+        structure.byteLength,
+        0,
+      ),
+      "mount_setattr",
+    );
+    const move = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;
+    const moved = libc.syscall(SYS_move_mount, copy, addressOf(nothing), target, addressOf(nothing), move, 0);
+    check(moved, "move_mount");
+  } finally {
+    libc.close(copy);
+  }
+}
+
 /** @see mount_setattr(2) */
 function setMountAttributes(
   path: string,

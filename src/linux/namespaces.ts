@@ -57,3 +57,8 @@ function inNamespace<T>(kind: "net" | "mnt", enter: () => void, work: () => T): 
     closeSync(home);
   }
 }
+
+/** For a process that does one thing: the JavaScript thread gets a mount namespace of its own, for good. @throws LinuxError */
+export function enterNewMountNamespace(): void {
+  check(libc.unshare(CLONE.FS | CLONE.NEWNS), "unshare", "mnt");
+}

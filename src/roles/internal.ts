@@ -6,6 +6,7 @@ const helpers: Readonly<Record<string, () => Promise<{ main(args: readonly strin
   "relay-ports": () => import("../drivers/network-bridge/relay/helper.ts"),
   "build-files": () => import("../drivers/build-files/worker.ts"),
   "fill-tree": () => import("../drivers/build-files/fill.ts"),
+  "container-files": () => import("../drivers/container-files/helper.ts"),
   decompress: () => import("../drivers/snapshot-overlay/unpack/decompress.ts"),
 };
 

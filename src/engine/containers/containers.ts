@@ -1,10 +1,20 @@
 /** Containers, as clients see them: what can be asked of one. Each story is a function in a file of its own. */
 import type { HostConfig } from "../../api/types.ts";
 import type { ContainerRecord } from "../../core/container.ts";
+import type { FilesArchive, PathStat } from "../../core/container-files.ts";
 import type { TerminalSize } from "../../core/runtime.ts";
+import type { SnapshotChange } from "../../core/snapshots.ts";
 import { type BootOptions, bootContainers } from "./boot.ts";
 import { type Created, type CreateRequest, createContainer } from "./create.ts";
 import type { ContainerDeps } from "./deps.ts";
+import {
+  exportContainer,
+  listContainerChanges,
+  readContainerPath,
+  statContainerPath,
+  type WriteArchiveOptions,
+  writeContainerPath,
+} from "./files/archive.ts";
 import { pauseContainer, unpauseContainer } from "./pause.ts";
 import {
   type ContainerDetails,
@@ -116,6 +126,34 @@ export class Containers {
     options: { condition: WaitCondition; signal: AbortSignal },
   ): Promise<Ended | undefined> {
     return waitForContainer(this.#deps, container, options);
+  }
+
+  statPath(container: string, path: string, signal: AbortSignal): Promise<PathStat> {
+    return statContainerPath(this.#deps, container, path, signal);
+  }
+
+  /** A tar archive of what is at a path. */
+  readPath(container: string, path: string, signal: AbortSignal): Promise<FilesArchive> {
+    return readContainerPath(this.#deps, container, path, signal);
+  }
+
+  /** Unpacks a tar archive into a directory. */
+  writePath(
+    container: string,
+    path: string,
+    content: AsyncIterable<Uint8Array>,
+    options: WriteArchiveOptions,
+  ): Promise<void> {
+    return writeContainerPath(this.#deps, container, path, content, options);
+  }
+
+  /** Its own file system, without volumes. */
+  export(container: string, signal: AbortSignal): Promise<FilesArchive> {
+    return exportContainer(this.#deps, container, signal);
+  }
+
+  changes(container: string, signal: AbortSignal): Promise<SnapshotChange[]> {
+    return listContainerChanges(this.#deps, container, signal);
   }
 
   attach(container: string, request: AttachRequest): Attachment {

@@ -2,10 +2,12 @@
 import type { KeyedLock } from "../../base/keyed-lock.ts";
 import type { ContainerDefaults, EnginePaths } from "../../core/config.ts";
 import type { ContainerRecord } from "../../core/container.ts";
+import type { ContainerFiles } from "../../core/container-files.ts";
 import type { EventSink } from "../../core/events.ts";
 import type { ContainerImages } from "../../core/image.ts";
 import type { LogDriver } from "../../core/logs.ts";
 import type { ContainerSandbox, ContainerSandboxes } from "../../core/networking.ts";
+import type { RootFiles } from "../../core/rootfs.ts";
 import type { Runtime, Task } from "../../core/runtime.ts";
 import type { RuntimeSpec } from "../../core/runtime-spec.ts";
 import type { Snapshotter } from "../../core/snapshots.ts";
@@ -77,6 +79,10 @@ export interface ContainerDeps {
   readonly runtime: Runtime;
   /** By name: `json-file`, `local`, `none`, … */
   readonly logDrivers: ReadonlyMap<string, LogDriver>;
+  /** Files of containers, for clients. */
+  readonly files: ContainerFiles;
+  /** Files of containers, for the engine itself. */
+  readonly rootFiles: RootFiles;
   readonly toSpec: (input: SpecInput) => Promise<RuntimeSpec>;
   readonly events: EventSink;
   readonly paths: EnginePaths;

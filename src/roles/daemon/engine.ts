@@ -15,6 +15,7 @@ import type { Digest } from "../../core/ids.ts";
 import type { LogDriver } from "../../core/logs.ts";
 import type { Registry } from "../../core/registry.ts";
 import type { StateStore } from "../../core/state.ts";
+import { HelperContainerFiles } from "../../drivers/container-files/index.ts";
 import { FileContentStore } from "../../drivers/content-fs/index.ts";
 import { embeddedNameServer } from "../../drivers/dns/embedded.ts";
 import { readContainerHost, readSeccompProfile } from "../../drivers/host/index.ts";
@@ -46,6 +47,7 @@ import type { SystemDeps } from "../../engine/system/info.ts";
 import { Volumes } from "../../engine/volumes/volumes.ts";
 import { RegistryClient } from "../../registry/client/client.ts";
 import type { Handlers } from "../../server/call.ts";
+import { archiveHandlers } from "../../server/handlers/archive.ts";
 import { authHandlers } from "../../server/handlers/auth.ts";
 import { buildHandlers } from "../../server/handlers/build.ts";
 import { containerHandlers } from "../../server/handlers/containers.ts";
@@ -180,6 +182,8 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
     volumes,
     runtime,
     logDrivers,
+    files: new HelperContainerFiles(),
+    rootFiles,
     toSpec: specs.toSpec,
     events,
     paths,
@@ -308,6 +312,7 @@ function toHandlers(parts: Parts): Handlers {
     ...imageHandlers(images),
     ...buildHandlers(builder),
     ...containerHandlers(containers),
+    ...archiveHandlers(containers),
     ...execHandlers(execs),
     ...networkHandlers(networks),
     ...volumeHandlers(volumes),
