@@ -11,6 +11,8 @@ import type { ContainerSandbox } from "../../core/networking.ts";
 import type { Task, TaskExit } from "../../core/runtime.ts";
 import type { RuntimeProcess, RuntimeSpec } from "../../core/runtime-spec.ts";
 import type { StateStore, Table } from "../../core/state.ts";
+import { HelperContainerFiles } from "../../drivers/container-files/index.ts";
+import { KernelRootFiles } from "../../drivers/rootfs/index.ts";
 import { Execs } from "../exec/execs.ts";
 import { ExecStore } from "../exec/store.ts";
 import { bootContainers } from "./boot.ts";
@@ -145,6 +147,8 @@ function compose(host: FakeHost): ContainerDeps {
     store: new ContainerStore(fakeState(host)),
     running: new RunningContainers(),
     locks: new KeyedLock(),
+    files: new HelperContainerFiles(),
+    rootFiles: new KernelRootFiles(),
     images: {
       resolve(reference) {
         if (reference !== "busybox") throw new NotFoundError(`No such image: ${reference}:latest`);
