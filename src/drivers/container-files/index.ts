@@ -141,7 +141,7 @@ async function problemOf(helper: Helper, path: string): Promise<Error | undefine
 }
 
 async function feed(helper: Helper, content: AsyncIterable<Uint8Array>): Promise<void> {
-  const sink = helper.stdin as import("bun").FileSink;
+  const sink = helper.stdin as Bun.FileSink;
   try {
     for await (const bytes of content) {
       // A helper that has ended says why itself.
