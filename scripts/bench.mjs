@@ -1,10 +1,10 @@
 /** `npm run bench`: Gantry and Docker side by side on this machine. Installs what only that needs. */
+import { ensurePackages } from "./lib/apt.mjs";
 import {
   bunBinary,
   enginePackages,
   ensureExecutable,
   ensureModules,
-  ensurePackages,
   imagePackages,
   requireRoot,
   run,

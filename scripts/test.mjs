@@ -4,12 +4,12 @@
  */
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { ensurePackages } from "./lib/apt.mjs";
 import {
   bunBinary,
   enginePackages,
   ensureExecutable,
   ensureModules,
-  ensurePackages,
   imagePackages,
   output,
   repository,

@@ -1,17 +1,10 @@
 /**
- * A busybox root file system from the distro's package: the program, the libraries it is linked with, a link for
- * each applet, and the few files that programs expect in /etc.
+ * A busybox root file system from the distro's package, `busybox` or `busybox-static`: the program, the libraries it
+ * is linked with, a link for each applet, and the few files that programs expect in /etc.
  */
-import {
-  chmodSync,
-  copyFileSync,
-  mkdirSync,
-  readFileSync,
-  realpathSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { chmodSync, copyFileSync, mkdirSync, realpathSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { interpreterOf } from "./elf.mjs";
 import { findProgram, output } from "./host.mjs";
 
 const passwd = `root:x:0:0:root:/root:/bin/sh
@@ -67,9 +60,12 @@ function install(from, to) {
   chmodSync(to, 0o755);
 }
 
-/** The shared libraries by the names under which the loader looks for them; none for a static program. */
+/**
+ * The shared libraries by the names under which the loader looks for them, the loader among them; none for a static
+ * program.
+ */
 function librariesOf(program) {
-  if (!readFileSync(program).includes("ld-linux")) return [];
+  if (interpreterOf(program) === undefined) return [];
   return [...output("ldd", [program]).matchAll(/(\/\S+) \(0x/g)].map((match) => match[1]);
 }
 

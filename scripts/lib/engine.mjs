@@ -1,6 +1,7 @@
 /** The engine that `npm start` runs in the background: where it is, whether it is up, and requests to it. */
 import { existsSync, readFileSync, readlinkSync } from "node:fs";
 import { request } from "node:http";
+import { createServer } from "node:net";
 import { executable } from "./host.mjs";
 
 export const socket = "/run/gantry/gantry.sock";
@@ -65,4 +66,37 @@ export async function stopEngine(pid) {
     await new Promise((wake) => setTimeout(wake, 20));
   }
   return true;
+}
+
+/** The first port from here on that nobody has, for an example that is to work. */
+export async function freePort(first) {
+  for (let port = first; port < first + 100; port++) if (await isFree(port)) return port;
+  return first;
+}
+
+function isFree(port) {
+  return new Promise((done) => {
+    const server = createServer().once("error", () => done(false));
+    server.listen({ port, host: "0.0.0.0", exclusive: true }, () => server.close(() => done(true)));
+  });
+}
+
+/**
+ * Why an engine ended, in its own words.
+ * @param {string} log what it wrote: lines as `time=… level=error msg="…" error="…"`, and at the end plain text
+ */
+export function lastError(log) {
+  const lines = log.split("\n").filter((line) => line.trim() !== "");
+  const fatal = lines.findLast((line) => line.startsWith("failed to start daemon: "));
+  if (fatal) return fatal.slice("failed to start daemon: ".length);
+  const last = lines.findLast((line) => /\blevel=(error|fatal)\b/.test(line)) ?? lines.at(-1);
+  if (last === undefined) return undefined;
+  const [message, error] = ["msg", "error"].map((name) => fieldOf(last, name));
+  if (message === undefined) return last;
+  return error === undefined ? message : `${message}: ${error}`;
+}
+
+function fieldOf(line, name) {
+  const value = new RegExp(`\\b${name}=("(?:\\\\.|[^"\\\\])*"|\\S+)`).exec(line)?.[1];
+  return value?.startsWith('"') ? JSON.parse(value) : value;
 }

@@ -49,10 +49,21 @@ export function fail(text) {
   process.exit(1);
 }
 
+/** The command that the user gave. */
+export function again() {
+  const script = process.env.npm_lifecycle_event ?? "start";
+  return ["start", "stop", "test"].includes(script) ? `npm ${script}` : `npm run ${script}`;
+}
+
+/** Blocks: for scripts that have nothing else to do. */
+export function sleep(milliseconds) {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
+}
+
 export function requireRoot() {
   if (process.platform !== "linux")
     fail("Gantry runs containers with the Linux kernel: use a Linux machine.");
-  if (process.getuid?.() !== 0) fail("Containers need root: run this as root (sudo npm start).");
+  if (process.getuid?.() !== 0) fail(`Containers need root: run this as root (sudo ${again()}).`);
 }
 
 /** The path of a program on PATH or in sbin, or undefined. */
@@ -92,56 +103,14 @@ export function output(command, args, options = {}) {
   return result.stdout;
 }
 
-/**
- * Installs the distro packages whose program or file is missing, those only.
- * @param {Record<string, string>} wanted program or file → package
- */
-export function ensurePackages(wanted) {
-  const missing = Object.entries(wanted)
-    .filter(([probe]) => (probe.includes("/") ? !existsSync(probe) : !findProgram(probe)))
-    .map(([, name]) => name);
-  if (missing.length === 0) return;
-  const packages = [...new Set(missing)];
-  if (!findProgram("apt-get")) {
-    fail(
-      `Missing: ${packages.join(" ")}. This machine has no apt-get; install them in its own way and try again.`,
-    );
-  }
-  say(`Installing ${packages.join(" ")} with apt-get …`);
-  withoutServices((environment) => {
-    output("apt-get", ["update", "-q"], { env: environment });
-    output("apt-get", ["install", "-q", "-y", "--no-install-recommends", ...packages], { env: environment });
-  });
-}
-
-/**
- * Puts the files of distro packages into a directory without installing them: no service is started, and nothing of
- * the machine changes. For peers that tests run themselves.
- */
-export function unpackPackages(packages, directory) {
-  say(`Fetching ${packages.join(" ")} …`);
-  mkdirSync(directory, { recursive: true });
-  withoutServices((environment) => {
-    output("apt-get", ["update", "-q"], { env: environment });
-    output("apt-get", ["download", "-q", "-o", "APT::Sandbox::User=root", ...packages], {
-      cwd: directory,
-      env: environment,
-    });
-  });
-  for (const file of readdirSync(directory).filter((name) => name.endsWith(".deb"))) {
-    output("dpkg-deb", ["-x", join(directory, file), directory]);
-  }
-}
-
-function withoutServices(work) {
-  work({ ...process.env, DEBIAN_FRONTEND: "noninteractive", RUNLEVEL: "1" });
-}
-
 /** `npm ci` if what is installed is not what the lock file says. */
 export async function ensureModules() {
   if (modulesMatchLock()) return;
   say("Installing the pinned npm packages …");
-  if ((await run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"])) !== 0) fail("npm ci failed.");
+  if ((await run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"])) !== 0)
+    fail(
+      `The npm packages could not be installed: npm ci says why above. Mend that, then run ${again()} again.`,
+    );
 }
 
 function modulesMatchLock() {
@@ -169,7 +138,7 @@ export function bunBinary() {
   const found = candidates.find((path) => isExecutable(path) && works(path));
   if (!found)
     fail(
-      `No working Bun in node_modules (looked at ${candidates.join(", ")}). Try: rm -r node_modules; npm ci`,
+      `No working Bun in node_modules (looked at ${candidates.join(", ")}). Remove node_modules, then run ${again()} again.`,
     );
   return found;
 }
@@ -201,7 +170,8 @@ export async function buildExecutable() {
   const code = await run(bunBinary(), [...args, ...buildFacts(), "src/main.ts", "--outfile", fresh], {
     stdio: ["ignore", "ignore", "inherit"],
   });
-  if (code !== 0) fail("The build failed.");
+  if (code !== 0)
+    fail(`dist/gantry could not be built: the lines above say why. Mend that, then run ${again()} again.`);
   // A running engine keeps the file that it was started from.
   renameSync(fresh, executable);
 }

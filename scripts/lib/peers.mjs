@@ -4,7 +4,8 @@
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { ensurePackages, fail, findProgram, unpackPackages } from "./host.mjs";
+import { ensurePackages, isPackage, unpackPackages } from "./apt.mjs";
+import { fail, findProgram } from "./host.mjs";
 
 /** Tools without a service. */
 const tools = {
@@ -24,18 +25,20 @@ export function ensurePeers({ oracle }) {
   if (oracle) ensurePackages({ dockerd: "docker.io", containerd: "containerd", iptables: "iptables" });
   return {
     GANTRY_TEST_CACHE: cache,
-    GANTRY_TEST_REGISTRY: peer("docker-registry", "docker-registry"),
-    GANTRY_TEST_DOCKER: peer("docker", "docker.io"),
+    GANTRY_TEST_REGISTRY: peer("docker-registry", ["docker-registry"]),
+    GANTRY_TEST_DOCKER: peer("docker", ["docker-cli", "docker.io"]),
   };
 }
 
-/** The program on PATH, or unpacked from its package. */
-function peer(program, name) {
+/** The program on PATH, or unpacked from the first of its packages that this distribution has. */
+function peer(program, packages) {
   const installed = findProgram(program);
   if (installed) return installed;
-  const directory = join(cache, "peers", name);
-  const unpacked = join(directory, "usr/bin", program);
-  if (!existsSync(unpacked)) unpackPackages([name], directory);
-  if (!existsSync(unpacked)) fail(`The package ${name} has no ${program}.`);
-  return unpacked;
+  const unpackedFrom = (name) => join(cache, "peers", name, "usr/bin", program);
+  const there = packages.map(unpackedFrom).find((path) => existsSync(path));
+  if (there) return there;
+  const name = packages.find(isPackage) ?? packages.at(-1);
+  unpackPackages([name], join(cache, "peers", name));
+  if (!existsSync(unpackedFrom(name))) fail(`The package ${name} has no ${program}.`);
+  return unpackedFrom(name);
 }

@@ -7,9 +7,9 @@ import { join } from "node:path";
 import { hasCode } from "../base/error-codes.ts";
 import { COMMIT, VERSION } from "../base/version.ts";
 import { Engine, type EngineOptions } from "../client/engine.ts";
-import { EngineError } from "../client/errors.ts";
+import { EngineConnectionError, EngineError } from "../client/errors.ts";
 import { type Cli, type Command, checkArgs, type Invocation, messageOf, StatusError } from "./command.ts";
-import { type CommandEntry, type CommandGroup, findCommand, groups, topLevel } from "./commands.ts";
+import { type CommandEntry, type CommandGroup, findCommand, groups, namesOf, topLevel } from "./commands.ts";
 import { ConfigFile } from "./config/config-file.ts";
 import { chooseContext, DEFAULT_CONTEXT, readContext } from "./config/contexts.ts";
 import { parseCustomHeaders } from "./config/custom-headers.ts";
@@ -28,6 +28,9 @@ import { BrokenPipeError, isTerminal, Output } from "./terminal/output.ts";
 const SHORT = "A self-sufficient runtime for containers";
 const DEFAULT_ADDRESS = "unix:///run/gantry/gantry.sock";
 const DEFAULT_TLS_ADDRESS = "tcp://localhost:2376";
+
+/** Below Docker's own sentence, which scripts look for. */
+const HOW_TO_START = "Start it as root: npm start in its clone, or gantry daemon.";
 
 /** As a shell reports a process that SIGPIPE has ended. */
 const BROKEN_PIPE_STATUS = 128 + 13;
@@ -76,8 +79,18 @@ export async function runCli(options: CliOptions): Promise<number> {
     if (error instanceof BrokenPipeError) return BROKEN_PIPE_STATUS;
     const message = messageOf(error);
     if (message !== "") stderr.line(message);
+    if (isOwnEngineMissing(error)) stderr.line(HOW_TO_START);
     return error instanceof StatusError ? error.status : 1;
   }
+}
+
+/** Only at the address that nobody chose: elsewhere it is not known how its engine is started. */
+function isOwnEngineMissing(error: unknown): boolean {
+  return (
+    error instanceof EngineConnectionError &&
+    hasCode(error.cause, "ENOENT", "ECONNREFUSED") &&
+    error.message.includes(` ${DEFAULT_ADDRESS}.`)
+  );
 }
 
 async function dispatch(
@@ -111,8 +124,9 @@ async function dispatch(
   if (group) return await runInGroup(name, group, rest, cli);
   const found = findCommand(topLevel, name);
   if (!found) {
+    const near = await meant(name, [...Object.keys(groups), ...namesOf(topLevel)]);
     throw new Error(
-      `${program}: unknown command: ${program} ${name}\n\nRun '${program} --help' for more information`,
+      `${program}: unknown command: ${program} ${name}\n\n${near}Run '${program} --help' for more information`,
     );
   }
   return await runCommand(found.entry, `${program} ${found.name}`, rest, cli);
@@ -142,11 +156,19 @@ async function runInGroup(
   }
   const found = findCommand(group.commands, name);
   if (!found) {
+    const near = await meant(name, namesOf(group.commands));
     throw new Error(
-      `${cli.program}: unknown command: ${path} ${name}\n\nUsage:  ${group.use ? `${path} ${group.use}` : path}\n\nRun '${path} --help' for more information`,
+      `${cli.program}: unknown command: ${path} ${name}\n\n${near}Usage:  ${group.use ? `${path} ${group.use}` : path}\n\nRun '${path} --help' for more information`,
     );
   }
   return await runCommand(found.entry, `${path} ${found.name}`, rest, cli);
+}
+
+/** In cobra's words; empty where nothing is near. */
+async function meant(typed: string, names: readonly string[]): Promise<string> {
+  const { suggest } = await import("./suggest.ts");
+  const near = suggest(typed, names);
+  return near.length === 0 ? "" : `Did you mean this?\n${near.map((name) => `\t${name}\n`).join("")}\n`;
 }
 
 async function runCommand(

@@ -158,3 +158,9 @@ export function findCommand(
   }
   return undefined;
 }
+
+/** Names and aliases of what help shows. */
+export function namesOf(commands: Readonly<Record<string, CommandEntry>>): string[] {
+  const shown = Object.entries(commands).filter(([, { hidden }]) => !hidden);
+  return shown.flatMap(([name, { aliases = [] }]) => [name, ...aliases]);
+}
