@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
+import { SourceError } from "../errors.ts";
 import type { ExecOp, FileOp } from "../graph/ops.ts";
-import { SourceError } from "./errors.ts";
 import { buildWith, textOf, type World } from "./test-gateway.ts";
 
 const BUSYBOX = "docker.io/library/busybox:latest";

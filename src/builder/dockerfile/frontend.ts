@@ -5,13 +5,13 @@
  */
 import type { Platform } from "../../core/content.ts";
 import { parseReference } from "../../core/references.ts";
+import { SourceError, UnsupportedCapabilityError, UnsupportedRequestError } from "../errors.ts";
 import type { Frontend, FrontendRequest, FrontendResult, Gateway, MaybeReference } from "../frontend.ts";
 import type { SourceInfo } from "../graph/definition.ts";
 import { formatWholePlatform, normalizePlatform } from "../platforms.ts";
 import { type Converted, type ConvertOptions, convert } from "./convert/convert.ts";
 import { encodeImage } from "./convert/image.ts";
 import { toDefinition } from "./convert/output.ts";
-import { SourceError, UnsupportedCapabilityError, UnsupportedRequestError } from "./errors.ts";
 import { parseStages } from "./instructions/parse.ts";
 import { type LintWarning, noLint, shortWarning, type WarningSink } from "./lint/linter.ts";
 import { detectSyntax } from "./parser/directives.ts";
