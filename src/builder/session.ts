@@ -8,6 +8,15 @@ import type { FileStat } from "./frontend.ts";
 export interface Sessions {
   /** Waits up to 5 s for it. @throws NotFoundError "no active session for ID: context deadline exceeded" */
   get(id: string, options: { signal: AbortSignal }): Promise<BuildSession>;
+  /**
+   * What a client sends up for `http://buildkit-session/…`, the address of a context that is neither in its session nor
+   * elsewhere: the body of a request, or what its session hands out.
+   * @throws NotFoundError
+   */
+  upload(
+    url: string,
+    options: { readonly sessionId: string; readonly signal: AbortSignal },
+  ): Promise<AsyncIterable<Uint8Array>>;
 }
 
 export interface BuildSession {

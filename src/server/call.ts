@@ -19,6 +19,8 @@ export interface Call {
   param(name: string): string;
   readonly query: Query;
   header(name: string): string | undefined;
+  /** All of them, by lower-case name, in order of arrival. */
+  readonly headers: ReadonlyMap<string, readonly string[]>;
   /** Aborted when the client goes away (routes with `onDisconnect: cancel`) or the daemon stops. */
   readonly signal: AbortSignal;
   /** The request body as a stream, for `bytes` routes. */

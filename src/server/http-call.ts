@@ -84,6 +84,10 @@ export class HttpCall implements Call {
     return this.#query;
   }
 
+  get headers(): ReadonlyMap<string, readonly string[]> {
+    return this.#exchange.head.headers;
+  }
+
   header(name: string): string | undefined {
     return this.#exchange.header(name);
   }

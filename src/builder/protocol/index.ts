@@ -43,10 +43,11 @@ export class BuildkitProtocol {
 
   /**
    * A connection on which the client lets itself be called. Settles when it is over.
+   * @param connect gives the connection, once it is known that there will be a session
    * @throws InvalidParameterError, ConflictError
    */
-  async holdSession(raw: RawBytes, headers: Metadata): Promise<void> {
+  async holdSession(connect: () => RawBytes, headers: Metadata): Promise<void> {
     const facts = sessionFacts(headers);
-    await this.#sessions.hold(this.#openChannel(raw), facts);
+    await this.#sessions.hold(this.#openChannel(connect()), facts);
   }
 }

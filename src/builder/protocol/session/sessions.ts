@@ -1,15 +1,19 @@
 /** The sessions of clients that are connected now, by their id. */
+import { randomBytes } from "node:crypto";
 import { ConflictError, InvalidParameterError, NotFoundError } from "../../../core/errors.ts";
 import type { Sessions } from "../../session.ts";
 import type { Channel, Metadata } from "../grpc/transport.ts";
 import { ClientSession, type SessionFacts } from "./client-session.ts";
 
+/** No host: whoever is asked for it asks the client. */
+const UPLOAD_HOST = "buildkit-session";
 /** A build may name a session that is still on its way. */
 const PATIENCE = 5_000;
 
 export class ClientSessions implements Sessions {
   readonly #active = new Map<string, ClientSession>();
   readonly #waiting = new Set<() => void>();
+  readonly #bodies = new Map<string, AsyncIterable<Uint8Array>>();
 
   /**
    * Holds a session while its connection lasts.
@@ -42,9 +46,22 @@ export class ClientSessions implements Sessions {
     }
   }
 
-  /** Any session that is there: for builds whose own has no id. */
-  find(id: string): ClientSession | undefined {
-    return this.#active.get(id);
+  /** Offers a body under an address until it is read or given up. */
+  offer(body: AsyncIterable<Uint8Array>): { readonly url: string } & Disposable {
+    const url = `http://${UPLOAD_HOST}/${randomBytes(16).toString("hex")}`;
+    this.#bodies.set(url, body);
+    return { url, [Symbol.dispose]: () => void this.#bodies.delete(url) };
+  }
+
+  async upload(
+    url: string,
+    { sessionId, signal }: { readonly sessionId: string; readonly signal: AbortSignal },
+  ): Promise<AsyncIterable<Uint8Array>> {
+    const body = this.#bodies.get(url);
+    // A body is there once: who reads it keeps what it reads.
+    if (this.#bodies.delete(url) && body) return body;
+    if (sessionId === "") throw new NotFoundError(`nothing is uploaded for ${url}`, { subject: url });
+    return (await this.get(sessionId, { signal })).upload(url, signal);
   }
 
   /** Settles when a session comes, or the signal aborts. */
