@@ -3,12 +3,18 @@
  * answers 501 with the operation's name.
  */
 
-/** `[1, 51]`. */
+/** `[1, 54]`. */
 export type ApiVersion = readonly [major: number, minor: number];
 
 /** The newest version that is implemented truthfully, and the oldest that is accepted. */
-export const API_VERSION: ApiVersion = [1, 51];
+export const API_VERSION: ApiVersion = [1, 54];
 export const MIN_API_VERSION: ApiVersion = [1, 24];
+
+/**
+ * The newest that our own client asks for: docker 28.5's, since it shows what that one shows. 1.52 took away fields that
+ * people's templates name (`.NetworkSettings.IPAddress`).
+ */
+export const CLIENT_API_VERSION: ApiVersion = [1, 51];
 
 export type HttpMethod = "GET" | "HEAD" | "POST" | "PUT" | "DELETE";
 
@@ -23,6 +29,8 @@ export interface Route {
   readonly body: "none" | "json" | "bytes";
   /** `json`: one document · `stream`: flushed as it comes · `hijack`: the socket leaves HTTP. */
   readonly reply: "json" | "stream" | "hijack";
+  /** Errors are sent as text instead of JSON: what the route's clients read is no document. */
+  readonly textErrors?: boolean;
   /** Client went away: `cancel` aborts the call's signal, `detach` lets it finish (create, start, remove). */
   readonly onDisconnect: "cancel" | "detach";
 }
@@ -32,7 +40,7 @@ export function compareVersions(a: ApiVersion, b: ApiVersion): number {
   return a[0] - b[0] || a[1] - b[1];
 }
 
-type Traits = Partial<Pick<Route, "since" | "body" | "reply" | "onDisconnect">>;
+type Traits = Partial<Pick<Route, "since" | "body" | "reply" | "onDisconnect" | "textErrors">>;
 
 /** Rows of the tables. Reading is given up when the client goes away; changes run to their end. */
 export function get(operation: string, path: string, traits: Traits = {}): Route {

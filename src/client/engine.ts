@@ -5,7 +5,7 @@
  * Negotiation costs nothing where client and engine agree: the newest version is asked for at once, and an engine
  * that is older says in its refusal which one it has; the request is then sent again in that version.
  */
-import { API_VERSION, type ApiVersion, compareVersions } from "../api/route.ts";
+import { type ApiVersion, CLIENT_API_VERSION, compareVersions } from "../api/route.ts";
 import { type EngineAddress, parseAddress } from "./address.ts";
 import { EngineError, EngineProtocolError, EngineResponseError } from "./errors.ts";
 import { encodeRequestHead, type ResponseHead, readBody, readResponseHead } from "./http.ts";
@@ -82,7 +82,7 @@ export class Engine {
     this.#tls = tls;
     this.#headers = headers;
     this.#pinned = apiVersion !== undefined;
-    this.#version = apiVersion === undefined ? API_VERSION : parseVersion(apiVersion);
+    this.#version = apiVersion === undefined ? CLIENT_API_VERSION : parseVersion(apiVersion);
   }
 
   /** The version in use: after the first reply, the one both sides speak. */

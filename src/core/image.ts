@@ -12,6 +12,9 @@ export interface ImageConfig {
   readonly "os.version"?: string;
   /** The builder's. */
   readonly docker_version?: string;
+  /** The classic builder's: the container of the last step, and its configuration. */
+  readonly container?: string;
+  readonly container_config?: ImageDefaults;
   readonly config?: ImageDefaults;
   readonly rootfs: { readonly type: string; readonly diff_ids: readonly Digest[] };
   readonly history?: readonly {

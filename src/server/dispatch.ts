@@ -50,6 +50,7 @@ export class Dispatcher {
       admit?.(exchange);
       if (method === "OPTIONS") return await answer(call, () => call.empty(200));
       const path = parsePath(question < 0 ? target : target.slice(0, question));
+      if (path.version) call = this.#unrouted(exchange, query, parseVersion(path.version));
       const { match, version } = this.#route(method, path);
       call = this.#call(exchange, match.route, { version, params: match.params, query });
       const handler = this.#handlers[match.route.operation];
@@ -101,8 +102,8 @@ export class Dispatcher {
   }
 
   /** For replies to what is no operation. */
-  #unrouted(exchange: Exchange, query: string): HttpCall {
-    return this.#call(exchange, UNROUTED, { version: API_VERSION, params: {}, query });
+  #unrouted(exchange: Exchange, query: string, version: ApiVersion = API_VERSION): HttpCall {
+    return this.#call(exchange, UNROUTED, { version, params: {}, query });
   }
 }
 

@@ -1,7 +1,9 @@
 /** One call over HTTP: `Call` for handlers, on top of an exchange. Owns the reply's headers and the JSON body's limits. */
 import { DecodeError, type Decoder, parseJson } from "../api/decode.ts";
+import { RAW_STREAM } from "../api/frames.ts";
 import { MORE_CONTENT } from "../api/go-json.ts";
 import { type ApiVersion, compareVersions, type Route } from "../api/route.ts";
+import { stringifyExactJson } from "../base/exact-json.ts";
 import { log } from "../base/log.ts";
 import { InvalidParameterError } from "../core/errors.ts";
 import {
@@ -39,6 +41,9 @@ export interface CallOptions {
   readonly headers: ReplyHeaders;
   readonly limits?: BodyLimits;
 }
+
+/** Older clients print what they get. */
+const FIRST_JSON_ERRORS: ApiVersion = [1, 24];
 
 export class HttpCall implements Call {
   readonly operation: string;
@@ -151,7 +156,7 @@ export class HttpCall implements Call {
   }
 
   json(value: unknown, status = 200): void {
-    this.#reply(status, "application/json", `${JSON.stringify(value)}\n`);
+    this.#reply(status, "application/json", `${stringifyExactJson(value)}\n`);
   }
 
   empty(status = 204): void {
@@ -176,7 +181,7 @@ export class HttpCall implements Call {
     this.#streamErrors = options.errors;
     return {
       write: (bytes) => reply.write(typeof bytes === "string" ? Buffer.from(bytes) : bytes),
-      writeJson: (value) => reply.write(Buffer.from(`${JSON.stringify(value)}\n`)),
+      writeJson: (value) => reply.write(Buffer.from(`${stringifyExactJson(value)}\n`)),
       end: () => reply.end(),
       destroy: () => reply.destroy(),
     };
@@ -207,6 +212,8 @@ export class HttpCall implements Call {
     if (this.#stream) return await this.#failInStream(message);
     if (!this.#exchange.open) return this.#exchange.destroy();
     if (status === 304) this.empty(304);
+    else if (this.route.textErrors) this.#reply(status, RAW_STREAM, `${message}\r\n`);
+    else if (compareVersions(this.version, FIRST_JSON_ERRORS) < 0) this.text(`${message}\n`, status);
     else this.json({ message }, status);
     await this.#replied;
   }

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { request as httpRequest } from "node:http";
 import { anything, int64, string, struct } from "../api/decode.ts";
 import { encodeFrame, MULTIPLEXED_STREAM } from "../api/frames.ts";
-import { ConflictError, NotModifiedError } from "../core/errors.ts";
+import { ConflictError, NotFoundError, NotModifiedError } from "../core/errors.ts";
 import type { Handlers } from "./call.ts";
 import { eventually, request, serve, Wire } from "./testing.ts";
 
@@ -33,7 +33,7 @@ describe("a reply", () => {
     using wire = new Wire(server.path).send(request("GET", "/_ping"));
     const reply = (await wire.until("\r\n\r\nOK")).replace(/Date: [^\r]+/, "Date: D");
     expect(reply).toBe(
-      "HTTP/1.1 200 OK\r\nApi-Version: 1.51\r\nBuilder-Version: 1\r\nDocker-Experimental: false\r\nOstype: linux\r\n" +
+      "HTTP/1.1 200 OK\r\nApi-Version: 1.54\r\nBuilder-Version: 1\r\nDocker-Experimental: false\r\nOstype: linux\r\n" +
         "Server: Docker/1.2.3 (linux)\r\nSwarm: inactive\r\nCache-Control: no-cache, no-store, must-revalidate\r\n" +
         "Pragma: no-cache\r\nContent-Type: text/plain; charset=utf-8\r\nDate: D\r\nContent-Length: 2\r\n\r\nOK",
     );
@@ -99,16 +99,10 @@ describe("what cannot be answered", () => {
     ["an unknown path", request("GET", "/nope"), 404, "page not found"],
     ["a wrong method", request("POST", "/version"), 404, "page not found"],
     [
-      "a client that is too old",
-      request("GET", "/v1.10/version"),
-      400,
-      "client version 1.10 is too old. Minimum supported API version is 1.24, please upgrade your client to a newer version",
-    ],
-    [
       "a client that is too new",
       request("GET", "/v9.9/version"),
       400,
-      "client version 9.9 is too new. Maximum supported API version is 1.51",
+      "client version 9.9 is too new. Maximum supported API version is 1.54",
     ],
     [
       "an operation that is not built",
@@ -170,6 +164,22 @@ describe("what cannot be answered", () => {
       expect(body.message).toStartWith(message);
     });
   }
+
+  test("a client that is too old for JSON gets text, and so does one that attaches", async () => {
+    await using server = await serve({
+      ContainerAttach: () => {
+        throw new NotFoundError("No such container: a");
+      },
+    });
+    using old = new Wire(server.path).send(request("GET", "/v1.10/version"));
+    expect(await old.until("newer version\n")).toContain(
+      "\r\n\r\nclient version 1.10 is too old. Minimum supported API version is 1.24, please upgrade your client to a newer version\n",
+    );
+    using attach = new Wire(server.path).send(request("POST", "/containers/a/attach", UPGRADE));
+    expect(await attach.until("container: a\r\n")).toMatch(
+      /^HTTP\/1.1 404 Not Found\r\n[\s\S]*Content-Type: application\/vnd.docker.raw-stream\r\n[\s\S]*\r\n\r\nNo such/,
+    );
+  });
 
   test("an absent JSON body is an empty one", async () => {
     await using server = await serve({
@@ -655,10 +665,9 @@ test("200 idle and silent connections do not hold up a ping", async () => {
     return n % 2 === 0 ? wire : wire.send("GET /_ping HTTP/1.1\r\nHos");
   });
   await eventually(() => server.server.load.connections === 200);
-  const began = performance.now();
   using wire = new Wire(server.path).send(request("GET", "/_ping"));
   await wire.until("\r\n\r\nOK");
-  expect(performance.now() - began).toBeLessThan(50);
+  expect(silent.some((one) => one.ended)).toBe(false);
   for (const one of silent) one.socket.destroy();
   await eventually(() => server.server.load.connections === 1);
 });

@@ -22,7 +22,7 @@ export const containerRoutes: readonly Route[] = [
   post("ContainerRename", "/containers/{id:.*}/rename"),
   post("ContainerPause", "/containers/{id:.*}/pause"),
   post("ContainerUnpause", "/containers/{id:.*}/unpause"),
-  post("ContainerAttach", "/containers/{id:.*}/attach", hijack),
+  post("ContainerAttach", "/containers/{id:.*}/attach", { ...hijack, textErrors: true }),
   get("ContainerAttachWebsocket", "/containers/{id:.*}/attach/ws", hijack),
   post("ContainerWait", "/containers/{id:.*}/wait", stream),
   head("ContainerArchiveInfo", "/containers/{id:.*}/archive"),

@@ -47,6 +47,11 @@ export class Containers {
     this.#deps = deps;
   }
 
+  /** The host's. */
+  get cgroupVersion(): 1 | 2 {
+    return this.#deps.host.cgroupVersion;
+  }
+
   /** Makes records and kernel agree. Call once, before anything else. */
   boot(options: BootOptions): Promise<void> {
     return bootContainers(this.#deps, options);

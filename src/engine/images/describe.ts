@@ -46,6 +46,7 @@ export function listImages(
         Size: sizeOf(image),
         SharedSize: options.sharedSize ? sharedSizeOf(image, store) : -1,
         Labels: { ...image.config.config?.Labels },
+        ...(image.manifest ? { Descriptor: toDescriptor(image.manifest) } : {}),
         Containers: users.length,
         ...(options.manifests ? { Manifests: manifestSummaries(image, users) } : {}),
       };
@@ -108,11 +109,17 @@ function toDescriptor({ mediaType, digest, size }: Descriptor): {
   return { mediaType, digest, size };
 }
 
+/** With what was shown to clients before API 1.45 besides. */
+export interface DescribedImage extends ImageInspect {
+  readonly Container: string;
+  readonly ContainerConfig: NonNullable<ImageInspect["Config"]>;
+}
+
 /** What inspect shows; the handler leaves out what the request's API version does not have. */
 export function inspectImage(
   image: ImageRecord,
   parts: { store: ImageStore; snapshots: Snapshotter; usersOf: FindUsers; manifests: boolean },
-): ImageInspect {
+): DescribedImage {
   const { config } = image;
   const [latest] = [...(config.history ?? [])].reverse();
   return {
@@ -124,6 +131,8 @@ export function inspectImage(
     DockerVersion: String(config.docker_version ?? ""),
     Author: config.author ?? "",
     Config: { ...config.config },
+    Container: config.container ?? "",
+    ContainerConfig: { ...config.container_config },
     Architecture: config.architecture,
     ...(config.variant ? { Variant: config.variant } : {}),
     Os: config.os,
@@ -134,7 +143,7 @@ export function inspectImage(
     Metadata: { LastTagTime: image.lastTagged },
     ...(image.manifest ? { Descriptor: toDescriptor(image.manifest) } : {}),
     ...(parts.manifests ? { Manifests: manifestSummaries(image, parts.usersOf(image.id)) } : {}),
-  } as ImageInspect;
+  } as DescribedImage;
 }
 
 /** The highest layer is what `docker inspect` calls upper; an image has no merged and no work directory. */

@@ -2,7 +2,7 @@
  * Images: pulling, listing, naming, removing. One object for the API's handlers and for containers, which see the
  * part of it that `ContainerImages` names.
  */
-import type { ImageInspect, ImageSummary } from "../../api/types.ts";
+import type { ImageSummary } from "../../api/types.ts";
 import { log } from "../../base/log.ts";
 import type { BuildImages } from "../../core/build-images.ts";
 import type { ContentStore, Descriptor } from "../../core/content.ts";
@@ -24,6 +24,7 @@ import type { Credentials, Registry } from "../../core/registry.ts";
 import type { Snapshotter } from "../../core/snapshots.ts";
 import type { StateStore } from "../../core/state.ts";
 import {
+  type DescribedImage,
   type FindUsers,
   type HistoryEntry,
   imageHistory,
@@ -39,6 +40,7 @@ import { Puller, UNFINISHED_LIFETIME_MS } from "./pull.ts";
 import { deleteImage, type RemovedItem, removeImage, untagSpareNames } from "./remove.ts";
 import { type ImageRecord, ImageStore, type ReferenceRecord, sizeOf } from "./store.ts";
 
+export type { DescribedImage } from "./describe.ts";
 export { LIST_FILTERS, PRUNE_FILTERS } from "./filters.ts";
 export type { ProgressMessage } from "./progress.ts";
 
@@ -132,7 +134,7 @@ export class Images implements ContainerImages {
   }
 
   /** @throws NotFoundError */
-  inspect(name: string, options: { manifests?: boolean; platform?: string } = {}): ImageInspect {
+  inspect(name: string, options: { manifests?: boolean; platform?: string } = {}): DescribedImage {
     this.resolve(name, options.platform);
     return inspectImage(this.#store.get(name), {
       store: this.#store,

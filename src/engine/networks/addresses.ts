@@ -85,6 +85,11 @@ export class Addresses {
     });
   }
 
+  /** Values of the addresses that endpoints have. */
+  usedOf(id: NetworkId): ReadonlySet<bigint> {
+    return this.#used.get(id) ?? new Set();
+  }
+
   #of(id: NetworkId): Set<bigint> {
     const known = this.#used.get(id);
     if (known) return known;

@@ -2,6 +2,7 @@
  * Networks as users see them: create, list, inspect, remove, prune, connect, disconnect.
  * A record is written before its bridge is made, and deleted after the bridge is gone: boot makes what is missing.
  */
+
 import type { EndpointSettings, Network, NetworkCreateRequest, NetworkInspect } from "../../api/types.ts";
 import { log } from "../../base/log.ts";
 import type { EngineConfig } from "../../core/config.ts";
@@ -33,6 +34,7 @@ import { type Filters, findFlag, matchesFilters, matchesPruneFilters } from "./f
 import { checkNameFree, checkNewName, isPredefined } from "./names.ts";
 import { parseNetworkMode, Sandboxes } from "./sandboxes.ts";
 import { NetworkStore } from "./store.ts";
+import { type SubnetStatus, subnetStatus } from "./subnet-status.ts";
 import {
   type AddressPool,
   checkSubnets,
@@ -90,6 +92,13 @@ export class Networks {
     if (scope !== "" && scope !== "local")
       throw new NotFoundError(`network ${reference} not found`, { subject: reference });
     return toNetworkInspect(network, this.#endpoints(network));
+  }
+
+  /** How full its subnets are, keyed by subnet. @throws NotFoundError */
+  subnetStatus(reference: string): Record<string, SubnetStatus> {
+    const { id, ipam } = this.#store.get(reference);
+    const used = this.sandboxes.addresses.usedOf(id);
+    return Object.fromEntries(ipam.subnets.map((config) => [config.subnet, subnetStatus(config, used)]));
   }
 
   /** @throws ConflictError, ForbiddenError, InvalidParameterError with Docker's wording */

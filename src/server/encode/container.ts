@@ -19,8 +19,25 @@ import { MASKED_PATHS, READONLY_PATHS } from "../../engine/containers/oci-spec/f
 import type { ContainerDetails, ContainerView } from "../../engine/containers/queries/inspect.ts";
 import { toStatusText } from "./status-text.ts";
 
+/** As the newest API version has it; `versions/` takes away what others have not. */
+export interface ContainerSummaryJson {
+  readonly HostConfig: {
+    readonly NetworkMode: string;
+    readonly Annotations?: Readonly<Record<string, string>>;
+  };
+  readonly ImageManifestDescriptor?: object;
+  readonly [field: string]: unknown;
+}
+
+/** The same of `inspect`. */
+export interface ContainerInspectJson {
+  readonly Config: Readonly<Record<string, unknown>>;
+  readonly NetworkSettings: Readonly<Record<string, unknown>>;
+  readonly [field: string]: unknown;
+}
+
 /** One element of `GET /containers/json`. @param now ms since the epoch */
-export function toSummary(view: ContainerView, now: number): object {
+export function toSummary(view: ContainerView, now: number): ContainerSummaryJson {
   const { record, sizes } = view;
   return {
     Id: record.id,
@@ -45,7 +62,7 @@ export function toSummary(view: ContainerView, now: number): object {
 }
 
 /** `GET /containers/{id}/json` */
-export function toInspect(details: ContainerDetails): object {
+export function toInspect(details: ContainerDetails): ContainerInspectJson {
   const { record, sizes } = details;
   const inspect: Record<keyof ContainerInspectResponse, unknown> = {
     Id: record.id,
@@ -79,7 +96,7 @@ export function toInspect(details: ContainerDetails): object {
     Config: toConfig({ ...record.config, MacAddress: macAskedFor(record) }),
     NetworkSettings: toNetworkSettings(details),
   };
-  return inspect;
+  return inspect as ContainerInspectJson & typeof inspect;
 }
 
 function toState(record: ContainerRecord): object {

@@ -10,8 +10,9 @@ import type { ContainerLog } from "../../engine/containers/queries/logs.ts";
 import type { WaitCondition } from "../../engine/containers/state/running.ts";
 import type { StopOptions } from "../../engine/containers/stop.ts";
 import type { Call, Handlers } from "../call.ts";
-import { toInspect, toSummary } from "../encode/container.ts";
 import { toStdioClient } from "../stdio-client.ts";
+import { inspectFor, summaryFor } from "../versions/containers.ts";
+import { createFor, updateFor } from "../versions/create.ts";
 
 export function containerHandlers(containers: Containers): Handlers {
   return {
@@ -22,7 +23,7 @@ export function containerHandlers(containers: Containers): Handlers {
         size: call.query.flag("size"),
         signal: call.signal,
       });
-      call.json(toInspect(details));
+      call.json(inspectFor(call, details));
     },
     async ContainerTop(call) {
       const { titles, processes } = await containers.top(call.param("id"), call.query.get("ps_args") ?? "");
@@ -51,7 +52,7 @@ export function containerHandlers(containers: Containers): Handlers {
       call.empty();
     },
     async ContainerUpdate(call) {
-      const change = await call.decode(containerUpdateBody);
+      const change = updateFor(call, await call.decode(containerUpdateBody));
       call.json({ Warnings: await containers.update(call.param("id"), change) });
     },
     async ContainerRename(call) {
@@ -86,20 +87,22 @@ export function containerHandlers(containers: Containers): Handlers {
 }
 
 async function create(containers: Containers, call: Call): Promise<void> {
-  const { config, hostConfig, networkingConfig } = await call.decode(containerCreateBody);
+  const body = await call.decode(containerCreateBody);
+  const { config } = body;
   if (!config) {
     throw new InvalidParameterError("config cannot be empty in order to create a container");
   }
+  const request = createFor(call, { ...body, config }, containers.cgroupVersion);
   const { id, warnings } = await containers.create({
     name: call.query.get("name") || undefined,
-    platform: call.query.get("platform") || undefined,
-    config,
-    hostConfig,
-    endpoints: networkingConfig.EndpointsConfig ?? {},
+    platform: call.atLeast([1, 41]) ? call.query.get("platform") || undefined : undefined,
+    config: request.config,
+    hostConfig: request.hostConfig,
+    endpoints: request.endpoints,
     endpointMacs: call.atLeast([1, 44]),
     recursiveReadOnly: call.atLeast([1, 44]),
   });
-  call.json({ Id: id, Warnings: warnings }, 201);
+  call.json({ Id: id, Warnings: [...warnings, ...request.warnings] }, 201);
 }
 
 async function list(containers: Containers, call: Call): Promise<void> {
@@ -112,7 +115,7 @@ async function list(containers: Containers, call: Call): Promise<void> {
     signal: call.signal,
   });
   const now = Date.now();
-  call.json(views.map((view) => toSummary(view, now)));
+  call.json(views.map((view) => summaryFor(call, view, now)));
 }
 
 /**

@@ -17,12 +17,16 @@ export function eventHandlers(bus: EventBus): Handlers {
       }
       const filters = call.query.filters(EVENT_FILTERS);
       const events = bus.subscribe({ since, until, filters, signal: call.signal });
-      const contentType = negotiate(call.header("accept") ?? "");
+      // Documents on lines were sent as one document once.
+      const unasked = call.atLeast([1, 52]) ? "application/jsonl" : "application/json";
+      const contentType = negotiate(call.header("accept") ?? "", unasked);
       // RFC 7464: a record separator in front of each document.
       const prefix = contentType === "application/json-seq" ? "\x1e" : "";
       const legacyFields = !call.atLeast([1, 52]);
       const stream = call.stream({ contentType });
+      const withImageCreate = call.atLeast([1, 46]);
       for await (const event of events) {
+        if (!withImageCreate && event.type === "image" && event.action === "create") continue;
         await stream.write(`${prefix}${toEventJson(event, { legacyFields })}\n`);
       }
       await stream.end();
@@ -42,8 +46,8 @@ function time(call: Call, name: "since" | "until"): bigint | undefined {
 
 const TYPES = ["application/jsonl", "application/x-ndjson", "application/json-seq"];
 
-/** Documents on lines have always been sent as `application/json`; who asks for the right name gets it. */
-function negotiate(accept: string): string {
+/** Who asks for one of the right names gets it. */
+function negotiate(accept: string, unasked: string): string {
   const wanted = accept
     .split(",")
     .map((item) => {
@@ -53,5 +57,5 @@ function negotiate(accept: string): string {
     })
     .filter(({ type, quality }) => TYPES.includes(type) && quality > 0)
     .sort((a, b) => b.quality - a.quality);
-  return wanted[0]?.type ?? "application/json";
+  return wanted[0]?.type ?? unasked;
 }

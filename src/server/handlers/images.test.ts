@@ -1,6 +1,5 @@
 import { expect, test } from "bun:test";
-import type { ImageInspect } from "../../api/types.ts";
-import { credentialsOf, inspectFor, platformToDelete } from "./images.ts";
+import { credentialsOf, platformToDelete } from "./images.ts";
 
 const sent = (header: string | undefined) => credentialsOf({ header: () => header });
 
@@ -21,27 +20,4 @@ test("an image is deleted for one whole platform or for whichever it has", () =>
   expect(() => sent("linux")).toThrow("failed to parse platform");
   const one = '{"os":"linux","architecture":"arm64"}';
   expect(() => sent(one, one)).toThrow("multiple platforms are not supported");
-});
-
-test("before 1.50 an image's defaults look like a container's, before 1.44 it has a date in any case", () => {
-  const image = {
-    Id: "sha256:a",
-    Size: 3,
-    Config: { Cmd: ["sh"] },
-    Descriptor: {},
-  } as unknown as ImageInspect;
-  const at = (minor: number) => inspectFor({ atLeast: ([, least]) => minor >= least }, image);
-  expect(at(50)).toEqual(image);
-  expect(at(49)).toMatchObject({
-    Config: {
-      Cmd: ["sh"],
-      Env: null,
-      Labels: null,
-      Entrypoint: null,
-      Volumes: null,
-      Hostname: "",
-      Tty: false,
-    },
-  });
-  expect(at(43)).toMatchObject({ Created: "0001-01-01T00:00:00Z", VirtualSize: 3 });
 });

@@ -1,14 +1,12 @@
 /** `/images` and `/distribution`: decodes, makes one call of `engine/images`, encodes. */
 import { decodeAuthHeader, registryCredentials } from "../../api/bodies/auth.ts";
 import { DecodeError } from "../../api/decode.ts";
-import type { ContainerConfig, ImageInspect, ImageSummary } from "../../api/types.ts";
 import { log } from "../../base/log.ts";
-import { ZERO_TIME } from "../../core/container.ts";
 import { InvalidParameterError, NotImplementedError } from "../../core/errors.ts";
 import type { Credentials } from "../../core/registry.ts";
 import { type Images, LIST_FILTERS, PRUNE_FILTERS } from "../../engine/images/index.ts";
 import type { Call, Handlers, Query } from "../call.ts";
-import { toConfig } from "../encode/container.ts";
+import { inspectFor, summaryFor } from "../versions/images.ts";
 
 export function imageHandlers(images: Images): Handlers {
   return {
@@ -37,19 +35,20 @@ export function imageHandlers(images: Images): Handlers {
 
 function list(call: Call, images: Images): void {
   const found = images.list({
-    filters: call.query.filters(LIST_FILTERS),
+    filters: listFilters(call),
     all: call.query.flag("all"),
-    sharedSize: call.query.flag("shared-size"),
+    sharedSize: call.atLeast([1, 42]) && call.query.flag("shared-size"),
     manifests: call.atLeast([1, 47]) && call.query.flag("manifests"),
   });
   call.json(found.map((image) => summaryFor(call, image)));
 }
 
-/** @see moby `api/server/router/image/image_routes.go`, getImagesJSON */
-function summaryFor(call: Call, image: ImageSummary): object {
-  const withVirtualSize = call.atLeast([1, 44]) ? image : { ...image, VirtualSize: image.Size };
-  if (call.atLeast([1, 43]) || image.RepoTags.length + image.RepoDigests.length > 0) return withVirtualSize;
-  return { ...withVirtualSize, RepoTags: ["<none>:<none>"], RepoDigests: ["<none>@<none>"] };
+/** Before 1.41 one glob of names could be given without being a filter. */
+function listFilters(call: Call): ReadonlyMap<string, ReadonlySet<string>> {
+  const filters = call.query.filters(LIST_FILTERS);
+  const name = call.atLeast([1, 41]) ? undefined : call.query.get("filter");
+  if (!name) return filters;
+  return new Map(filters).set("reference", new Set([...(filters.get("reference") ?? []), name]));
 }
 
 function inspect(call: Call, images: Images): void {
@@ -60,26 +59,6 @@ function inspect(call: Call, images: Images): void {
   }
   const found = images.inspect(call.param("name"), { manifests, ...(platform ? { platform } : {}) });
   call.json(inspectFor(call, found));
-}
-
-/** @see moby `api/server/router/image/image_routes.go`, getImagesByName */
-export function inspectFor(call: Pick<Call, "atLeast">, image: ImageInspect): object {
-  const { Descriptor, ...rest } = image;
-  return {
-    ...rest,
-    ...(call.atLeast([1, 50]) ? {} : { Config: toContainerConfig(image.Config ?? {}) }),
-    ...(call.atLeast([1, 48]) ? { Descriptor } : {}),
-    ...(call.atLeast([1, 44]) ? {} : { VirtualSize: image.Size, Created: image.Created ?? ZERO_TIME }),
-  };
-}
-
-/** An image's defaults were shown as a container's configuration once, with everything that an image cannot say. */
-function toContainerConfig(config: NonNullable<ImageInspect["Config"]>): object {
-  return {
-    ...toConfig(config as ContainerConfig),
-    Env: config.Env ?? null,
-    Labels: config.Labels ?? null,
-  };
 }
 
 /** Inspect takes the platform as a JSON object; pull takes it as text. */

@@ -10,11 +10,17 @@ export function networkHandlers(networks: Networks): Handlers {
     NetworkList: (call) => call.json(networks.list(call.query.filters(NETWORK_FILTERS))),
     NetworkInspect: (call) => {
       checkVerbose(call.query.get("verbose") ?? "");
-      call.json(networks.inspect(call.param("id"), { scope: call.query.get("scope") }));
+      const found = networks.inspect(call.param("id"), { scope: call.query.get("scope") });
+      const status = () => ({ IPAM: { Subnets: networks.subnetStatus(call.param("id")) } });
+      call.json({ ...found, ...(call.atLeast([1, 52]) && { Status: status() }) });
     },
     NetworkCreate: async (call) => {
-      const body = await call.decode(networkCreateBody);
-      const { id, warning } = await networks.create({ ...body, Name: body.Name ?? "" });
+      const { EnableIPv4, ...body } = await call.decode(networkCreateBody);
+      const { id, warning } = await networks.create({
+        ...body,
+        Name: body.Name ?? "",
+        ...(call.atLeast([1, 48]) && { EnableIPv4 }),
+      });
       call.json({ Id: id, Warning: warning }, 201);
     },
     NetworkDelete: async (call) => {
@@ -23,7 +29,8 @@ export function networkHandlers(networks: Networks): Handlers {
     },
     NetworkConnect: async (call) => {
       const { Container = "", EndpointConfig = {} } = await call.decode(networkConnectBody);
-      await networks.connect(call.param("id"), Container, EndpointConfig);
+      const { MacAddress: _ignored, ...settings } = EndpointConfig;
+      await networks.connect(call.param("id"), Container, call.atLeast([1, 54]) ? EndpointConfig : settings);
       call.empty(200);
     },
     NetworkDisconnect: async (call) => {

@@ -3,6 +3,7 @@ import { release } from "node:os";
 import { type SystemDeps, systemInfo } from "../../engine/system/info.ts";
 import type { Handlers } from "../call.ts";
 import { type Identity, toVersion } from "../identity.ts";
+import { infoFor } from "../versions/info.ts";
 
 export function systemHandlers({ system, identity }: { system: SystemDeps; identity: Identity }): Handlers {
   return {
@@ -20,6 +21,6 @@ export function systemHandlers({ system, identity }: { system: SystemDeps; ident
         }),
       );
     },
-    SystemInfo: async (call) => call.json(await systemInfo(system)),
+    SystemInfo: async (call) => call.json(infoFor(call, await systemInfo(system))),
   };
 }

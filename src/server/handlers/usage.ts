@@ -1,11 +1,13 @@
 /** `GET /system/df` and `POST /build/prune`: what images, containers and volumes take on disk. Sizes are measured anew at each call. */
 import { InvalidParameterError } from "../../core/errors.ts";
 import type { Containers } from "../../engine/containers/containers.ts";
+import type { ContainerView } from "../../engine/containers/queries/inspect.ts";
 import type { Images } from "../../engine/images/index.ts";
 import { isLocal } from "../../engine/volumes/records.ts";
 import type { Volumes } from "../../engine/volumes/volumes.ts";
 import type { Call, Handlers } from "../call.ts";
-import { toSummary } from "../encode/container.ts";
+import { summaryFor } from "../versions/containers.ts";
+import { type Usage, usageFor } from "../versions/usage.ts";
 import { toVolume } from "./volumes.ts";
 
 export interface UsageDeps {
@@ -22,15 +24,18 @@ export function usageHandlers(deps: UsageDeps): Handlers {
     BuildPrune: (call) => call.json({ CachesDeleted: null, SpaceReclaimed: 0 }),
     SystemDataUsage: async (call) => {
       const wanted = wantedTypes(call);
-      call.json({
-        ...(wanted.has("image") && imageUsage(deps)),
-        ...(wanted.has("container") && { Containers: await containerUsage(deps, call.signal) }),
-        ...(wanted.has("volume") && { Volumes: await volumeUsage(deps, call.signal) }),
-        ...(wanted.has("build-cache") && { BuildCache: [] }),
-      });
+      const usage = {
+        ...(wanted.has("image") && { image: imageUsage(deps) }),
+        ...(wanted.has("container") && { container: await containerUsage(deps, call) }),
+        ...(wanted.has("volume") && { volume: await volumeUsage(deps, call.signal) }),
+        ...(wanted.has("build-cache") && { buildCache: NO_CACHE }),
+      };
+      call.json(usageFor(call, usage, { verbose: call.query.flag("verbose") }));
     },
   };
 }
+
+const NO_CACHE: Usage = { ActiveCount: 0, TotalCount: 0, Reclaimable: 0, TotalSize: 0, Items: [] };
 
 function wantedTypes(call: Call): ReadonlySet<string> {
   const wanted = call.atLeast([1, 42]) ? call.query.all("type") : [];
@@ -39,30 +44,60 @@ function wantedTypes(call: Call): ReadonlySet<string> {
   return new Set(wanted.length > 0 ? wanted : TYPES);
 }
 
-function imageUsage({ images }: UsageDeps): object {
+function imageUsage({ images }: UsageDeps): Usage {
+  const all = images.list({ filters: new Map(), sharedSize: true, manifests: false });
+  const unused = all.filter(({ Containers }) => Containers === 0);
   return {
-    LayersSize: images.layersSize(),
-    Images: images.list({ filters: new Map(), sharedSize: true, manifests: false }),
+    ActiveCount: all.length - unused.length,
+    TotalCount: all.length,
+    Reclaimable: sum(unused.map(({ Size, SharedSize }) => Size - SharedSize)),
+    TotalSize: images.layersSize(),
+    Items: all,
   };
 }
 
-async function containerUsage({ containers }: UsageDeps, signal: AbortSignal): Promise<object[]> {
-  const views = await containers.list({ all: true, filters: new Map(), size: true, signal });
+async function containerUsage({ containers }: UsageDeps, call: Call): Promise<Usage> {
+  const views = await containers.list({ all: true, filters: new Map(), size: true, signal: call.signal });
   const now = Date.now();
-  return views.map((view) => toSummary(view, now));
+  const sizes = views.map((view) => ({ active: isActive(view), size: view.sizes?.rw ?? 0 }));
+  const idle = sizes.filter(({ active }) => !active);
+  return {
+    ActiveCount: sizes.length - idle.length,
+    TotalCount: sizes.length,
+    Reclaimable: sum(idle.map(({ size }) => size)),
+    TotalSize: sum(sizes.map(({ size }) => size)),
+    Items: views.map((view) => {
+      const { ImageManifestDescriptor: _descriptor, ...summary } = summaryFor(call, view, now);
+      return summary;
+    }),
+  };
 }
 
-async function volumeUsage({ volumes }: UsageDeps, signal: AbortSignal): Promise<object[]> {
-  return await Promise.all(
+function isActive({ record }: ContainerView): boolean {
+  return ["running", "paused", "restarting"].includes(record.state.status);
+}
+
+async function volumeUsage({ volumes }: UsageDeps, signal: AbortSignal): Promise<Usage> {
+  const measured = await Promise.all(
     volumes
       .list()
       .filter(isLocal)
-      .map(async (record) => {
-        const { size, references } = await volumes.usage(record, signal);
-        return {
-          ...toVolume(record, volumes.mountpointOf(record)),
-          UsageData: { Size: size, RefCount: references },
-        };
-      }),
+      .map(async (record) => ({ record, ...(await volumes.usage(record, signal)) })),
   );
+  const known = measured.filter(({ size }) => size >= 0);
+  const unused = known.filter(({ references }) => references === 0);
+  return {
+    ActiveCount: measured.length - unused.length,
+    TotalCount: measured.length,
+    Reclaimable: sum(unused.map(({ size }) => size)),
+    TotalSize: sum(known.map(({ size }) => size)),
+    Items: measured.map(({ record, size, references }) => ({
+      ...toVolume(record, volumes.mountpointOf(record)),
+      UsageData: { Size: size, RefCount: references },
+    })),
+  };
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
 }

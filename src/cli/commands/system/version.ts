@@ -1,5 +1,5 @@
 import { arch, platform } from "node:os";
-import { API_VERSION } from "../../../api/route.ts";
+import { CLIENT_API_VERSION } from "../../../api/route.ts";
 import type { SystemVersion } from "../../../api/types.ts";
 import { BUILD_TIME, COMMIT, VERSION } from "../../../base/version.ts";
 import { engineVersion } from "../../../client/system.ts";
@@ -76,7 +76,7 @@ export function clientVersion({ engine }: Cli): ClientVersion {
   return {
     Version: VERSION,
     ApiVersion: engine.version.join("."),
-    DefaultAPIVersion: API_VERSION.join("."),
+    DefaultAPIVersion: CLIENT_API_VERSION.join("."),
     GitCommit: COMMIT,
     GoVersion: `bun${Bun.version}`,
     Os: platform(),
