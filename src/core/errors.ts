@@ -83,6 +83,9 @@ export class SystemError extends EngineError {
   readonly code = "system";
 }
 
+/** A plugin answered with an error (500); the message is its own. */
+export class PluginError extends SystemError {}
+
 /** The message of anything thrown. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

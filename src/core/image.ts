@@ -14,7 +14,7 @@ export interface ImageConfig {
   readonly docker_version?: string;
   /** The classic builder's: the container of the last step, and its configuration. */
   readonly container?: string;
-  readonly container_config?: ImageDefaults;
+  readonly container_config?: object;
   readonly config?: ImageDefaults;
   readonly rootfs: { readonly type: string; readonly diff_ids: readonly Digest[] };
   readonly history?: readonly {
