@@ -388,7 +388,7 @@ withEachClient(suite, "network", (cli) => {
         JSON.parse(await cli.ok("inspect", await cli.ok("create", ...args, "busybox")))[0].Config.MacAddress;
       expect(await macOf("--mac-address", mac)).toBe(mac);
       expect(await macOf()).toBeFalsy();
-      const { Warnings } = await suite.engine.call("POST", "/containers/create", {
+      const { Warnings } = await suite.engine.call("POST", "/v1.51/containers/create", {
         ...{ Image: "busybox", MacAddress: mac, HostConfig: { NetworkMode: "host" } },
       });
       expect(Warnings).toEqual([
