@@ -26,6 +26,8 @@ export interface NetworkConfig {
   readonly publishAddress: string;
   /** Published ports are relayed where the kernel has no way: to containers of the other family, and from `::1`. */
   readonly userlandProxy: boolean;
+  /** What a firewall of somebody else drops of our containers' traffic stays dropped. */
+  readonly respectFirewalls: boolean;
   readonly dns: readonly string[];
   readonly dnsOptions: readonly string[];
   readonly dnsSearch: readonly string[];

@@ -133,6 +133,8 @@ export interface NetworkDriver {
   remove(network: NetworkRecord): Promise<void>;
   /** Brings an endpoint up in a namespace. @throws EngineError; what was made goes with the namespace */
   attach(network: NetworkRecord, endpoint: EndpointRequest, namespace: NetworkNamespace): void;
+  /** After `attach`: waits for what the host must allow before endpoints are of use. Never rejects. */
+  ready?(): Promise<void>;
   /** Takes an endpoint out of a namespace that goes on living. */
   detach(network: NetworkRecord, endpointId: EndpointId): void;
   /** The endpoint's namespace is being given up: what is in it goes with it, nobody waits. */

@@ -2,6 +2,8 @@
  * Rules by the `nft` program: whole rule sets, atomically, and their listing. Rules are constants of the engine's
  * own; whatever comes from outside goes through the typed elements of `netlink-nftables.ts`.
  */
+import { ProgramError, runProgram } from "./programs.ts";
+
 export class NftablesError extends Error {
   constructor(message: string) {
     super(message);
@@ -27,6 +29,12 @@ export async function listTable(table: string): Promise<readonly NftObject[] | u
   }
 }
 
+/** What a listing command answers, as JSON: `["list", "chains"]`. @throws NftablesError */
+export async function queryRules(command: readonly string[]): Promise<readonly NftObject[]> {
+  const answer: { nftables: readonly NftObject[] } = JSON.parse(await runNft(["-j", ...command], ""));
+  return answer.nftables;
+}
+
 /** One object of a listing: `{"rule":{…}}`, `{"map":{…,"elem":[…]}}`. */
 export type NftObject = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 
@@ -36,17 +44,9 @@ export async function deleteTable(table: string): Promise<void> {
 }
 
 async function runNft(args: readonly string[], input: string): Promise<string> {
-  const nft = Bun.spawn(["nft", ...args], {
-    stdin: Buffer.from(input),
-    stdout: "pipe",
-    stderr: "pipe",
-    timeout: 30_000,
-  });
-  const [output, complaint, status] = await Promise.all([
-    new Response(nft.stdout).text(),
-    new Response(nft.stderr).text(),
-    nft.exited,
-  ]);
-  if (status !== 0) throw new NftablesError(`nft ${args.join(" ")}: ${complaint.trim() || `exit ${status}`}`);
-  return output;
+  try {
+    return await runProgram(["nft", ...args], input);
+  } catch (error) {
+    throw error instanceof ProgramError ? new NftablesError(error.message) : error;
+  }
 }

@@ -54,11 +54,15 @@ export class NetworkStack implements Disposable {
   static async open(options: StackOptions): Promise<NetworkStack> {
     const { directory, instance, bridge, config } = options;
     const paths = { dataRoot: directory, execRoot: directory, instance };
-    const driver = await openBridgeDriver({ paths, mtu: undefined });
+    const driver = await openBridgeDriver({
+      paths,
+      mtu: undefined,
+      respectFirewalls: config?.respectFirewalls ?? false,
+    });
     const state = openSqliteStateStore(join(directory, "gantry.db"));
     const network: NetworkConfig = {
       ...{ bridge, bip: undefined, addressPools: [], mtu: undefined, publishAddress: "0.0.0.0" },
-      userlandProxy: true,
+      ...{ userlandProxy: true, respectFirewalls: false },
       ...{ dns: [], dnsOptions: [], dnsSearch: [], ...config },
     };
     const events = new EventBus();

@@ -47,6 +47,7 @@ import {
   type RawPrefix,
   RouteSocket,
 } from "../../linux/netlink-route.ts";
+import { Coexistence, type Neighbour } from "./beside/coexistence.ts";
 import { enableIPv6Forwarding, Firewall, GUEST_LINK_GROUP, toFirewallNetwork } from "./firewall.ts";
 import { enableForwarding, keepForwarding, mustGuardForwarding, yieldForwarding } from "./forwarding.ts";
 import { type BridgeOptions, parseBridgeOptions } from "./options.ts";
@@ -55,6 +56,9 @@ const DEFAULT_MTU = 1500;
 const BRIDGE_NETFILTER = "/proc/sys/net/bridge/bridge-nf-call-iptables";
 /** A flushed rule set or a deleted bridge is back within this time and the work it takes: well below five seconds. */
 const HEAL_INTERVAL_MS = 2000;
+/** Our rules in firewalls of others stay this long after the last endpoint. */
+const LINGER_MS = 3000;
+const LEGACY_TABLES = "/proc/net/ip_tables_names";
 
 interface LiveNetwork {
   readonly record: NetworkRecord;
@@ -69,6 +73,8 @@ export interface BridgeDriverOptions {
   readonly paths: EnginePaths;
   /** undefined: the uplink's. */
   readonly mtu: number | undefined;
+  /** What a firewall of somebody else drops stays dropped. */
+  readonly respectFirewalls?: boolean;
 }
 
 /** Opens the driver: enables forwarding, installs the firewall. @throws SystemError */
@@ -96,16 +102,23 @@ export class BridgeDriver implements NetworkDriver, Disposable {
   readonly #ports = new Map<EndpointId, NetworkId>();
   /** Networks that could not be restored, and why not. */
   readonly #broken = new Map<NetworkId, string>();
+  readonly #coexistence: Coexistence;
+  /** The kernel's, when others' firewalls were last looked at. */
+  #seenGeneration = -1;
+  #usedAt = Number.NEGATIVE_INFINITY;
   #watcher: NodeJS.Timeout | undefined;
   #healing: Promise<void> = Promise.resolve();
   #closed = false;
   /** Endpoints that live in the kernel and that nobody took over; undefined before boot looked. */
   #unclaimed: Set<EndpointId> | undefined;
 
-  constructor({ paths, mtu }: BridgeDriverOptions, firewall: Firewall) {
+  constructor({ paths, mtu, respectFirewalls = false }: BridgeDriverOptions, firewall: Firewall) {
     this.#instance = paths.instance;
     this.#mtu = mtu;
     this.firewall = firewall;
+    this.#coexistence = new Coexistence({
+      ...{ tag: `gantry-${paths.instance}`, group: GUEST_LINK_GROUP, respect: respectFirewalls },
+    });
     firewall.onLost = () => void this.heal();
     this.#watch();
   }
@@ -161,6 +174,38 @@ export class BridgeDriver implements NetworkDriver, Disposable {
     this.#ports.set(endpoint.id, network.id);
   }
 
+  async ready(): Promise<void> {
+    this.#usedAt = performance.now();
+    const wanted = this.#wantedOfOthers();
+    if (!this.#coexistence.isSettled(wanted)) await this.#coexistence.settle(wanted);
+  }
+
+  /** Firewalls of others on this host, and what was done about them. */
+  neighbours(): readonly Neighbour[] {
+    return this.#coexistence.neighbours;
+  }
+
+  /** While containers run, and a moment longer: one that follows finds everything in place. */
+  #wantedOfOthers(): { open: boolean; names: string[] } {
+    const inUse = this.#ports.size > 0 || (this.#unclaimed?.size ?? 0) > 0;
+    if (inUse) this.#usedAt = performance.now();
+    const foreign = [...this.#networks.values()].filter((live) => live.foreign);
+    return {
+      open: performance.now() - this.#usedAt < LINGER_MS,
+      names: foreign.map(({ options }) => options.bridge).sort(),
+    };
+  }
+
+  /** Rules of the old kind are not counted by the kernel's generation: they are looked at every time. */
+  async #settleWithOthers(): Promise<void> {
+    const generation = this.firewall.generation();
+    const wanted = this.#wantedOfOthers();
+    const changed = generation !== this.#seenGeneration || existsSync(LEGACY_TABLES);
+    if (!changed && this.#coexistence.isSettled(wanted)) return;
+    await this.#coexistence.settle(wanted);
+    this.#seenGeneration = generation;
+  }
+
   forget(endpointId: EndpointId): void {
     this.#ports.delete(endpointId);
   }
@@ -208,6 +253,7 @@ export class BridgeDriver implements NetworkDriver, Disposable {
       }
     }
     this.#unclaimed = new Set(endpoints);
+    await this.#settleWithOthers();
   }
 
   adopt(network: NetworkRecord, endpointId: EndpointId): void {
@@ -235,6 +281,7 @@ export class BridgeDriver implements NetworkDriver, Disposable {
       if (await this.firewall.heal()) log("warn", "firewall rules were changed by another program: restored");
       if (this.#closed) return;
       if (this.#networks.size > 0) keepForwarding();
+      await this.#settleWithOthers();
     } catch (error) {
       // Without rules there are no bridges to be restored: nothing would keep them apart.
       if (!this.#closed) log("error", "cannot restore the firewall", { error });
@@ -267,6 +314,7 @@ export class BridgeDriver implements NetworkDriver, Disposable {
   [Symbol.dispose](): void {
     clearTimeout(this.#watcher);
     this.#closed = true;
+    if (this.#ports.size === 0 && this.#unclaimed?.size === 0) this.#coexistence.leave();
     if (this.#ports.size === 0 && this.#unclaimed?.size === 0) this.#removeAll();
     this.firewall[Symbol.dispose]();
     this.#route[Symbol.dispose]();

@@ -269,6 +269,11 @@ export class Firewall implements Disposable {
     this.#writeAllElements({ others: "remove" });
   }
 
+  /** Counts every change of anybody's rules. */
+  generation(): number {
+    return this.#socket.generation();
+  }
+
   /** Puts back what somebody else took away, and takes away what is not ours. True if there was something to do. */
   async heal(): Promise<boolean> {
     const generation = this.#socket.generation();

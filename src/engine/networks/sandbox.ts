@@ -126,6 +126,7 @@ export class Sandbox implements ContainerSandbox {
     this.#publish();
     this.#save();
     await this.#serveNames();
+    for (const driver of new Set(wanted.map((one) => one.driver))) await driver.ready?.();
     for (const endpoint of this.#endpoints.values()) this.#announce("connect", endpoint);
   }
 
@@ -166,6 +167,7 @@ export class Sandbox implements ContainerSandbox {
       this.#attach(endpoint);
       this.#moveGateways();
       await this.#serveNames();
+      await driver.ready?.();
     } catch (error) {
       this.#unregister(endpoint);
       try {

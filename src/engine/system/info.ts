@@ -30,6 +30,12 @@ export interface SystemDeps {
     readonly network: readonly string[];
     readonly log: readonly string[];
   };
+  /** Firewalls of others that drop what they forward, and where in them our links are let through, if they are. */
+  readonly neighbours: () => readonly {
+    readonly owner: string;
+    readonly chain: string;
+    readonly place: string | undefined;
+  }[];
   readonly defaultAddressPools: readonly { readonly Base: string; readonly Size: number }[];
 }
 
@@ -110,7 +116,15 @@ export async function systemInfo(deps: SystemDeps): Promise<SystemInfo> {
     SecurityOptions: securityOptions(deps),
     ProductLicense: "",
     DefaultAddressPools: [...deps.defaultAddressPools],
-    FirewallBackend: { Driver: "nftables" },
+    FirewallBackend: {
+      Driver: "nftables",
+      Info: deps
+        .neighbours()
+        .map(({ owner, chain, place }) => [
+          `Beside ${owner} (${chain})`,
+          place ? `let through in ${place}` : "as it is",
+        ]),
+    },
     CDISpecDirs: [...config.containers.cdiSpecDirectories],
     Warnings: warnings(deps),
   };
@@ -146,7 +160,7 @@ function securityOptions({ host, config }: SystemDeps): string[] {
   ];
 }
 
-function warnings({ host, config }: SystemDeps): string[] {
+function warnings({ host, config, neighbours }: SystemDeps): string[] {
   const missing: [boolean, string][] = [
     [host.cgroups.memory, "WARNING: No memory limit support"],
     [host.cgroups.swap, "WARNING: No swap limit support"],
@@ -154,6 +168,10 @@ function warnings({ host, config }: SystemDeps): string[] {
     [host.cgroups.cpuShares, "WARNING: No cpu shares support"],
     [host.cgroups.cpuSet, "WARNING: No cpuset support"],
     [host.cgroups.pids, "WARNING: No pids limit support"],
+    [
+      !config().network.respectFirewalls || neighbours().length === 0,
+      "WARNING: Another firewall of this host drops what containers forward, and is respected (--firewall=respect)",
+    ],
     [host.seccomp, "WARNING: No seccomp support: containers run without a system call filter"],
   ];
   const { hosts, tls } = config();

@@ -136,7 +136,7 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
     ],
   });
 
-  const bridge = undo.use(await openBridgeDriver({ paths, mtu: config.network.mtu }));
+  const bridge = undo.use(await openBridgeDriver({ paths, ...config.network }));
   const networks = openNetworks({
     config,
     state,
@@ -227,6 +227,7 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
       eventListeners: () => events.subscribers,
     },
     plugins: { volume: ["local"], network: ["bridge", "host", "null"], log: [...logDrivers.keys()] },
+    neighbours: () => bridge.neighbours(),
     defaultAddressPools: addressPools(config),
   };
 

@@ -129,6 +129,14 @@ export const OPTIONS = [
   },
   { flag: "feature", key: "features", kind: "map", value: "map", usage: "Enable feature in the daemon" },
   {
+    flag: "firewall",
+    key: "firewall",
+    kind: "string",
+    usage:
+      'Firewalls of others that drop what containers forward: "manage" lets our links through, "respect" leaves them',
+    default: "manage",
+  },
+  {
     flag: "group",
     short: "G",
     key: "group",

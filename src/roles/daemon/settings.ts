@@ -255,6 +255,7 @@ function toNetwork(settings: Settings, places: Places): NetworkConfig {
     addressPools: settings.list("default-address-pool").map(toAddressPool),
     mtu: mtu === 0 ? undefined : mtu,
     publishAddress,
+    respectFirewalls: toFirewall(settings.text("firewall") ?? "manage") === "respect",
     userlandProxy: settings.bool("userland-proxy") ?? true,
     dns: settings.strings("dns").map((server) => {
       if (!isIP(server)) throw new InvalidParameterError(`${server} is not an ip address`);
@@ -268,6 +269,11 @@ function toNetwork(settings: Settings, places: Places): NetworkConfig {
       return domain;
     }),
   };
+}
+
+function toFirewall(mode: string): "manage" | "respect" {
+  if (mode === "manage" || mode === "respect") return mode;
+  throw new InvalidParameterError(`invalid firewall mode: ${mode}: want "manage" or "respect"`);
 }
 
 /** `base=10.10.0.0/16,size=24`, or the file's `{"base": …, "size": …}`. */
