@@ -15,6 +15,7 @@ const tools = {
   getfattr: "attr",
   openssl: "openssl",
   runc: "runc",
+  "/usr/lib/postgresql": "postgresql",
 };
 
 export const cache = process.env.GANTRY_TEST_CACHE ?? "/var/cache/gantry-test";

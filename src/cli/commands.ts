@@ -95,6 +95,17 @@ export const groups: Readonly<Record<string, CommandGroup>> = {
       rm: entry(() => import("./commands/network/rm.ts"), { aliases: ["remove"] }),
     },
   },
+  registry: {
+    short: "Run and manage a registry",
+    commands: {
+      grant: entry(() => import("./commands/registry/grant.ts")),
+      group: entry(() => import("./commands/registry/group.ts")),
+      repo: entry(() => import("./commands/registry/repo.ts")),
+      serve: entry(() => import("./commands/registry/serve.ts")),
+      token: entry(() => import("./commands/registry/token.ts")),
+      user: entry(() => import("./commands/registry/user.ts")),
+    },
+  },
   system: {
     short: "Manage Docker",
     commands: {

@@ -4,7 +4,9 @@ import { join } from "node:path";
 import { log, setLogLevel } from "../base/log.ts";
 import { VERSION } from "../base/version.ts";
 import { InvalidParameterError, messageOf } from "../core/errors.ts";
+import type { SqlDatabase } from "../core/sql.ts";
 import { FileRegistryBytes } from "../drivers/registry-bytes-fs/index.ts";
+import { S3RegistryBytes } from "../drivers/registry-bytes-s3/index.ts";
 import { openSqliteDatabase } from "../drivers/sql-sqlite/database.ts";
 import { createHost, type Endpoint, type Listening, type TlsOptions } from "../http/index.ts";
 import { Authority } from "../registry/server/access/authority.ts";
@@ -38,11 +40,11 @@ async function serve(config: RegistryConfig): Promise<void> {
   setLogLevel(config.logLevel);
   const told = untilToldToStop();
   mkdirSync(config.dataRoot, { recursive: true, mode: 0o700 });
-  await using database = openSqliteDatabase(join(config.dataRoot, "registry.db"));
+  await using database = await openDatabase(config);
   await migrate(database);
   const deps: RegistryDeps = {
     database,
-    bytes: new FileRegistryBytes(config.dataRoot),
+    bytes: config.s3 ? new S3RegistryBytes(config.s3) : new FileRegistryBytes(config.dataRoot),
     clock: Date.now,
     policy: config.policy,
     events: { publish: () => {} },
@@ -66,12 +68,18 @@ async function serve(config: RegistryConfig): Promise<void> {
   await collector.start();
 
   const host = createHost();
-  const main = await host.listen(endpointOf(config), registryHandler(parts));
   await host.listen({ kind: "unix", path: join(config.dataRoot, "admin.sock") }, administratorHandler(parts));
+  const main = await host.listen(endpointOf(config), registryHandler(parts));
   log("info", "the registry listens", { version: VERSION, address: main.address, dataRoot: config.dataRoot });
   process.on("SIGHUP", () => reloadCertificates(config, main));
   log("info", "the registry stops", { signal: await told });
   await host.close(DRAIN);
+}
+
+async function openDatabase({ database, dataRoot }: RegistryConfig): Promise<SqlDatabase> {
+  if (database === undefined) return openSqliteDatabase(join(dataRoot, "registry.db"));
+  const { openPostgresDatabase } = await import("../drivers/sql-postgres/database.ts");
+  return await openPostgresDatabase(database);
 }
 
 /** @throws InvalidParameterError for plain HTTP beyond loopback that nobody asked for: passwords would be read on the way */

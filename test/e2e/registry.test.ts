@@ -259,6 +259,41 @@ describe("S31: accounts", () => {
   });
 });
 
+describe("gantry registry", () => {
+  test("makes accounts, groups, grants and tokens that work", async () => {
+    const gantry = async (stdin: string, ...args: readonly string[]) => {
+      const [noun = "", ...rest] = args;
+      const command = ["registry", noun, "--data-root", closed.dataRoot, ...rest];
+      const { code, stdout, stderr } = await suite.cli("gantry").with({ stdin }, ...command);
+      if (code !== 0) throw new Error(stderr);
+      return stdout.trim();
+    };
+    await gantry("gretas password", "user", "--password-stdin", "set", "greta");
+    await gantry("", "user", "--robot", "set", "builder");
+    await gantry("", "group", "add", "crew", "builder");
+    await gantry("", "grant", "set", "group:crew", "crew", "writer");
+    await gantry("", "grant", "set", "user:greta", "/", "reader");
+    const token = await gantry("", "token", "--scope", "crew/app:push,pull", "new", "builder");
+    await push(closed, "crew/app", "1", { as: `builder:${token}` });
+    expect((await closed.fetch("/v2/crew/app/manifests/1", { as: "greta:gretas password" })).status).toBe(
+      200,
+    );
+    expect(await gantry("", "grant", "ls")).toMatch(/group:crew +crew +writer/);
+    expect(await gantry("", "user", "ls")).toMatch(/builder +robot +no/);
+    await gantry("", "repo", "--visibility", "public", "set", "crew/app");
+    expect((await closed.fetch("/v2/crew/app/manifests/1")).status).toBe(200);
+    await gantry("", "repo", "rm", "crew/app");
+    expect((await closed.fetch("/v2/crew/app/manifests/1", { as: admin })).status).toBe(404);
+    await expect(gantry("", "user", "rm", "nobody")).rejects.toThrow("not found");
+  });
+
+  test("says what to do where no registry runs", async () => {
+    const { code, stderr } = await suite.cli("gantry")("registry", "user", "--data-root", "/nowhere", "ls");
+    expect(code).not.toBe(0);
+    expect(stderr).toContain("registry serve");
+  });
+});
+
 describe("disk that comes back", () => {
   test("deleting a manifest frees its layer, and not one that another image has", async () => {
     const [shared, alone] = [randomBytes(2_000), randomBytes(2_001)];

@@ -5,6 +5,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { InvalidParameterError } from "../../core/errors.ts";
+import type { S3Options } from "../../drivers/registry-bytes-s3/client.ts";
 import { DEFAULT_POLICY, type RegistryPolicy } from "../../registry/server/deps.ts";
 
 export interface RegistryConfig {
@@ -13,6 +14,10 @@ export interface RegistryConfig {
   /** Files in PEM form. */
   readonly tls: { readonly certificate: string; readonly key: string } | undefined;
   readonly dataRoot: string;
+  /** `postgres://…`; undefined for SQLite below the data root. */
+  readonly database: string | undefined;
+  /** Undefined for files below the data root. */
+  readonly s3: (S3Options & { readonly redirects: boolean }) | undefined;
   readonly htpasswd: string | undefined;
   readonly policy: RegistryPolicy;
   /** Everybody may do everything as long as there is no account, also beyond loopback. */
@@ -48,8 +53,15 @@ const KEYS = [
   "http.tls.key",
   "storage.filesystem.rootdirectory",
   "storage.delete.enabled",
+  "storage.redirect.disable",
+  "storage.s3.region",
+  "storage.s3.regionendpoint",
+  "storage.s3.bucket",
+  "storage.s3.accesskey",
+  "storage.s3.secretkey",
   "auth.htpasswd.realm",
   "auth.htpasswd.path",
+  "registry.database",
   "registry.visibility",
   "registry.grace.upload",
   "registry.grace.delete",
@@ -76,6 +88,8 @@ export function readRegistryConfig(
     ...parseAddress(flags.addr ?? get("http.addr") ?? DEFAULT_ADDRESS),
     tls: certificate !== undefined && key !== undefined ? { certificate, key } : undefined,
     dataRoot: flags["data-root"] ?? get("storage.filesystem.rootdirectory") ?? DEFAULT_DATA_ROOT,
+    database: toDatabase(get("registry.database")),
+    s3: toS3(get),
     htpasswd: get("auth.htpasswd.path"),
     policy: {
       ...DEFAULT_POLICY,
@@ -153,6 +167,28 @@ function parseAddress(text: string): { host: string; port: number } {
   if (port === "" || Number(port) > 65_535) throw bad(`address ${JSON.stringify(text)} is not HOST:PORT`);
   const host = bracketed ?? plain ?? "";
   return { host: host === "" ? "::" : host, port: Number(port) };
+}
+
+function toDatabase(url: string | undefined): string | undefined {
+  if (url === undefined || /^postgres(ql)?:\/\//.test(url)) return url;
+  // Not told: it may hold a password.
+  throw bad("registry.database is not a postgres:// address");
+}
+
+/** Keys as registry:2 has them; what S3 needs is asked for together. */
+function toS3(get: (key: Key) => string | undefined): RegistryConfig["s3"] {
+  const bucket = get("storage.s3.bucket");
+  const accessKeyId = get("storage.s3.accesskey");
+  const secretAccessKey = get("storage.s3.secretkey");
+  const region = get("storage.s3.region");
+  const given = [bucket, accessKeyId, secretAccessKey, region, get("storage.s3.regionendpoint")];
+  if (given.every((value) => value === undefined)) return undefined;
+  if (!bucket || !accessKeyId || !secretAccessKey || !region) {
+    throw bad("storage.s3 needs bucket, region, accesskey and secretkey");
+  }
+  const endpoint = get("storage.s3.regionendpoint") ?? `https://s3.${region}.amazonaws.com`;
+  const redirects = toBoolean("storage.redirect.disable", get("storage.redirect.disable")) !== true;
+  return { bucket, accessKeyId, secretAccessKey, region, endpoint, redirects };
 }
 
 function toBoolean(key: Key, value: string | undefined): boolean | undefined {

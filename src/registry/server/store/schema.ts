@@ -63,6 +63,8 @@ const VERSIONS: readonly ((sql: Sql) => readonly string[])[] = [
 export async function migrate(database: SqlDatabase): Promise<void> {
   await database.transaction(async (sql) => {
     const { text, integer } = sql.dialect;
+    // Instances that begin at the same time wait for one of them to make the tables.
+    if (sql.dialect.name === "postgres") await sql.get("SELECT pg_advisory_xact_lock(5000) AS locked");
     await sql.run(
       `CREATE TABLE IF NOT EXISTS registry_version (name ${text} PRIMARY KEY, version ${integer} NOT NULL)`,
     );
