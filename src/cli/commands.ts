@@ -24,8 +24,11 @@ const entry = (load: () => Loaded, options: Omit<CommandEntry, "load"> = {}): Co
 });
 
 const attach = entry(() => import("./commands/container/attach.ts"));
+const cp = entry(() => import("./commands/container/cp.ts"));
 const create = entry(() => import("./commands/container/create.ts"));
 const exec = entry(() => import("./commands/container/exec.ts"), { common: 2 });
+const diff = entry(() => import("./commands/container/diff.ts"));
+const exporting = entry(() => import("./commands/container/export.ts"));
 const kill = entry(() => import("./commands/container/kill.ts"));
 const logs = entry(() => import("./commands/container/logs.ts"));
 const pause = entry(() => import("./commands/container/pause.ts"));
@@ -52,8 +55,11 @@ export const groups: Readonly<Record<string, CommandGroup>> = {
     short: "Manage containers",
     commands: {
       attach,
+      cp,
       create,
+      diff,
       exec,
+      export: exporting,
       inspect: entry(() => import("./commands/container/inspect.ts")),
       kill,
       logs,
@@ -129,9 +135,12 @@ export const groups: Readonly<Record<string, CommandGroup>> = {
 
 export const topLevel: Readonly<Record<string, CommandEntry>> = {
   attach,
+  cp,
   create,
+  diff,
   events,
   exec,
+  export: exporting,
   images: entry(images, { common: 7 }),
   info,
   inspect: entry(() => import("./commands/system/inspect.ts")),

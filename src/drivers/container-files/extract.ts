@@ -6,7 +6,7 @@
  */
 import { closeSync, fstatSync, rmSync, type Stats } from "node:fs";
 import { readable, type SparsePiece, type TarEntry, TarError, type TarReader } from "../../base/tar/index.ts";
-import type { WriteFilesOptions } from "../../core/container-files.ts";
+import type { TreeWriteOptions } from "../../base/tree-files.ts";
 import type { FileMaker } from "../../linux/files.ts";
 import { type ForeignRoot, findAt, O, pathOf, reopen } from "../../linux/foreign-root.ts";
 import { LinuxError } from "../../linux/libc.ts";
@@ -16,7 +16,7 @@ const PARENTS = { uid: 0, gid: 0, mode: 0o755 };
 /** PATH_MAX: no system call takes a longer one. */
 const LONGEST_PATH = 4096;
 
-type Options = Pick<WriteFilesOptions, "noOverwriteDirNonDir" | "owner">;
+type Options = Pick<TreeWriteOptions, "noOverwriteDirNonDir" | "owner" | "keepOwner" | "rename">;
 
 export class TreeExtractor {
   readonly #archive: TarReader;
@@ -49,7 +49,10 @@ export class TreeExtractor {
   /** @throws TarError if the archive is malformed or would overwrite what it must not; LinuxError */
   extract(): void {
     try {
-      for (let entry = this.#archive.next(); entry; entry = this.#archive.next()) this.#write(entry);
+      const { rename } = this.#options;
+      for (let entry = this.#archive.next(); entry; entry = this.#archive.next()) {
+        this.#write(rename ? renamed(entry, rename) : entry);
+      }
       this.#archive.drain();
       for (const [path, mtime] of this.#times) this.#setTimes(path, mtime);
     } finally {
@@ -129,7 +132,7 @@ export class TreeExtractor {
       }
     }
     const { uid, gid } = this.#options.owner ?? entry;
-    this.#files.setOwnerAt(path, uid, gid);
+    if (!this.#options.keepOwner) this.#files.setOwnerAt(path, uid, gid);
     this.#files.setTimesAt(path, entry.mtime);
   }
 
@@ -144,7 +147,8 @@ export class TreeExtractor {
       }
       this.#own(descriptor, entry);
       const capability = entry.extendedAttributes.get(CAPABILITY);
-      if (capability !== undefined) this.#files.setAttribute(descriptor, CAPABILITY, capability);
+      if (capability !== undefined && !this.#options.keepOwner)
+        this.#files.setAttribute(descriptor, CAPABILITY, capability);
       this.#files.setTimes(descriptor, entry.mtime);
     } finally {
       this.#files.close(descriptor);
@@ -185,7 +189,7 @@ export class TreeExtractor {
 
   #own(descriptor: number, entry: TarEntry): void {
     const { uid, gid } = this.#options.owner ?? entry;
-    this.#files.setOwner(descriptor, uid, gid);
+    if (!this.#options.keepOwner) this.#files.setOwner(descriptor, uid, gid);
     // A change of owner takes set-user-id away.
     this.#files.setMode(descriptor, entry.mode);
   }
@@ -221,6 +225,17 @@ export class TreeExtractor {
       closeSync(found);
     }
   }
+}
+
+/** With the first occurrence in its name replaced, and in that of the file that it is a hard link to. */
+export function renamed(
+  entry: TarEntry,
+  { from, to }: { readonly from: string; readonly to: string },
+): TarEntry {
+  const [old, fresh] = [from, to].map((name) => Buffer.from(name).toString("latin1")) as [string, string];
+  const replaced = (name: string) => (old === "" ? fresh + name : name.replace(old, () => fresh));
+  const linkName = entry.type === "hard-link" ? replaced(entry.linkName) : entry.linkName;
+  return { ...entry, name: replaced(entry.name), linkName };
 }
 
 /** Where a file of one name in an open directory is made; the name is the last on the way, so no link is followed to it. */

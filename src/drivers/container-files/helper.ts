@@ -5,25 +5,28 @@
  */
 import { closeSync, fstatSync, writeSync } from "node:fs";
 import { TarError, TarReader, TarWriter } from "../../base/tar/index.ts";
-import type { WriteFilesOptions } from "../../core/container-files.ts";
+import type { TreeFailure, TreeRequest, TreeStatAnswer, TreeWriteOptions } from "../../base/tree-files.ts";
 import { FileMaker, readBlocking } from "../../linux/files.ts";
 import { type ForeignRoot, WrongKindError } from "../../linux/foreign-root.ts";
 import { endWithParent } from "../../linux/processes.ts";
-import { TreeExtractor } from "./extract.ts";
+import { renamed, TreeExtractor } from "./extract.ts";
 import { TreePacker } from "./pack.ts";
 import { absolutePath, baseName, statPath } from "./path-stat.ts";
-import type { FilesFailure, FilesRequest, StatAnswer } from "./protocol.ts";
 import { runningRoot, stoppedRoot } from "./view.ts";
 
 /** @param args the request as JSON */
 export async function main([argument = ""]: readonly string[]): Promise<void> {
   try {
-    const { parent, stopped, task } = JSON.parse(argument) as FilesRequest;
+    const { parent, stopped, task } = JSON.parse(argument) as TreeRequest;
     endWithParent(parent);
+    if (task.kind === "rename") {
+      rename(task);
+      return;
+    }
     const root = stopped ? stoppedRoot(stopped.rootfs, stopped.mounts) : runningRoot();
     if (task.kind === "stat")
       answer({ stat: { ...statPath(root, absolutePath(task.path)), name: baseName(task.path) } });
-    else if (task.kind === "read") read(root, absolutePath(task.path));
+    else if (task.kind === "read") read(root, absolutePath(task.path), task.as);
     else if (task.kind === "read-all") readAll(root);
     else write(root, absolutePath(task.path), task.options);
   } catch (error) {
@@ -32,12 +35,12 @@ export async function main([argument = ""]: readonly string[]): Promise<void> {
   }
 }
 
-function read(root: ForeignRoot, path: string): void {
+function read(root: ForeignRoot, path: string, as = baseName(path)): void {
   answer({ stat: statPath(root, path) });
   const follow = path.endsWith("/") || path.endsWith("/.");
   const found = root.open(path, { follow });
   const archive = new TarWriter((bytes) => writeAll(1, bytes));
-  const name = Buffer.from(baseName(path)).toString("latin1");
+  const name = Buffer.from(as).toString("latin1");
   new TreePacker(archive).pack(name, found);
   archive.finish();
   closeSync(found);
@@ -49,7 +52,7 @@ function readAll(root: ForeignRoot): void {
   archive.finish();
 }
 
-function write(root: ForeignRoot, path: string, options: WriteFilesOptions): void {
+function write(root: ForeignRoot, path: string, options: TreeWriteOptions): void {
   const found = root.open(path);
   try {
     if (!fstatSync(found).isDirectory()) throw new TarError("extraction point is not a directory");
@@ -62,8 +65,20 @@ function write(root: ForeignRoot, path: string, options: WriteFilesOptions): voi
   }
 }
 
+function rename({ from, to }: { readonly from: string; readonly to: string }): void {
+  const reader = new TarReader((buffer) => readBlocking(0, buffer));
+  const archive = new TarWriter((bytes) => writeAll(1, bytes));
+  for (let entry = reader.next(); entry; entry = reader.next()) {
+    if (entry.sparse) throw new TarError("a sparse file cannot be renamed in passing");
+    archive.entry(renamed(entry, { from, to }));
+    for (let piece = reader.content(); piece; piece = reader.content()) archive.content(piece);
+  }
+  reader.drain();
+  archive.finish();
+}
+
 /** The kernel would refuse it as well, in other words. @see moby daemon/archive_unix.go */
-function checkWritable(path: string, { mounts, readOnlyRoot }: WriteFilesOptions): void {
+function checkWritable(path: string, { mounts, readOnlyRoot }: TreeWriteOptions): void {
   const holding = mounts
     .filter(({ destination }) => path === destination || path.startsWith(`${destination}/`))
     .sort((a, b) => a.destination.length - b.destination.length)
@@ -72,7 +87,7 @@ function checkWritable(path: string, { mounts, readOnlyRoot }: WriteFilesOptions
   if (!holding && readOnlyRoot) throw new TarError("container rootfs is marked read-only");
 }
 
-function failureOf(error: unknown): FilesFailure {
+function failureOf(error: unknown): TreeFailure {
   const message = error instanceof Error ? error.message : String(error);
   if (error instanceof TarError || error instanceof WrongKindError) return { reason: "invalid", message };
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
@@ -83,7 +98,7 @@ function failureOf(error: unknown): FilesFailure {
   return { reason: "system", message };
 }
 
-function answer(line: StatAnswer): void {
+function answer(line: TreeStatAnswer): void {
   writeAll(1, Buffer.from(`${JSON.stringify(line)}\n`));
 }
 

@@ -2,6 +2,7 @@
 import { closeSync, openSync } from "node:fs";
 import { selfCommand } from "../../base/self.ts";
 import { Semaphore } from "../../base/semaphore.ts";
+import type { TreeFailure, TreeRequest, TreeStatAnswer } from "../../base/tree-files.ts";
 import type {
   ContainerFiles,
   FilesArchive,
@@ -13,7 +14,6 @@ import { InvalidParameterError, NoSpaceError, NotFoundError, SystemError } from 
 import { O } from "../../linux/foreign-root.ts";
 import { isAlive } from "../../linux/processes.ts";
 import { decompressing } from "./decompressing.ts";
-import type { FilesFailure, FilesRequest, StatAnswer } from "./protocol.ts";
 
 /** So many helpers at a time: each reader may be as slow as it likes, so there are more than cores. */
 const HELPERS = 32;
@@ -60,7 +60,7 @@ export class HelperContainerFiles implements ContainerFiles {
   }
 
   /** Resolves once the first answer is there: the helper found what was asked for, or not. */
-  async #open(view: FilesView, task: FilesRequest["task"], signal: AbortSignal): Promise<FilesArchive> {
+  async #open(view: FilesView, task: TreeRequest["task"], signal: AbortSignal): Promise<FilesArchive> {
     await using undo = new AsyncDisposableStack();
     undo.use(await this.#turns.acquire(signal));
     const helper = startHelper(view, task, { signal, input: "ignore" });
@@ -71,6 +71,8 @@ export class HelperContainerFiles implements ContainerFiles {
     const path = "path" in task ? task.path : "/";
     const problem = problemOf(helper, path);
     const output = helper.stdout[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
+    // Its pipe stays open as long as somebody might read on.
+    undo.defer(async () => void (await output.return?.()));
     const first = task.kind === "read-all" ? undefined : await readLine(output);
     if (task.kind !== "read-all" && first === undefined) {
       signal.throwIfAborted();
@@ -78,7 +80,7 @@ export class HelperContainerFiles implements ContainerFiles {
     }
     const owned = undo.move();
     return {
-      stat: first && (JSON.parse(first.line) as StatAnswer).stat,
+      stat: first && (JSON.parse(first.line) as TreeStatAnswer).stat,
       content: contentOf(output, first?.rest, problem, signal),
       [Symbol.asyncDispose]: () => owned.disposeAsync(),
     };
@@ -87,12 +89,12 @@ export class HelperContainerFiles implements ContainerFiles {
 
 function startHelper(
   view: FilesView,
-  task: FilesRequest["task"],
+  task: TreeRequest["task"],
   { signal, input }: { signal: AbortSignal; input: "pipe" | "ignore" },
 ): Helper {
   signal.throwIfAborted();
   const stopped = view.kind === "stopped" ? { rootfs: view.rootfs, mounts: view.mounts } : undefined;
-  const request: FilesRequest = { parent: process.pid, stopped, task };
+  const request: TreeRequest = { parent: process.pid, stopped, task };
   const root = view.kind === "running" ? openRunningRoot(view) : undefined;
   try {
     return Bun.spawn(selfCommand("internal", "container-files", JSON.stringify(request)), {
@@ -126,9 +128,9 @@ async function problemOf(helper: Helper, path: string): Promise<Error | undefine
   const [text, code] = await Promise.all([new Response(helper.stderr).text(), helper.exited]);
   if (code === 0) return undefined;
   const last = text.trim().split("\n").at(-1) ?? "";
-  let failure: FilesFailure;
+  let failure: TreeFailure;
   try {
-    failure = JSON.parse(last) as FilesFailure;
+    failure = JSON.parse(last) as TreeFailure;
   } catch {
     return new SystemError(`the files helper ended without an answer: ${last}`, { subject: path });
   }

@@ -1,20 +1,19 @@
 /** The view of a container's files, in the helper process: nobody else sees what is mounted for it. */
 import { closeSync, fstatSync, openSync } from "node:fs";
-import type { ViewMount } from "../../core/container-files.ts";
+import { TREE_ROOT_DESCRIPTOR, type TreeMount } from "../../base/tree-files.ts";
 import { ForeignRoot, O } from "../../linux/foreign-root.ts";
 import { bindDescriptor, MS, mount } from "../../linux/mounts.ts";
 import { enterNewMountNamespace } from "../../linux/namespaces.ts";
-import { ROOT_DESCRIPTOR } from "./protocol.ts";
 
 const OWNERSHIP = { uid: 0, gid: 0, mode: 0o755 };
 
 /** The root as the processes of a running container have it: its mounts are on the way. */
 export function runningRoot(): ForeignRoot {
-  return new ForeignRoot(ROOT_DESCRIPTOR);
+  return new ForeignRoot(TREE_ROOT_DESCRIPTOR);
 }
 
 /** The root of one that does not run, with what would be mounted in it. For the rest of the process. @throws LinuxError */
-export function stoppedRoot(rootfs: string, mounts: readonly ViewMount[]): ForeignRoot {
+export function stoppedRoot(rootfs: string, mounts: readonly TreeMount[]): ForeignRoot {
   enterNewMountNamespace();
   // What the host unmounts meanwhile goes here as well; nothing of this goes to the host.
   mount({ source: "none", target: "/", flags: MS.REC | MS.SLAVE });
@@ -23,7 +22,7 @@ export function stoppedRoot(rootfs: string, mounts: readonly ViewMount[]): Forei
   return root;
 }
 
-function bindInto(root: ForeignRoot, { source, destination, readOnly, recursive }: ViewMount): void {
+function bindInto(root: ForeignRoot, { source, destination, readOnly, recursive }: TreeMount): void {
   const from = openSync(source, O.PATH | O.CLOEXEC);
   try {
     const directory = fstatSync(from).isDirectory();
