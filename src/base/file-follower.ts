@@ -104,6 +104,11 @@ class Follower {
     const piece = Buffer.allocUnsafe(PIECE);
     const count = readSync(this.#fd, piece, 0, PIECE, this.#position);
     this.#position += count;
+    // It was emptied: it begins anew.
+    if (count === 0 && fstatSync(this.#fd).size < this.#position) {
+      this.#position = 0;
+      return this.#read();
+    }
     return count === 0 ? undefined : piece.subarray(0, count);
   }
 

@@ -9,7 +9,7 @@
 
 export interface LogRecord {
   readonly stream: "stdout" | "stderr";
-  /** As it stands in the file: `toUtc` and `toNanoseconds` read it. */
+  /** As it stands in the file: `toUtc` reads it. */
   readonly timestamp: string;
   /** The bytes that the process wrote: a whole line has its newline. A view of the parser's buffer, never reused. */
   readonly bytes: Uint8Array;
@@ -26,7 +26,17 @@ const decoder = new TextDecoder("latin1");
 /** Cuts a file's bytes into records, in pieces of any size. What is no record (torn by a crash) is skipped. */
 export class LogRecordParser {
   #rest: Uint8Array = new Uint8Array(0);
-  #skipping = false;
+  #skipping: boolean;
+
+  /** @param torn the first piece begins in the midst of a record */
+  constructor({ torn = false }: { torn?: boolean } = {}) {
+    this.#skipping = torn;
+  }
+
+  /** Bytes at the end of what was pushed that are no whole record yet. */
+  get pending(): number {
+    return this.#rest.length;
+  }
 
   /** The records that are complete with this piece. */
   push(piece: Uint8Array): LogRecord[] {
@@ -68,14 +78,21 @@ export function parseRecord(line: Uint8Array): LogRecord | undefined {
 
 /** A timestamp of a record as Docker shows it: UTC, nine digits. */
 export function toUtc(timestamp: string): string {
+  // As the engine's own logs have it: nothing to reckon, and there are millions of them.
+  if (timestamp.endsWith("Z")) {
+    return timestamp.length === 30
+      ? timestamp
+      : `${timestamp.slice(0, 19)}.${timestamp.slice(20, -1).padEnd(9, "0")}Z`;
+  }
   const { seconds, nanoseconds } = split(timestamp);
   return `${new Date(seconds * 1000).toISOString().slice(0, 19)}.${nanoseconds}Z`;
 }
 
-/** Nanoseconds since the epoch. */
-export function toNanoseconds(timestamp: string): bigint {
-  const { seconds, nanoseconds } = split(timestamp);
-  return BigInt(seconds) * 1_000_000_000n + BigInt(nanoseconds);
+/** The same of nanoseconds since the epoch: such texts sort as the times do. */
+export function nanosecondsToUtc(nanoseconds: bigint): string {
+  const seconds = nanoseconds / 1_000_000_000n;
+  const fraction = (nanoseconds % 1_000_000_000n).toString().padStart(9, "0");
+  return `${new Date(Number(seconds) * 1000).toISOString().slice(0, 19)}.${fraction}Z`;
 }
 
 function split(timestamp: string): { seconds: number; nanoseconds: string } {

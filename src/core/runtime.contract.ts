@@ -1,6 +1,6 @@
 /** What every runtime must do, whatever the driver. Needs root and a busybox root: the processes are real. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { CreateTaskOptions, ExecOptions, ExecTask, Runtime, StdioConnection, Task } from "./runtime.ts";
 import type { RuntimeProcess, RuntimeSpec } from "./runtime-spec.ts";
@@ -381,19 +381,6 @@ export function runtimeContract(make: () => Promise<RuntimeUnderTest>): void {
     await Bun.sleep(50);
     await stdio.write(Buffer.from("\n"));
     expect(await text).toContain("31 97\r\nerr\r\n");
-  });
-
-  test("a log that was put aside is followed by a new one, and nothing is lost", async () => {
-    const logRotation = { maxSize: 4096, maxFiles: 50 };
-    const script = "for i in $(seq 1 400); do echo line $i; sleep 0.001; done";
-    await using task = await shell(script, { logRotation, id: "rotated" });
-    using stdio = await task.attach();
-    const text = output(stdio);
-    await task.start();
-    await task.exited;
-    const whole = Array.from({ length: 400 }, (_, index) => `line ${index + 1}\n`).join("");
-    expect(await text).toBe(whole);
-    expect(readdirSync(subject.logs).filter((name) => name.startsWith("rotated")).length).toBeGreaterThan(1);
   });
 
   function processOf(args: readonly string[], change: Partial<RuntimeProcess> = {}): RuntimeProcess {

@@ -3,7 +3,6 @@
  * in a task. Both outlive the daemon: their monitor holds stdio, writes the log and the exit code.
  * Everything on the host is found by the task's id alone.
  */
-import type { LogRotation } from "./logs.ts";
 import type { RuntimeProcess, RuntimeResources, RuntimeSpec } from "./runtime-spec.ts";
 
 /** Names of runtimes that need no configuration: programs of the distribution, and Docker's name for its default. */
@@ -64,8 +63,10 @@ export interface Task extends AsyncDisposable {
   readonly execs: ReadonlyMap<string, ExecTask>;
   /** Changes limits of the running container; a `pids.limit` of −1 takes that one away. @throws SystemError with the runtime's text */
   update(resources: RuntimeResources): Promise<void>;
-  /** The log file was renamed: the monitor goes on in a new one of the old name. */
-  reopenLog(): Promise<void>;
+  /** Makes the monitor write no more for a while: then the process waits, once its pipes are full. */
+  holdOutput(held: boolean): void;
+  /** Byte of the log file up to which all attached clients have read; undefined if there are none. */
+  readonly outputReadTo: number | undefined;
   /** Ids of all processes inside, for `top`. */
   processIds(): Promise<number[]>;
   /** Releases all that is left on the host: runtime state, cgroup, monitor, bundle. Kills what still runs. Idempotent. */
@@ -103,8 +104,6 @@ export interface CreateTaskOptions {
   readonly stdinOnce: boolean;
   /** The file that the monitor appends output to, or undefined for the log driver `none`. */
   readonly logPath: string | undefined;
-  /** Files beside the log are `<path>.1`, `.2`, … from young to old. Undefined: it grows. */
-  readonly logRotation?: LogRotation;
   /** Bytes of a /dev/shm that other containers may join, at `sharedMemoryPath`. Undefined: the spec has its own. */
   readonly sharedMemory?: number;
   /** Which configured runtime (`HostConfig.Runtime`); undefined: the default one. */

@@ -14,6 +14,15 @@ export function startWriteback(descriptor: number, offset: number, length: numbe
   libc.sync_file_range(descriptor, BigInt(offset), BigInt(length), SYNC_FILE_RANGE_WRITE);
 }
 
+const FALLOC_FL_KEEP_SIZE = 1;
+const FALLOC_FL_PUNCH_HOLE = 2;
+
+/** Gives a range of a file back to the file system: it reads as zeros. False where the file system cannot. */
+export function punchHole(descriptor: number, offset: number, length: number): boolean {
+  const mode = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE;
+  return libc.fallocate(descriptor, mode, BigInt(offset), BigInt(length)) === 0;
+}
+
 const O_CLOEXEC = 0o2000000;
 const F_SETPIPE_SZ = 1031;
 

@@ -72,6 +72,7 @@ export const { symbols: libc } = dlopen("libc.so.6", {
   fsetxattr: { args: [i32, pointer, pointer, u64, i32], returns: i32 },
   fgetxattr: { args: [i32, pointer, pointer, u64], returns: i64_fast },
   umask: { args: [u32], returns: u32 },
+  fallocate: { args: [i32, i32, i64, i64], returns: i32 },
   sync_file_range: { args: [i32, i64, i64, u32], returns: i32 },
 });
 export type { Pointer };

@@ -1,5 +1,7 @@
 /** `logs`: follow, tail, since, until, timestamps, both streams, long lines, bytes of any kind. */
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { oracle } from "../support/engine.ts";
 import { useEngine, withEachClient } from "../support/suite.ts";
 
 const suite = useEngine();
@@ -135,5 +137,57 @@ withEachClient(suite, "logs", (cli) => {
       const id = await finished("echo fast");
       expect(await cli.ok("logs", id)).toBe("fast");
     }
+  });
+});
+
+describe.skipIf(oracle)("a log's file", () => {
+  const docker = suite.cli("docker");
+  const pathOf = (name: string): Promise<string> => docker.ok("inspect", "-f", "{{.LogPath}}", name);
+
+  test("is Docker's own, for those who collect logs", async () => {
+    const id = await docker.ok(
+      "run",
+      "-d",
+      "--name",
+      "box",
+      "--log-opt",
+      "tag={{.Name}}",
+      "busybox",
+      "echo",
+      "hi",
+    );
+    await docker.ok("wait", "box");
+    expect(await docker.ok("logs", "--details", "box")).toBe("tag=box hi");
+    const path = await pathOf("box");
+    expect(path).toEndWith(`/containers/${id}/${id}-json.log`);
+    const { time, ...rest } = JSON.parse(readFileSync(path, "utf8"));
+    expect(rest).toEqual({ log: "hi\n", stream: "stdout", attrs: { tag: "box" } });
+    expect(time).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z$/);
+  });
+
+  test("has every line though the daemon was killed and away", async () => {
+    const script = "for i in $(seq 1 60); do echo $i; sleep 0.03; done";
+    await docker.ok("run", "-d", "--name", "box", "busybox", "sh", "-c", script);
+    for (let kill = 0; kill < 2; kill++) {
+      await Bun.sleep(300);
+      await suite.engine.kill();
+      await Bun.sleep(300);
+      await suite.engine.start();
+    }
+    await docker.ok("wait", "box");
+    const all = Array.from({ length: 60 }, (_, index) => String(index + 1));
+    expect((await docker.ok("logs", "box")).split("\n")).toEqual(all);
+    const file = readFileSync(await pathOf("box"), "utf8")
+      .trim()
+      .split("\n");
+    expect(file.map((line) => JSON.parse(line).log.trim())).toEqual(all);
+  });
+
+  test("keeps its bound for the fastest writer", async () => {
+    const bound = ["--log-opt", "max-size=10k", "--log-opt", "max-file=2"];
+    await docker.ok("run", "--name", "box", ...bound, "busybox", "seq", "1", "20000");
+    const kept = (await docker.ok("logs", "box")).split("\n");
+    expect(kept.at(-1)).toBe("20000");
+    expect(kept.length).toBeLessThan(300);
   });
 });

@@ -108,7 +108,6 @@ export class OciRuntime implements Runtime, Disposable {
       stdin: options.stdin,
       stdinOnce: options.stdinOnce,
       logPath: options.logPath,
-      logRotation: options.logRotation,
     };
     writeTaskState(paths, state);
     const task = new OciTask(this.#host, paths, state);

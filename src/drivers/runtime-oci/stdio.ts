@@ -4,6 +4,8 @@
  * holds the container back, as Docker's do. Stdin goes through the socket, one connection for all clients: the
  * monitor closes stdin when a connection goes away.
  */
+
+import { fstatSync, openSync } from "node:fs";
 import { hasCode } from "../../base/error-codes.ts";
 import { followFile } from "../../base/file-follower.ts";
 import { log } from "../../base/log.ts";
@@ -25,6 +27,7 @@ export interface StdioOptions {
 export class TaskStdio {
   readonly #options: StdioOptions;
   readonly #queues = new Set<ChunkQueue>();
+  readonly #readers = new Set<{ readonly position: number }>();
   #socket: Promise<AttachSocket | undefined> | undefined;
 
   constructor(options: StdioOptions) {
@@ -57,8 +60,23 @@ export class TaskStdio {
 
   #logged(signal: AbortSignal): AsyncGenerator<StdioChunk, void, void> {
     const { logPath = "", ended } = this.#options;
+    const fd = openIfThere(logPath);
+    // All was written, read and thrown away.
+    if (fd === undefined) return nothing();
     // Opened here, not at the first read: the position is that of the call.
-    return toChunks(followFile(logPath, { from: "end", until: ended, signal }));
+    const reader = { position: fstatSync(fd).size };
+    this.#readers.add(reader);
+    const forget = (): void => void this.#readers.delete(reader);
+    signal.addEventListener("abort", forget, { once: true });
+    const pieces = followFile(logPath, { fd, from: reader.position, until: ended, signal });
+    return toChunks(counted(pieces, reader, forget));
+  }
+
+  /** Byte of the log up to which the slowest client has read; undefined without one. */
+  get readTo(): number | undefined {
+    return this.#readers.size === 0
+      ? undefined
+      : Math.min(...[...this.#readers].map(({ position }) => position));
   }
 
   async #live(): Promise<ChunkQueue> {
@@ -128,6 +146,33 @@ export class TaskStdio {
       (socket) => socket?.endInput(),
       (error) => log("warn", "the end of input could not be passed on", { error }),
     );
+  }
+}
+
+async function* nothing(): AsyncGenerator<never, void, void> {}
+
+async function* counted(
+  pieces: AsyncGenerator<Uint8Array>,
+  reader: { position: number },
+  atEnd: () => void,
+): AsyncGenerator<Uint8Array, void, void> {
+  try {
+    for await (const piece of pieces) {
+      yield piece;
+      // The client has it: what comes before may go.
+      reader.position += piece.length;
+    }
+  } finally {
+    atEnd();
+  }
+}
+
+function openIfThere(path: string): number | undefined {
+  try {
+    return openSync(path, "r");
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    throw error;
   }
 }
 

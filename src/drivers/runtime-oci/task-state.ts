@@ -3,7 +3,6 @@ import { readFileSync } from "node:fs";
 import { replaceFile } from "../../base/durable.ts";
 import { hasCode } from "../../base/error-codes.ts";
 import { log } from "../../base/log.ts";
-import type { LogRotation } from "../../core/logs.ts";
 import type { ProcessIdentity } from "../../linux/processes.ts";
 import type { TaskPaths } from "./paths.ts";
 
@@ -19,7 +18,6 @@ export interface TaskState {
   readonly stdin: boolean;
   readonly stdinOnce: boolean;
   readonly logPath: string | undefined;
-  readonly logRotation: LogRotation | undefined;
 }
 
 /** Whole or not at all, by rename; no fsync, since the task does not outlive a power loss either. */

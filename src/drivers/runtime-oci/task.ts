@@ -27,11 +27,10 @@ import { Cgroup, type CgroupHost } from "../../linux/cgroups.ts";
 import { unmount } from "../../linux/mounts.ts";
 import { isAlive, signalProcess, waitUntilGone } from "../../linux/processes.ts";
 import { CLEAN_ENVIRONMENT, type RuntimeBinaries } from "./binaries.ts";
-import { reopenLog, resizeTerminal } from "./control.ts";
+import { resizeTerminal } from "./control.ts";
 import { recoverExecs, startExec } from "./exec.ts";
 import type { ExitRecord, ExitWatcher } from "./exits.ts";
 import { runtimeCommand } from "./host-view.ts";
-import { LogRotator } from "./log-rotation.ts";
 import { runtimeRoot, type TaskPaths } from "./paths.ts";
 import { runtimeError } from "./runtime-errors.ts";
 import { TaskStdio } from "./stdio.ts";
@@ -51,6 +50,7 @@ export interface TaskHost {
 const KILLED = 137;
 const SIGKILL = 9;
 const SIGCONT = 18;
+const SIGSTOP = 19;
 /** What a monitor may take on a busy host to tell an end. Milliseconds. */
 const MONITOR_PATIENCE = 2000;
 /** How long processes may take to die of SIGKILL before dispose gives up on them. */
@@ -75,7 +75,8 @@ export class OciTask implements Task {
     this.#paths = paths;
     this.#state = state;
     this.#cgroup = new Cgroup(host.cgroups, state.cgroupPath);
-    const rotator = rotateLog(paths, state);
+    // A daemon that died may have held it.
+    this.holdOutput(false);
     for (const exec of recoverExecs(paths.execs, paths.id)) {
       this.execs.set(exec.id, exec);
       void exec.forgotten.then(() => this.execs.delete(exec.id));
@@ -88,7 +89,6 @@ export class OciTask implements Task {
       closable: state.stdinOnce && !state.tty,
       ended: this.exited,
     });
-    void this.exited.then(() => rotator?.[Symbol.dispose]());
   }
 
   get pid(): number {
@@ -167,8 +167,13 @@ export class OciTask implements Task {
     resizeTerminal(this.#paths.control, size);
   }
 
-  async reopenLog(): Promise<void> {
-    reopenLog(this.#paths.control);
+  holdOutput(held: boolean): void {
+    if (this.#ended) return;
+    signalProcess(this.#state.monitor, held ? SIGSTOP : SIGCONT);
+  }
+
+  get outputReadTo(): number | undefined {
+    return this.#stdio.readTo;
   }
 
   attach(options: AttachOptions = {}): Promise<StdioConnection> {
@@ -299,17 +304,6 @@ export class OciTask implements Task {
     if (code === 0) return;
     if (verb === "start") throw runtimeError("create", text, this.id);
     throw new SystemError(`OCI runtime ${verb} failed: ${text.trim()}: unknown`, { subject: this.id });
-  }
-}
-
-/** A log that cannot be rotated does not keep its container from running, nor from being taken over. */
-function rotateLog({ id, control }: TaskPaths, { logPath, logRotation }: TaskState): LogRotator | undefined {
-  if (logPath === undefined || !logRotation) return undefined;
-  try {
-    return new LogRotator(logPath, control, logRotation);
-  } catch (error) {
-    log("error", "a container's log is not rotated", { id, error });
-    return undefined;
   }
 }
 

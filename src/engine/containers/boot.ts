@@ -23,6 +23,7 @@ import type { ContainerDeps, Needs } from "./deps.ts";
 import { discardContainer } from "./discard.ts";
 import { scheduleRestart, settleEnd, superviseContainers } from "./exits.ts";
 import { startingHealth } from "./health/state.ts";
+import { toLogProducer, toLogSubject } from "./log-subject.ts";
 import { volumeNamesOf } from "./mounts/populate.ts";
 
 const FIRST_BACKOFF = 100;
@@ -188,6 +189,9 @@ async function adopt(
   resources.use(sandbox);
   resources.defer(() => deps.volumes.unmount(id));
   resources.use(task);
+  await attempt("taking over a log", { container: id }, async () =>
+    deps.logs.follow(toLogSubject(container), toLogProducer(task)),
+  );
   deps.running.adopt(id, { task, sandbox, resources });
 }
 
@@ -217,6 +221,9 @@ async function settle(
   container: ContainerRecord,
   exit: TaskExit | undefined,
 ): Promise<void> {
+  await attempt("logging what it wrote", { container: container.id }, async () =>
+    deps.logs.settle(toLogSubject(container)),
+  );
   using _owner = await deps.locks.acquire(container.id);
   const { status } = container.state;
   if (status === "removing" || status === "dead") {

@@ -30,7 +30,7 @@ type CreateDeps = Needs<
   | "events"
   | "host"
   | "images"
-  | "logDrivers"
+  | "logs"
   | "paths"
   | "runtime"
   | "sandboxes"
@@ -88,7 +88,7 @@ export async function createContainer(deps: CreateDeps, request: CreateRequest):
     hostConfig,
     id,
   );
-  checkLogDriver(deps, hostConfig);
+  deps.logs.check(hostConfig.LogConfig?.Type ?? "", hostConfig.LogConfig?.Config ?? {});
   checkJoined(deps, hostConfig);
   const requested = requestedEndpoints({
     networkMode: hostConfig.NetworkMode ?? "bridge",
@@ -228,15 +228,6 @@ function checkJoined(deps: Needs<"store">, { PidMode, IpcMode }: HostConfig): vo
     if (!deps.store.find(reference))
       throw new InvalidParameterError(`No such container: ${reference}`, { subject: reference });
   }
-}
-
-function checkLogDriver(deps: Needs<"logDrivers">, hostConfig: HostConfig): void {
-  const name = hostConfig.LogConfig?.Type ?? "";
-  const driver = deps.logDrivers.get(name);
-  if (!driver) {
-    throw new InvalidParameterError(`logger: no log driver named '${name}' is registered`, { subject: name });
-  }
-  driver.checkOptions(hostConfig.LogConfig?.Config ?? {});
 }
 
 /** Go's path.Clean: without a slash at the end, unlike Node's. */

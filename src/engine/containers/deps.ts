@@ -5,7 +5,7 @@ import type { ContainerRecord } from "../../core/container.ts";
 import type { ContainerFiles } from "../../core/container-files.ts";
 import type { EventSink } from "../../core/events.ts";
 import type { ContainerImages } from "../../core/image.ts";
-import type { LogDriver } from "../../core/logs.ts";
+import type { ContainerLogs } from "../../core/logs.ts";
 import type { ContainerSandbox, ContainerSandboxes } from "../../core/networking.ts";
 import type { RootFiles } from "../../core/rootfs.ts";
 import type { Runtime, Task } from "../../core/runtime.ts";
@@ -77,8 +77,7 @@ export interface ContainerDeps {
   readonly sandboxes: ContainerSandboxes;
   readonly volumes: ContainerVolumes;
   readonly runtime: Runtime;
-  /** By name: `json-file`, `local`, `none`, … */
-  readonly logDrivers: ReadonlyMap<string, LogDriver>;
+  readonly logs: ContainerLogs;
   /** Files of containers, for clients. */
   readonly files: ContainerFiles;
   /** Files of containers, for the engine itself. */

@@ -11,7 +11,7 @@ import { publish } from "./events.ts";
 import { containerDirectory } from "./state/paths.ts";
 
 type DiscardDeps = Needs<
-  "events" | "execs" | "images" | "logDrivers" | "paths" | "running" | "snapshots" | "store" | "volumes"
+  "events" | "execs" | "images" | "logs" | "paths" | "running" | "snapshots" | "store" | "volumes"
 >;
 
 /**
@@ -34,7 +34,7 @@ export async function discardContainer(
   try {
     await Promise.all([
       deps.snapshots.remove(id),
-      deps.logDrivers.get(container.hostConfig.LogConfig?.Type ?? "")?.remove(id),
+      deps.logs.remove(id),
       deps.volumes.release(id, { removeAnonymous: removeVolumes }),
     ]);
     rmSync(containerDirectory(deps.paths, id), { recursive: true, force: true });

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { KeyedLock } from "../../base/keyed-lock.ts";
-import { NoSpaceError, NotFoundError, SystemError } from "../../core/errors.ts";
+import { InvalidParameterError, NoSpaceError, NotFoundError, SystemError } from "../../core/errors.ts";
 import type { EngineEvent } from "../../core/events.ts";
 import type { Digest } from "../../core/ids.ts";
 import type { ContainerSandbox } from "../../core/networking.ts";
@@ -109,7 +109,8 @@ class FakeTask implements Task {
   async resume(): Promise<void> {}
   async resize(): Promise<void> {}
   async update(): Promise<void> {}
-  async reopenLog(): Promise<void> {}
+  holdOutput(): void {}
+  readonly outputReadTo = undefined;
   async processIds(): Promise<number[]> {
     return [this.pid];
   }
@@ -250,20 +251,20 @@ function compose(host: FakeHost): ContainerDeps {
       describe: async () => ({ defaultRuntime: "fake", runtimes: {}, monitor: { path: "", version: "" } }),
     },
     toSpec: async () => ({}) as RuntimeSpec,
-    logDrivers: new Map([
-      [
-        "none",
-        {
-          name: "none",
-          pathFor: () => undefined,
-          checkOptions: () => {},
-          rotationFor: () => undefined,
-          mend() {},
-          read: async function* () {},
-          remove: async () => {},
-        },
-      ],
-    ]),
+    logs: {
+      drivers: ["none"],
+      check(driver) {
+        if (driver !== "none") throw new InvalidParameterError(`no log driver named '${driver}'`);
+      },
+      pathOf: () => "",
+      attributesOf: () => ({}),
+      prepare: () => ({ path: undefined, [Symbol.dispose]() {} }),
+      follow() {},
+      settle() {},
+      read: async function* () {},
+      clear: async () => {},
+      remove: async () => {},
+    },
     events: { publish: (event) => void host.events.push(event) },
     paths: { dataRoot: host.dataRoot, execRoot: join(host.dataRoot, "exec"), instance: "00000000" },
     defaults: {
@@ -360,9 +361,7 @@ describe("create", () => {
   });
 
   test("leaves nothing when it fails, not even the name", async () => {
-    await expect(create({ LogConfig: { Type: "syslog" } })).rejects.toThrow(
-      "logger: no log driver named 'syslog' is registered",
-    );
+    await expect(create({ LogConfig: { Type: "syslog" } })).rejects.toThrow("no log driver named 'syslog'");
     expect(host.prepared.size).toBe(0);
     await create();
   });

@@ -12,12 +12,12 @@ import { nowNano, toRfc3339 } from "../../base/times.ts";
 import { type ContainerRecord, isRunning, ZERO_TIME } from "../../core/container.ts";
 import { ConflictError, messageOf, NotFoundError, NotModifiedError } from "../../core/errors.ts";
 import type { ContainerSandbox } from "../../core/networking.ts";
-import type { CreateTaskOptions } from "../../core/runtime.ts";
 import type { MountedRoot } from "../../core/snapshots.ts";
 import type { ContainerDeps, Needs, SpecInput } from "./deps.ts";
 import { discardContainer } from "./discard.ts";
 import { publish } from "./events.ts";
 import { startingHealth } from "./health/state.ts";
+import { toLogProducer, toLogSubject } from "./log-subject.ts";
 import { prepareMounts } from "./mounts/prepare.ts";
 import { exitCodeOfFailure, toPreparationFailure, toStartFailure } from "./start-failure.ts";
 import { checkDonors, joinedContainers } from "./state/joined.ts";
@@ -93,6 +93,7 @@ export async function bringUp(
     .catch((error) => {
       throw toPreparationFailure(error);
     });
+  using output = deps.logs.prepare(toLogSubject(container));
   try {
     const task = undo.use(
       await deps.runtime.create({
@@ -101,13 +102,14 @@ export async function bringUp(
         tty: container.config.Tty ?? false,
         stdin: container.config.OpenStdin ?? false,
         stdinOnce: container.config.StdinOnce ?? false,
-        ...logOf(deps, container),
+        logPath: output.path,
         sharedMemory: container.hostConfig.IpcMode === "shareable" ? container.hostConfig.ShmSize : undefined,
         runtime: container.hostConfig.Runtime ?? undefined,
         signal,
       }),
     );
     checkDonors(deps.running, joined);
+    deps.logs.follow(toLogSubject(container), toLogProducer(task));
     await deps.running.connectAttached(id, task);
     await task.start();
 
@@ -150,16 +152,6 @@ async function mountRoot(
     mkdirSync(containerDirectory(deps.paths, id), { recursive: true, mode: 0o710 });
     return await deps.snapshots.mount(id);
   }
-}
-
-function logOf(
-  deps: Needs<"logDrivers">,
-  { id, hostConfig }: ContainerRecord,
-): Pick<CreateTaskOptions, "logPath" | "logRotation"> {
-  const { Type = "", Config = {} } = hostConfig.LogConfig ?? {};
-  const driver = deps.logDrivers.get(Type);
-  driver?.mend(id);
-  return { logPath: driver?.pathFor(id), logRotation: driver?.rotationFor(Config) };
 }
 
 /** Writes the files that say who the container is. With another container's network come that container's files. */

@@ -8,18 +8,17 @@ import { KeyedLock } from "../../base/keyed-lock.ts";
 import { log, setLogLevel } from "../../base/log.ts";
 import { BUILD_TIME, COMMIT, VERSION } from "../../base/version.ts";
 import type { Builder } from "../../builder/index.ts";
-import type { EngineConfig, EnginePaths } from "../../core/config.ts";
+import type { EngineConfig } from "../../core/config.ts";
 import { isRunning } from "../../core/container.ts";
 import { messageOf } from "../../core/errors.ts";
 import type { Digest } from "../../core/ids.ts";
-import type { LogDriver } from "../../core/logs.ts";
 import type { Registry } from "../../core/registry.ts";
 import type { StateStore } from "../../core/state.ts";
 import { HelperContainerFiles } from "../../drivers/container-files/index.ts";
 import { FileContentStore } from "../../drivers/content-fs/index.ts";
 import { embeddedNameServer } from "../../drivers/dns/embedded.ts";
 import { readContainerHost, readSeccompProfile } from "../../drivers/host/index.ts";
-import { FileLogDriver, noLogDriver } from "../../drivers/logs-file/index.ts";
+import { SpooledLogs } from "../../drivers/logs/index.ts";
 import { openBridgeDriver } from "../../drivers/network-bridge/bridge-driver.ts";
 import { HostPorts } from "../../drivers/network-bridge/port-publisher.ts";
 import { unaddressedDriver } from "../../drivers/network-host/unaddressed.ts";
@@ -160,7 +159,7 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
     cgroupParent: engineCgroup(paths.instance),
     sharedMemoryPath: (id) => runtime.sharedMemoryPath(id),
   });
-  const logDrivers = fileLogDrivers(paths);
+  const logs = undo.use(new SpooledLogs(paths));
   const running = new RunningContainers();
   const execs = new Execs({
     execs: new ExecStore(state),
@@ -181,7 +180,7 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
     sandboxes: networks.sandboxes,
     volumes,
     runtime,
-    logDrivers,
+    logs,
     files: new HelperContainerFiles(),
     rootFiles,
     toSpec: specs.toSpec,
@@ -226,7 +225,7 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
       images: () => images.list({ filters: new Map(), sharedSize: false, manifests: false }).length,
       eventListeners: () => events.subscribers,
     },
-    plugins: { volume: ["local"], network: ["bridge", "host", "null"], log: [...logDrivers.keys()] },
+    plugins: { volume: ["local"], network: ["bridge", "host", "null"], log: logs.drivers },
     neighbours: () => bridge.neighbours(),
     defaultAddressPools: addressPools(config),
   };
@@ -324,13 +323,4 @@ function toHandlers(parts: Parts): Handlers {
 export function handlersToList(): Handlers {
   const nothing: object = new Proxy({}, { get: () => nothing });
   return toHandlers(nothing as Parts);
-}
-
-function fileLogDrivers({ dataRoot }: EnginePaths): Map<string, LogDriver> {
-  const drivers = [
-    new FileLogDriver("json-file", dataRoot),
-    new FileLogDriver("local", dataRoot),
-    noLogDriver,
-  ];
-  return new Map(drivers.map((driver) => [driver.name, driver]));
 }

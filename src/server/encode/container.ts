@@ -74,7 +74,7 @@ export function toInspect(details: ContainerDetails): ContainerInspectJson {
     ResolvConfPath: details.files?.resolvConf ?? "",
     HostnamePath: details.files?.hostname ?? "",
     HostsPath: details.files?.hosts ?? "",
-    LogPath: details.logPath ?? "",
+    LogPath: details.logPath,
     Name: `/${record.name}`,
     RestartCount: record.restartCount,
     Driver: details.graphDriver.name,

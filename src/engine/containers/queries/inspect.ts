@@ -9,7 +9,7 @@ import { apparmorProfileOf } from "../oci-spec/security.ts";
 import { identityFiles } from "../state/paths.ts";
 
 type InspectDeps = Needs<
-  "defaults" | "execs" | "host" | "images" | "logDrivers" | "paths" | "running" | "snapshots" | "store"
+  "defaults" | "execs" | "host" | "images" | "logs" | "paths" | "running" | "snapshots" | "store"
 >;
 
 export interface ContainerSizes {
@@ -39,7 +39,7 @@ export interface ContainerDetails extends ContainerView {
   readonly apparmorProfile: string;
   /** `/neighbour:/container/alias`, of neighbours that are still there. */
   readonly links: readonly string[];
-  readonly logPath: string | undefined;
+  readonly logPath: string;
   readonly files:
     | { readonly hostname: string; readonly hosts: string; readonly resolvConf: string }
     | undefined;
@@ -63,7 +63,6 @@ export async function inspectContainer(
 ): Promise<ContainerDetails> {
   const record = deps.store.get(reference);
   const view = await viewContainer(deps, record, options);
-  const driver = deps.logDrivers.get(record.hostConfig.LogConfig?.Type ?? "");
   return {
     ...view,
     ulimits: mergeUlimits(record.hostConfig.Ulimits ?? [], deps.defaults.ulimits),
@@ -72,7 +71,7 @@ export async function inspectContainer(
       return neighbour ? [`/${neighbour.name}:/${record.name}/${alias}`] : [];
     }),
     apparmorProfile: apparmorProfileOf(record.hostConfig.SecurityOpt ?? [], deps.host),
-    logPath: driver?.pathFor(record.id),
+    logPath: deps.logs.pathOf({ id: record.id, driver: record.hostConfig.LogConfig?.Type ?? "" }),
     files: record.state.startedAt.startsWith("0001") ? undefined : identityFiles(deps.paths, record.id),
     graphDriver: { name: deps.snapshots.name, data: deps.snapshots.describe(record.id, record.layers) },
   };

@@ -1,13 +1,12 @@
 /** `docker logs`: what a container wrote, by its log driver. */
-import { compileGoRegExp } from "../../../base/go-regexp.ts";
-import type { ContainerRecord } from "../../../core/container.ts";
-import { ConflictError, InvalidParameterError, NotImplementedError } from "../../../core/errors.ts";
+import { ConflictError, InvalidParameterError } from "../../../core/errors.ts";
 import type { LogEntry, ReadLogOptions } from "../../../core/logs.ts";
 import type { Needs } from "../deps.ts";
+import { toLogSubject } from "../log-subject.ts";
 
-type LogDeps = Needs<"logDrivers" | "running" | "store">;
+type LogDeps = Needs<"logs" | "store">;
 
-export interface LogRequest extends Omit<ReadLogOptions, "ended"> {
+export interface LogRequest extends ReadLogOptions {
   readonly stdout: boolean;
   readonly stderr: boolean;
 }
@@ -34,50 +33,15 @@ export function readContainerLog(deps: LogDeps, reference: string, request: LogR
       subject: container.id,
     });
   }
-  const driver = deps.logDrivers.get(container.hostConfig.LogConfig?.Type ?? "");
-  if (!driver || driver.pathFor(container.id) === undefined) {
-    throw new NotImplementedError("configured logging driver does not support reading");
-  }
-  const running = deps.running.get(container.id);
-  const entries = driver.read(container.id, {
-    ...request,
-    follow: request.follow && running !== undefined,
-    ended: running?.task.exited,
-  });
+  const subject = toLogSubject(container);
+  const entries = deps.logs.read(subject, request);
   return {
     tty: container.config.Tty ?? false,
-    attributes: logAttributes(container),
+    attributes: deps.logs.attributesOf(subject),
     entries: request.stdout && request.stderr ? entries : only(entries, request.stdout ? "stdout" : "stderr"),
   };
 }
 
 async function* only(entries: AsyncIterable<LogEntry>, stream: LogEntry["stream"]): AsyncIterable<LogEntry> {
   for await (const entry of entries) if (entry.stream === stream) yield entry;
-}
-
-/** Labels and variables that the log options name, ordered by name. @see moby daemon/logger/loginfo.go, ExtraAttributes */
-export function logAttributes({
-  config,
-  hostConfig,
-}: Pick<ContainerRecord, "config" | "hostConfig">): Record<string, string> {
-  const options = hostConfig.LogConfig?.Config ?? {};
-  const variables = (config.Env ?? []).flatMap((entry): [string, string][] => {
-    const at = entry.indexOf("=");
-    return at < 0 ? [] : [[entry.slice(0, at), entry.slice(at + 1)]];
-  });
-  const chosen = [
-    ...chooseAttributes(Object.entries(config.Labels ?? {}), options.labels, options["labels-regex"]),
-    ...chooseAttributes(variables, options.env, options["env-regex"]),
-  ];
-  return Object.fromEntries(chosen.sort(([a], [b]) => (a < b ? -1 : Number(a > b))));
-}
-
-function chooseAttributes(
-  all: [string, string][],
-  names: string | undefined,
-  pattern: string | undefined,
-): [string, string][] {
-  const named = new Set(names?.split(","));
-  const matching = pattern ? compileGoRegExp(pattern) : undefined;
-  return all.filter(([name]) => named.has(name) || matching?.test(name));
 }

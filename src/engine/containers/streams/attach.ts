@@ -5,13 +5,14 @@
  */
 import { log } from "../../../base/log.ts";
 import type { ContainerRecord } from "../../../core/container.ts";
-import { ConflictError, messageOf } from "../../../core/errors.ts";
+import { ConflictError, messageOf, NotImplementedError } from "../../../core/errors.ts";
 import type { StdioChunk, StdioConnection, Task } from "../../../core/runtime.ts";
 import type { Needs } from "../deps.ts";
 import { publish } from "../events.ts";
+import { toLogSubject } from "../log-subject.ts";
 import { type StdioClient, serveStdio } from "./stdio.ts";
 
-type AttachDeps = Needs<"events" | "logDrivers" | "running" | "store">;
+type AttachDeps = Needs<"events" | "logs" | "running" | "store">;
 
 /** Milliseconds that releasing what a container had may take before a client is told that it ended. */
 const RELEASE_PATIENCE = 2_000;
@@ -90,18 +91,21 @@ function takePlace(deps: Needs<"running">, { id, config }: ContainerRecord, requ
 }
 
 async function replayLog(
-  deps: Needs<"logDrivers">,
+  deps: Needs<"logs">,
   container: ContainerRecord,
   request: AttachRequest,
   client: StdioClient,
 ): Promise<void> {
-  const driver = deps.logDrivers.get(container.hostConfig.LogConfig?.Type ?? "");
-  if (!driver || driver.pathFor(container.id) === undefined) return;
   const abort = new AbortController();
   void client.closed.then(() => abort.abort());
-  const entries = driver.read(container.id, { follow: false, signal: abort.signal });
-  for await (const { stream, bytes } of entries) {
-    if (isWanted(request, stream)) await client.write({ stream, bytes });
+  try {
+    const entries = deps.logs.read(toLogSubject(container), { follow: false, signal: abort.signal });
+    for await (const { stream, bytes } of entries) {
+      if (isWanted(request, stream)) await client.write({ stream, bytes });
+    }
+  } catch (error) {
+    // Nothing was kept: there is nothing to replay.
+    if (!(error instanceof NotImplementedError)) throw error;
   }
 }
 

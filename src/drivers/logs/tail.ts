@@ -1,9 +1,13 @@
 /** Where the last lines of a log begin: found from the end, in blocks, however large the files are. */
 import { fstatSync, readSync } from "node:fs";
 import { Pace } from "../../base/pace.ts";
-import { LONGEST_RECORD, parseRecord } from "../../core/log-records.ts";
+import type { LogRecord } from "../../core/log-records.ts";
 
 const BLOCK = 64 * 1024;
+/** A line is a part of at most 8 KiB, whose characters may each be escaped: a longer one is no record. */
+export const LONGEST_LINE = 128 * 1024;
+
+type Parse = (line: Uint8Array) => LogRecord | undefined;
 const NEWLINE = 10;
 
 export interface Place {
@@ -14,9 +18,9 @@ export interface Place {
 }
 
 /** @param files descriptors, oldest first @param lines a line in parts counts once, at its end */
-export async function findTail(files: readonly number[], lines: number): Promise<Place> {
+export async function findTail(files: readonly number[], lines: number, parse: Parse): Promise<Place> {
   const pace = new Pace();
-  const counter = new LineCounter(lines);
+  const counter = new LineCounter(lines, parse);
   for (let file = files.length - 1; file >= 0; file--) {
     const offset = await scanBackwards(files[file] ?? -1, counter, pace);
     if (offset !== undefined) return { file, offset };
@@ -28,14 +32,16 @@ export async function findTail(files: readonly number[], lines: number): Promise
 class LineCounter {
   #left: number;
   #last = true;
+  readonly #parse: Parse;
 
-  constructor(lines: number) {
+  constructor(lines: number, parse: Parse) {
     this.#left = lines;
+    this.#parse = parse;
   }
 
   /** False: the lines wanted begin behind this record. */
   take(line: Uint8Array): boolean {
-    const record = parseRecord(line);
+    const record = this.#parse(line);
     if (!record) return true;
     // A part without an end counts only as the very last: somebody is still writing that line.
     if (!record.partial || this.#last) this.#left--;
@@ -65,7 +71,7 @@ async function scanBackwards(fd: number, counter: LineCounter, pace: Pace): Prom
       skipping = false;
       end = before + 1;
     }
-    skipping ||= end > LONGEST_RECORD;
+    skipping ||= end > LONGEST_LINE;
     carry = skipping ? new Uint8Array(0) : bytes.subarray(0, end);
     position = from;
   }

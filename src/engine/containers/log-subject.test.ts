@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
-import type { ContainerRecord } from "../../../core/container.ts";
-import { logAttributes } from "./logs.ts";
+import type { ContainerRecord } from "../../core/container.ts";
+import { logAttributes } from "./log-subject.ts";
 
 const attributes = (options: Record<string, string>) =>
   logAttributes({

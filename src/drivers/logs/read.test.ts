@@ -1,10 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import {
   appendFileSync,
-  existsSync,
-  mkdirSync,
   mkdtempSync,
-  readFileSync,
+  readdirSync,
   renameSync,
   rmSync,
   statSync,
@@ -12,40 +10,41 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { InvalidParameterError, NotImplementedError } from "../../core/errors.ts";
-import type { LogEntry, ReadLogOptions } from "../../core/logs.ts";
-import { FileLogDriver, noLogDriver } from "./index.ts";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import type { LogEntry } from "../../core/logs.ts";
+import { type ReadFileOptions, readLog } from "./read.ts";
 
-const ID = "c0ffee";
 /** What is read at a time from the end. */
 const BLOCK = 64 * 1024;
 let root: string;
-let driver: FileLogDriver;
 let path: string;
 
 beforeEach(() => {
-  root = mkdtempSync(join(tmpdir(), "logs-file-"));
-  driver = new FileLogDriver("json-file", root);
-  path = driver.pathFor(ID);
-  mkdirSync(dirname(path), { recursive: true });
+  root = mkdtempSync(join(tmpdir(), "gantry-read-logs-"));
+  path = join(root, "log");
 });
 afterEach(() => rmSync(root, { recursive: true, force: true }));
 
-/** A record as conmon writes it, `second` seconds after noon. */
+/** A record as Docker writes it, `second` seconds after noon. Tag P: a part of a line. */
 function record(text: string, { second = 0, stream = "stdout", tag = "F" } = {}): string {
-  const time = `2026-11-23T12:00:${String(second).padStart(2, "0")}.123456789+00:00`;
-  return `${time} ${stream} ${tag} ${text}\n`;
+  const time = `2026-11-23T12:00:${String(second).padStart(2, "0")}.123456789Z`;
+  return `${JSON.stringify({ log: tag === "F" ? `${text}\n` : text, stream, time })}\n`;
 }
 
-async function collect(options: Partial<ReadLogOptions> = {}): Promise<LogEntry[]> {
+async function collect(options: Partial<ReadFileOptions> = {}): Promise<LogEntry[]> {
   const entries: LogEntry[] = [];
-  const all = { follow: false, signal: new AbortController().signal, ...options };
-  for await (const entry of driver.read(ID, all)) entries.push(entry);
+  const all = {
+    follow: false,
+    signal: new AbortController().signal,
+    ended: Promise.resolve(),
+    ...options,
+  };
+  for await (const entry of readLog(path, all)) entries.push(entry);
   return entries;
 }
 
-async function texts(options: Partial<ReadLogOptions> = {}): Promise<string[]> {
+async function texts(options: Partial<ReadFileOptions> = {}): Promise<string[]> {
   return (await collect(options)).map(({ bytes }) => new TextDecoder().decode(bytes));
 }
 
@@ -77,7 +76,7 @@ describe("reading a log", () => {
   });
 
   test("shows times of another offset in UTC, with nine digits", async () => {
-    writeFileSync(path, "2026-11-23T12:00:00.5+02:00 stdout F x\n");
+    writeFileSync(path, '{"log":"x\\n","stream":"stdout","time":"2026-11-23T12:00:00.5+02:00"}\n');
     expect((await collect())[0]?.timestamp).toBe("2026-11-23T10:00:00.500000000Z");
   });
 
@@ -93,10 +92,7 @@ describe("reading a log", () => {
   });
 
   test("skips what a crash tore", async () => {
-    writeFileSync(
-      path,
-      `${record("one")}2026-11-23T12:0\n\0\0\0\0\n${record("two")}2026-11-23T12:00:00.1+00:00 std`,
-    );
+    writeFileSync(path, `${record("one")}{"log":"tor\n\0\0\0\0\n${record("two")}{"log":"x","str`);
     expect(await texts()).toEqual(["one\n", "two\n"]);
   });
 
@@ -105,6 +101,15 @@ describe("reading a log", () => {
     writeFileSync(`${path}.1`, record("2"));
     writeFileSync(path, record("3"));
     expect(await texts()).toEqual(["1\n", "2\n", "3\n"]);
+  });
+
+  test("reads compressed ones as well, and leaves nothing behind", async () => {
+    writeFileSync(`${path}.2.gz`, gzipSync(record("1")));
+    writeFileSync(`${path}.1`, record("2"));
+    writeFileSync(path, record("3"));
+    expect(await texts()).toEqual(["1\n", "2\n", "3\n"]);
+    expect(await texts({ tail: 3 })).toEqual(["1\n", "2\n", "3\n"]);
+    expect(readdirSync(root).sort()).toEqual(["log", "log.1", "log.2.gz"]);
   });
 
   test("since and until are inclusive", async () => {
@@ -183,27 +188,6 @@ describe("a long read", () => {
   });
 });
 
-describe("a line that was torn", () => {
-  test("ends before the next run writes", async () => {
-    writeFileSync(path, record("one") + record("torn").slice(0, 30));
-    driver.mend(ID);
-    driver.mend(ID);
-    appendFileSync(path, record("first of the next run"));
-    expect(await texts()).toEqual(["one\n", "first of the next run\n"]);
-    expect(await texts({ tail: 1 })).toEqual(["first of the next run\n"]);
-  });
-
-  test("is none in a log that is whole, empty or not there", () => {
-    driver.mend(ID);
-    expect(existsSync(path)).toBe(false);
-    for (const content of ["", record("one")]) {
-      writeFileSync(path, content);
-      driver.mend(ID);
-      expect(readFileSync(path, "utf8")).toBe(content);
-    }
-  });
-});
-
 describe("following", () => {
   test("goes on until the container ended, and reads what it wrote last", async () => {
     writeFileSync(path, record("before"));
@@ -220,7 +204,9 @@ describe("following", () => {
   test("wakes up at once when something is written", async () => {
     writeFileSync(path, "");
     const abort = new AbortController();
-    const entries = driver.read(ID, { follow: true, signal: abort.signal })[Symbol.asyncIterator]();
+    const entries = readLog(path, { follow: true, signal: abort.signal, ended: new Promise(() => {}) })[
+      Symbol.asyncIterator
+    ]();
     const next = entries.next();
     await Bun.sleep(20);
     const written = performance.now();
@@ -263,50 +249,17 @@ describe("following", () => {
 
   test("a reader that does not read holds no more than a piece in memory", async () => {
     writeFileSync(path, lines(0, 1000).repeat(500));
+    Bun.gc(true);
     const before = process.memoryUsage().rss;
     const abort = new AbortController();
-    const entries = driver.read(ID, { follow: true, signal: abort.signal })[Symbol.asyncIterator]();
+    const entries = readLog(path, { follow: true, signal: abort.signal, ended: new Promise(() => {}) })[
+      Symbol.asyncIterator
+    ]();
     await entries.next();
     await Bun.sleep(50);
+    Bun.gc(true);
     expect(process.memoryUsage().rss - before).toBeLessThan(20_000_000);
     abort.abort();
     await entries.next();
-  });
-});
-
-describe("options", () => {
-  test("sizes are decimal, as Docker's", () => {
-    expect(driver.rotationFor({ "max-size": "10k", "max-file": "3" })).toEqual({
-      maxSize: 10_000,
-      maxFiles: 3,
-    });
-    expect(driver.rotationFor({})).toBeUndefined();
-    expect(new FileLogDriver("local", root).rotationFor({})).toEqual({ maxSize: 20_000_000, maxFiles: 5 });
-  });
-
-  test.each([
-    [{ nope: "1" }, "unknown log opt 'nope' for json-file log driver"],
-    [{ "max-size": "ten" }, "invalid size: 'ten'"],
-    [{ "max-file": "0" }, "max-file cannot be less than 1"],
-    [{ "labels-regex": "(" }, "error parsing regexp: missing closing ): `(`"],
-    [{ mode: "sometimes" }, "logger: logging mode not supported: sometimes"],
-  ])("%p is refused", (options, message) => {
-    expect(() => driver.checkOptions(options as Record<string, string>)).toThrow(
-      new InvalidParameterError(message),
-    );
-  });
-
-  test("none keeps nothing and says so", () => {
-    expect(noLogDriver.pathFor(ID)).toBeUndefined();
-    const read = () => noLogDriver.read(ID, { follow: false, signal: new AbortController().signal });
-    expect(read).toThrow(NotImplementedError);
-  });
-
-  test("remove takes all files of the log and nothing else", async () => {
-    for (const name of [path, `${path}.1`, `${path}.2`, join(dirname(path), "hostname")])
-      writeFileSync(name, "x");
-    await driver.remove(ID);
-    expect(await Array.fromAsync(new Bun.Glob("*").scan(dirname(path)))).toEqual(["hostname"]);
-    await driver.remove("unknown");
   });
 });
