@@ -28,6 +28,8 @@ export const enginePackages = {
   ip: "iproute2",
   igzip: "isal",
   zstd: "zstd",
+  xz: "xz-utils",
+  bzip2: "bzip2",
   tar: "tar",
   nsenter: "util-linux",
   ps: "procps",

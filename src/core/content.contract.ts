@@ -1,6 +1,6 @@
 /** What every content store must do, whatever the driver. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import type { BlobInfo, ContentStore } from "./content.ts";
 import { digestOf } from "./digests.ts";
 import { InvalidParameterError, NotFoundError } from "./errors.ts";
@@ -188,6 +188,23 @@ export function contentStoreContract(make: () => Promise<ContentStoreUnderTest>)
       await using again = await content.ingest(expected, { signal });
       expect(again.offset).toBe(0);
     });
+  });
+
+  test("a scratch directory takes what helpers write, and gives it to the store", async () => {
+    let path: string;
+    {
+      await using scratch = await content.scratch();
+      path = scratch.path;
+      writeFileSync(`${path}/0`, "hello");
+      writeFileSync(`${path}/1`, "left behind");
+      expect(await content.adopt(`${path}/0`, infoOf("hello"))).toEqual(infoOf("hello"));
+      await expect(content.adopt(`${path}/1`, infoOf("hello"))).rejects.toThrow("11 bytes");
+    }
+    expect(existsSync(path)).toBe(false);
+    expect(await list(content)).toEqual([digestOf("hello")]);
+    const left = await content.scratch();
+    await subject.restart();
+    expect(existsSync(left.path)).toBe(false);
   });
 
   describe("an upload of unknown digest", () => {

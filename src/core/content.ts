@@ -84,6 +84,13 @@ export interface ContentStore {
    * @param name `[A-Za-z0-9_-]+`, up to 64; one writer each, a second caller waits for the first
    */
   receive(name: string, options: { signal: AbortSignal }): Promise<StreamIngest>;
+  /** An empty directory beside the blobs, for helper processes that write many files; gone with its disposal, and at boot. */
+  scratch(): Promise<AsyncDisposable & { readonly path: string }>;
+  /**
+   * Makes a blob of a file in a scratch directory, which a helper process wrote and hashed. The file moves.
+   * @throws NoSpaceError, SystemError
+   */
+  adopt(file: string, written: BlobInfo): Promise<BlobInfo>;
   delete(digest: Digest): Promise<boolean>;
   /** Every whole blob, with the time it was committed in ms since the epoch. */
   list(): AsyncIterable<BlobInfo & { readonly modifiedAt: number }>;

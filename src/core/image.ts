@@ -1,6 +1,7 @@
 /** Images as the engine knows them, and what a container needs from the image store. */
 import type { Descriptor } from "./content.ts";
 import type { Digest } from "./ids.ts";
+import type { CommittedLayer } from "./snapshots.ts";
 
 /** The OCI image configuration, as far as the engine reads it. @see image-spec config.md */
 export interface ImageConfig {
@@ -59,7 +60,27 @@ export interface ResolvedImage {
   readonly layers: readonly Digest[];
 }
 
+/** What `docker commit` makes an image of. */
+export interface CommittedImage {
+  /** The container's image. */
+  readonly parentId: Digest;
+  /** What the container changed; without entries nothing had changed. */
+  readonly layer: CommittedLayer;
+  readonly config: ImageDefaults;
+  /** The command that the container ran, as history tells it. */
+  readonly createdBy: string;
+  readonly author: string;
+  readonly comment: string;
+  /** The name that the image gets, none if empty. */
+  readonly repository: string;
+  readonly tag: string;
+}
+
 export interface ContainerImages {
+  /** A configuration changed by Dockerfile instructions. @throws InvalidParameterError */
+  changeConfig(config: ImageDefaults, instructions: readonly string[]): ImageDefaults;
+  /** Adds the image of a container. @returns its id @throws InvalidParameterError for a bad name; NotFoundError */
+  addCommitted(image: CommittedImage): Promise<Digest>;
   /**
    * By reference, id or unique id prefix, for a platform (`linux/amd64`) or the host's.
    * @throws NotFoundError "No such image: <reference with tag>"

@@ -1,11 +1,12 @@
-/** Port: turning a layer's bytes, as they came from a registry, into the tree that a snapshot is made of. */
+/** Ports: turning a layer's bytes, as they came from a registry, into the tree that a snapshot is made of. */
+import type { BlobInfo } from "./content.ts";
 import type { Digest } from "./ids.ts";
 
 export interface UnpackRequest {
-  /** The blob's file: a tar archive, plain or compressed with gzip or zstd (its first bytes tell). */
+  /** The blob's file: a tar archive, plain or compressed with gzip, zstd, xz or bzip2 (its first bytes tell). */
   readonly blob: string;
-  /** What the image's configuration says the uncompressed archive is. */
-  readonly diffId: Digest;
+  /** What the image's configuration says the uncompressed archive is; undefined if nothing says anything. */
+  readonly diffId: Digest | undefined;
   /** An empty directory. */
   readonly into: string;
   readonly signal: AbortSignal;
@@ -26,4 +27,13 @@ export interface LayerUnpacker {
    * @throws NoSpaceError, SystemError
    */
   unpack(request: UnpackRequest): Promise<UnpackedLayer>;
+}
+
+export interface LayerCompressor {
+  /** Compresses a layer's archive with gzip into another file: the same bytes for the same archive. @throws NoSpaceError, SystemError */
+  compress(options: {
+    readonly file: string;
+    readonly into: string;
+    readonly signal: AbortSignal;
+  }): Promise<BlobInfo>;
 }

@@ -7,6 +7,7 @@ const helpers: Readonly<Record<string, () => Promise<{ main(args: readonly strin
   "build-files": () => import("../drivers/build-files/worker.ts"),
   "fill-tree": () => import("../drivers/build-files/fill.ts"),
   "container-files": () => import("../drivers/container-files/helper.ts"),
+  "read-archive": () => import("../drivers/image-archives/helper.ts"),
   decompress: () => import("../drivers/snapshot-overlay/unpack/decompress.ts"),
 };
 

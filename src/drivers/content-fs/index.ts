@@ -4,13 +4,14 @@
  *     <dataRoot>/content/blobs/sha256/<hex>   whole, verified, durable
  *     <dataRoot>/content/ingest/<hex>         being written; kept over a crash, so that a download continues
  *     <dataRoot>/content/ingest/stream-<name> the same, of a digest that is not known yet
+ *     <dataRoot>/content/scratch/s-*          what helper processes write; thrown away at boot
  *
  * Order of writing: ingest file → hash in passing → fsync → rename → fsync of the directory.
  * What a resumed ingest has already is hashed again from the file: nothing else needs to be remembered.
  */
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync } from "node:fs";
-import { readdir, rm, stat, unlink } from "node:fs/promises";
+import { existsSync, mkdirSync, rmSync } from "node:fs";
+import { mkdtemp, readdir, rm, stat, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { hasCode } from "../../base/error-codes.ts";
 import { KeyedLock } from "../../base/keyed-lock.ts";
@@ -19,7 +20,7 @@ import type { BlobInfo, ContentStore, Ingest, StreamIngest } from "../../core/co
 import { digestOf, hexOf } from "../../core/digests.ts";
 import { InvalidParameterError, NotFoundError } from "../../core/errors.ts";
 import type { Digest } from "../../core/ids.ts";
-import { hashFile, openIngest, openStreamIngest } from "./ingest.ts";
+import { adoptFile, hashFile, openIngest, openStreamIngest } from "./ingest.ts";
 
 /** In front of the names of uploads whose digest is not known: no digest begins so. */
 const STREAM_PREFIX = "stream-";
@@ -27,16 +28,20 @@ const STREAM_PREFIX = "stream-";
 export class FileContentStore implements ContentStore {
   readonly #blobs: string;
   readonly #ingests: string;
+  readonly #scratch: string;
   readonly #writers = new KeyedLock();
 
   private constructor(root: string) {
     this.#blobs = join(root, "blobs", "sha256");
     this.#ingests = join(root, "ingest");
+    this.#scratch = join(root, "scratch");
   }
 
   static open(paths: Pick<EnginePaths, "dataRoot">): FileContentStore {
     const store = new FileContentStore(join(paths.dataRoot, "content"));
-    for (const directory of [store.#blobs, store.#ingests]) {
+    // Whoever wrote there is gone.
+    rmSync(store.#scratch, { recursive: true, force: true });
+    for (const directory of [store.#blobs, store.#ingests, store.#scratch]) {
       mkdirSync(directory, { recursive: true, mode: 0o710 });
     }
     return store;
@@ -125,6 +130,17 @@ export class FileContentStore implements ContentStore {
       held[Symbol.dispose]();
       throw error;
     }
+  }
+
+  async scratch(): Promise<AsyncDisposable & { readonly path: string }> {
+    const path = await mkdtemp(join(this.#scratch, "s-"));
+    return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
+  }
+
+  async adopt(file: string, written: BlobInfo): Promise<BlobInfo> {
+    const { signal } = new AbortController();
+    const held = await this.#writers.acquire(hexOf(written.digest), signal);
+    return await adoptFile(file, written, { directory: this.#blobs, held });
   }
 
   async delete(digest: Digest): Promise<boolean> {

@@ -67,7 +67,18 @@ export async function openStreamIngest(parts: UploadParts): Promise<StreamIngest
   };
 }
 
-class Upload {
+/** Makes a blob of a file that a helper process wrote and hashed. */
+export async function adoptFile(
+  path: string,
+  written: BlobInfo,
+  parts: Omit<UploadParts, "path" | "signal">,
+): Promise<BlobInfo> {
+  const { signal } = new AbortController();
+  await using upload = await Upload.openWritten({ ...parts, path, signal });
+  return await upload.commitWritten(written);
+}
+
+class Upload implements AsyncDisposable {
   readonly #parts: UploadParts;
   readonly #file: FileHandle;
   #hash: Hash = createHash("sha256");
@@ -94,6 +105,16 @@ class Upload {
       return upload;
     } catch (error) {
       await file.close();
+      throw error;
+    }
+  }
+
+  /** Of a file that is whole: it is not read. */
+  static async openWritten(parts: UploadParts): Promise<Upload> {
+    try {
+      return new Upload(parts, await open(parts.path, "r+"));
+    } catch (error) {
+      parts.held[Symbol.dispose]();
       throw error;
     }
   }
@@ -175,6 +196,10 @@ class Upload {
   async abort(): Promise<void> {
     if (this.#ended) return;
     await rm(this.#parts.path, { force: true });
+    await this.end();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
     await this.end();
   }
 

@@ -315,7 +315,8 @@ export class OverlaySnapshotter implements Snapshotter, AsyncDisposable {
       await options.onCopied?.();
     }
     const upper = options.keep ? staging.path : join(directory, "diff");
-    const lower = this.#lowerDirectories(directory);
+    // Not over the mount points of containers: `packLayer` will have the layers alone, and must find the same.
+    const lower = this.#directoriesFrom(parent);
     const { diffId, size, entries } = await archiveDiff({ upper, lower }, { signal: options.signal });
     if (!options.keep) {
       rmdirSync(staging.path);

@@ -2,9 +2,11 @@
 import type { HostConfig } from "../../api/types.ts";
 import type { ContainerRecord } from "../../core/container.ts";
 import type { FilesArchive, PathStat } from "../../core/container-files.ts";
+import type { Digest } from "../../core/ids.ts";
 import type { TerminalSize } from "../../core/runtime.ts";
 import type { SnapshotChange } from "../../core/snapshots.ts";
 import { type BootOptions, bootContainers } from "./boot.ts";
+import { type CommitRequest, commitContainer } from "./commit.ts";
 import { type Created, type CreateRequest, createContainer } from "./create.ts";
 import type { ContainerDeps } from "./deps.ts";
 import {
@@ -85,6 +87,11 @@ export class Containers {
 
   unpause(container: string): Promise<void> {
     return unpauseContainer(this.#deps, container);
+  }
+
+  /** Makes an image of what it changed, and gives that one's id. */
+  commit(container: string, request: CommitRequest): Promise<Digest> {
+    return commitContainer(this.#deps, container, request);
   }
 
   rename(container: string, name: string): Promise<void> {

@@ -164,6 +164,10 @@ function compose(host: FakeHost): ContainerDeps {
           layers: [],
         };
       },
+      changeConfig: (config) => config,
+      addCommitted: async () => {
+        throw new Error("not in this test");
+      },
       hold: () => ({ [Symbol.dispose]: () => {} }),
       released: async () => {},
     },

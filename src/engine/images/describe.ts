@@ -34,6 +34,7 @@ export function listImages(
   return store
     .list()
     .filter((image) => !parents.has(image.id) || store.referencesTo(image.id).length > 0)
+    .filter((image) => !store.isVariant(image))
     .filter(imageFilter(options.filters, store))
     .sort((a, b) => createdAt(b) - createdAt(a))
     .map((image) => {
@@ -48,7 +49,7 @@ export function listImages(
         Labels: { ...image.config.config?.Labels },
         ...(image.manifest ? { Descriptor: toDescriptor(image.manifest) } : {}),
         Containers: users.length,
-        ...(options.manifests ? { Manifests: manifestSummaries(image, users) } : {}),
+        ...(options.manifests ? { Manifests: manifestSummaries(image, store, usersOf) } : {}),
       };
     });
 }
@@ -72,8 +73,10 @@ function sharedSizeOf(image: ImageRecord, store: ImageStore): number {
 type ManifestSummary = NonNullable<ImageSummary["Manifests"]>[number];
 
 /** None of an image that was made here and that nobody wanted as a manifest yet. */
-function manifestSummaries(image: ImageRecord, users: readonly ImageUser[]): ManifestSummary[] {
-  return image.manifest ? [manifestSummary(image, image.manifest, users)] : [];
+function manifestSummaries(image: ImageRecord, store: ImageStore, usersOf: FindUsers): ManifestSummary[] {
+  return store
+    .shownWith(image)
+    .flatMap((each) => (each.manifest ? [manifestSummary(each, each.manifest, usersOf(each.id))] : []));
 }
 
 function manifestSummary(
@@ -142,7 +145,7 @@ export function inspectImage(
     RootFS: { Type: "layers", Layers: image.layers.map((layer) => layer.diffId) },
     Metadata: { LastTagTime: image.lastTagged },
     ...(image.manifest ? { Descriptor: toDescriptor(image.manifest) } : {}),
-    ...(parts.manifests ? { Manifests: manifestSummaries(image, parts.usersOf(image.id)) } : {}),
+    ...(parts.manifests ? { Manifests: manifestSummaries(image, parts.store, parts.usersOf) } : {}),
   } as DescribedImage;
 }
 

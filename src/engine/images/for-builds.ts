@@ -36,7 +36,9 @@ export class ImagesForBuilds implements BuildImages {
     const image = this.#parts.store.find(reference);
     if (!image || !platform) return image;
     const wanted = parsePlatform(platform);
-    if (platformMatches(wanted, image.config)) return image;
+    const variants = this.#parts.store.variantsNamed(reference);
+    const fitting = variants.find(({ config }) => platformMatches(wanted, config));
+    if (fitting) return fitting;
     throw new NotFoundError(
       `image with reference ${reference} was found but its platform (${formatPlatform(image.config)}) does not match the specified platform (${formatPlatform(wanted)})`,
       { subject: reference },
@@ -83,8 +85,10 @@ export class ImagesForBuilds implements BuildImages {
       documents: [digest],
       lastTagged: new Date().toISOString(),
     };
+    // What was pulled keeps the manifest that it came with.
+    const known = store.findById(id);
     store.add(
-      image,
+      known?.manifest ? { ...known, lastTagged: image.lastTagged } : image,
       new Map(names.map((name) => [canonicalString(withDefaultTag(parseReference(name))), { id }])),
     );
     return id;

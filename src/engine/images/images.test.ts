@@ -19,6 +19,8 @@ import type { EngineEvent } from "../../core/events.ts";
 import type { Digest } from "../../core/ids.ts";
 import type { StateStore } from "../../core/state.ts";
 import { FileContentStore } from "../../drivers/content-fs/index.ts";
+import { HelperArchiveReader } from "../../drivers/image-archives/index.ts";
+import { HelperCompressor } from "../../drivers/snapshot-overlay/diff/compressor.ts";
 import { OverlaySnapshotter } from "../../drivers/snapshot-overlay/index.ts";
 import { HelperUnpacker } from "../../drivers/snapshot-overlay/unpack/index.ts";
 import { openSqliteStateStore } from "../../drivers/state-sqlite/store.ts";
@@ -165,6 +167,10 @@ function restart(): void {
     events: { publish: (event) => void events.push(event) },
     usersOf: (imageId) => users.filter((user) => user.imageId === imageId),
     maxConcurrentDownloads: 3,
+    maxConcurrentUploads: 3,
+    archives: new HelperArchiveReader(),
+    compressor: new HelperCompressor(),
+    changeConfig: (config) => config,
   });
 }
 
@@ -278,7 +284,9 @@ describe("pull", () => {
     expect(images.inspect(`${registry.host}/app`).RepoDigests).toEqual([`${registry.host}/app@${digest}`]);
     await pull("app:latest", "linux/arm64");
     expect(images.inspect(`${registry.host}/app`).Architecture).toBe("arm64");
-    expect(() => images.resolve(`${registry.host}/app`, "linux/amd64")).toThrow(
+    expect(images.resolve(`${registry.host}/app`, "linux/amd64").config.architecture).toBe("amd64");
+    expect(images.list(noFilters)).toHaveLength(1);
+    expect(() => images.resolve(`${registry.host}/app`, "linux/s390x")).toThrow(
       "does not match the specified platform",
     );
     await expect(pull("app:latest", "linux/s390x")).rejects.toThrow("no matching manifest for linux/s390x");

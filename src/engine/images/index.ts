@@ -3,14 +3,21 @@
  * part of it that `ContainerImages` names.
  */
 import type { ImageSummary } from "../../api/types.ts";
-import { log } from "../../base/log.ts";
+import { KeyedLock } from "../../base/keyed-lock.ts";
 import type { BuildImages } from "../../core/build-images.ts";
 import type { ContentStore, Descriptor } from "../../core/content.ts";
 import { ForbiddenError, InvalidParameterError, NotFoundError } from "../../core/errors.ts";
 import type { EventSink } from "../../core/events.ts";
 import type { Digest } from "../../core/ids.ts";
-import type { ContainerImages, ImageConfig, ResolvedImage } from "../../core/image.ts";
-import type { LayerUnpacker } from "../../core/layers.ts";
+import type {
+  CommittedImage,
+  ContainerImages,
+  ImageConfig,
+  ImageDefaults,
+  ResolvedImage,
+} from "../../core/image.ts";
+import type { ArchiveReader } from "../../core/image-archives.ts";
+import type { LayerCompressor, LayerUnpacker } from "../../core/layers.ts";
 import { formatPlatform, parseManifest, parsePlatform, platformMatches } from "../../core/manifests.ts";
 import {
   canonicalString,
@@ -18,11 +25,14 @@ import {
   parseReference,
   type Reference,
   withDefaultTag,
-  withTag,
 } from "../../core/references.ts";
 import type { Credentials, Registry } from "../../core/registry.ts";
 import type { Snapshotter } from "../../core/snapshots.ts";
 import type { StateStore } from "../../core/state.ts";
+import { loadImages } from "./archive/load.ts";
+import { saveImages } from "./archive/save.ts";
+import type { ChangeConfig } from "./changes.ts";
+import { addCommitted } from "./commit.ts";
 import {
   type DescribedImage,
   type FindUsers,
@@ -33,12 +43,18 @@ import {
   listImages,
 } from "./describe.ts";
 import { fetchConfig } from "./download.ts";
-import { type Filters, flagFilter, imageFilter } from "./filters.ts";
+import type { Filters } from "./filters.ts";
 import { ImagesForBuilds } from "./for-builds.ts";
+import { type ImportRequest, importImage } from "./import.ts";
+import type { LayerParts } from "./layers.ts";
+import { parseNewName } from "./names.ts";
+import { Packer } from "./pack.ts";
 import type { ProgressMessage } from "./progress.ts";
-import { Puller, UNFINISHED_LIFETIME_MS } from "./pull.ts";
-import { deleteImage, type RemovedItem, removeImage, untagSpareNames } from "./remove.ts";
-import { type ImageRecord, ImageStore, type ReferenceRecord, sizeOf } from "./store.ts";
+import { Puller } from "./pull.ts";
+import { Pusher } from "./push.ts";
+import { type RemovedItem, removeImage } from "./remove.ts";
+import { type ImageRecord, ImageStore } from "./store.ts";
+import { type PrunedImages, Upkeep } from "./upkeep.ts";
 
 export type { DescribedImage } from "./describe.ts";
 export { LIST_FILTERS, PRUNE_FILTERS } from "./filters.ts";
@@ -54,6 +70,10 @@ export interface ImagesDeps {
   /** The containers that use an image: it cannot be removed from under them. */
   readonly usersOf: FindUsers;
   readonly maxConcurrentDownloads: number;
+  readonly maxConcurrentUploads: number;
+  readonly archives: ArchiveReader;
+  readonly compressor: LayerCompressor;
+  readonly changeConfig: ChangeConfig;
 }
 
 export interface PullOptions {
@@ -63,40 +83,46 @@ export interface PullOptions {
   readonly signal: AbortSignal;
 }
 
-export interface PrunedImages {
-  readonly ImagesDeleted: RemovedItem[];
-  /** Bytes. */
-  readonly SpaceReclaimed: number;
-}
-
 export class Images implements ContainerImages {
   readonly #deps: ImagesDeps;
   readonly #store: ImageStore;
+  readonly #parts: ImagesDeps & LayerParts & { readonly packer: Packer };
   readonly #puller: Puller;
-  /** Images that containers are being made of, and how many. */
-  readonly #held = new Map<Digest, number>();
+  readonly #pusher: Pusher;
+  readonly #upkeep: Upkeep;
 
   constructor(deps: ImagesDeps) {
     this.#deps = deps;
-    this.#store = new ImageStore(deps);
-    this.#puller = new Puller({ ...deps, store: this.#store });
+    const store = new ImageStore(deps);
+    this.#store = store;
+    const packer = new Packer({ ...deps, store });
+    this.#parts = { ...deps, store, packer, layerLocks: new KeyedLock() };
+    this.#puller = new Puller(this.#parts);
+    this.#pusher = new Pusher(this.#parts);
+    this.#upkeep = new Upkeep(this.#parts);
   }
 
   limitDownloads(most: number): void {
     this.#puller.limitDownloads(most);
   }
 
-  resolve(reference: string, platform?: string): ResolvedImage {
+  /** An image, for a platform if one is named: the name may lead to images for several. @throws NotFoundError */
+  #find(reference: string, platform?: string): ImageRecord {
     const image = this.#store.get(reference);
-    if (platform !== undefined && platform !== "") {
-      const wanted = parsePlatform(platform);
-      if (!platformMatches(wanted, image.config)) {
-        throw new NotFoundError(
-          `image with reference ${reference} was found but its platform (${formatPlatform(image.config)}) does not match the specified platform (${formatPlatform(wanted)})`,
-          { subject: reference },
-        );
-      }
-    }
+    if (platform === undefined || platform === "") return image;
+    const wanted = parsePlatform(platform);
+    const fitting = this.#store
+      .variantsNamed(reference)
+      .find(({ config }) => platformMatches(wanted, config));
+    if (fitting) return fitting;
+    throw new NotFoundError(
+      `image with reference ${reference} was found but its platform (${formatPlatform(image.config)}) does not match the specified platform (${formatPlatform(wanted)})`,
+      { subject: reference },
+    );
+  }
+
+  resolve(reference: string, platform?: string): ResolvedImage {
+    const image = this.#find(reference, platform);
     return {
       id: image.id,
       ...(image.manifest ? { manifest: image.manifest } : {}),
@@ -129,14 +155,79 @@ export class Images implements ContainerImages {
     });
   }
 
+  /**
+   * Pushes under a name; without a tag all of them. Fails at the first step of the iteration if there is nothing to push.
+   * @throws NotFoundError, InvalidParameterError
+   */
+  push(
+    name: string,
+    { platform, credentials, signal }: PullOptions,
+  ): AsyncGenerator<ProgressMessage, void, undefined> {
+    return this.#pusher.push({
+      name,
+      ...(platform ? { platform: parsePlatform(platform) } : {}),
+      ...(credentials ? { credentials } : {}),
+      signal,
+    });
+  }
+
+  /** The images as a tar archive. The first step of the iteration fails if one cannot be had. @throws NotFoundError */
+  save(
+    names: readonly string[],
+    { platform, signal }: { platform?: string | undefined; signal: AbortSignal },
+  ): AsyncGenerator<Uint8Array> {
+    return saveImages(this.#parts, {
+      names,
+      ...(platform ? { platform: parsePlatform(platform) } : {}),
+      signal,
+    });
+  }
+
+  /** Reads an archive of images, compressed or not. */
+  load(
+    input: AsyncIterable<Uint8Array>,
+    { platform, quiet, signal }: { platform?: string | undefined; quiet: boolean; signal: AbortSignal },
+  ): AsyncGenerator<ProgressMessage, void, undefined> {
+    return loadImages(this.#parts, {
+      input,
+      quiet,
+      ...(platform ? { platform: parsePlatform(platform) } : {}),
+      signal,
+    });
+  }
+
+  /** Makes an image of the tree in an archive. @throws InvalidParameterError */
+  import(
+    request: Omit<ImportRequest, "platform" | "reference"> & {
+      platform?: string;
+      repository: string;
+      tag: string;
+    },
+  ): AsyncGenerator<ProgressMessage, void, undefined> {
+    const { platform, repository, tag, ...rest } = request;
+    const reference = parseNewName(repository, tag);
+    return importImage(this.#parts, {
+      ...rest,
+      ...(reference ? { reference } : {}),
+      ...(platform ? { platform: parsePlatform(platform) } : {}),
+    });
+  }
+
+  changeConfig(config: ImageDefaults, instructions: readonly string[]): ImageDefaults {
+    return this.#deps.changeConfig(config, instructions);
+  }
+
+  addCommitted(image: CommittedImage): Promise<Digest> {
+    return addCommitted(this.#parts, image);
+  }
+
   list(options: ListImagesOptions): ImageSummary[] {
     return listImages(this.#store, this.#deps.usersOf, options);
   }
 
   /** @throws NotFoundError */
   inspect(name: string, options: { manifests?: boolean; platform?: string } = {}): DescribedImage {
-    this.resolve(name, options.platform);
-    return inspectImage(this.#store.get(name), {
+    return inspectImage(this.#find(name, options.platform), {
       store: this.#store,
       snapshots: this.#deps.snapshots,
       usersOf: this.#deps.usersOf,
@@ -145,8 +236,8 @@ export class Images implements ContainerImages {
   }
 
   /** @throws NotFoundError */
-  history(name: string): HistoryEntry[] {
-    return imageHistory(this.#store.get(name), this.#store);
+  history(name: string, platform?: string): HistoryEntry[] {
+    return imageHistory(this.#find(name, platform), this.#store);
   }
 
   /** What builders read and make of images. */
@@ -159,20 +250,12 @@ export class Images implements ContainerImages {
    * @throws NotFoundError; InvalidParameterError
    */
   tag(name: string, repository: string, tagName: string): void {
-    const parsed = parseReference(repository);
-    if (isOfficial(parsed, "sha256")) {
-      throw new InvalidParameterError("refusing to create an ambiguous tag using digest algorithm as name");
-    }
+    const reference = parseNewName(repository, tagName, () => this.#store.get(name));
     const image = this.#store.get(name);
-    if (parsed.digest !== undefined) {
-      throw new InvalidParameterError("refusing to create a tag with a digest reference", {
-        subject: repository,
-      });
-    }
-    const reference = withDefaultTag(tagName === "" ? parsed : withTag(parsed, tagName));
+    if (!reference) throw new InvalidParameterError("repository name must have at least one component");
     this.#store.add(
       { ...image, lastTagged: new Date().toISOString() },
-      new Map([[canonicalString(reference), nameOf(image)]]),
+      new Map([[canonicalString(reference), this.#store.targetOf(name, image)]]),
     );
     this.#deps.events.publish({
       type: "image",
@@ -190,76 +273,19 @@ export class Images implements ContainerImages {
     options: { force: boolean; platform?: string | undefined },
   ): Promise<RemovedItem[]> {
     this.resolve(name, options.platform);
-    return await removeImage(this.#removal(), name, options.force);
+    return await removeImage(this.#upkeep.removal(), name, options.force);
   }
 
-  /** Removes images without a name, or with `dangling=false` all that no container uses; and content left of pulls. */
-  async prune(filters: Filters, signal: AbortSignal): Promise<PrunedImages> {
-    const onlyDangling = flagFilter(filters, "dangling") ?? true;
-    const rest = new Map([...filters].filter(([name]) => name !== "dangling"));
-    const matches = imageFilter(rest, this.#store);
-    const removed: RemovedItem[] = [];
-    let reclaimed = await this.#collectHidden();
-    for (const image of this.#store.list()) {
-      signal.throwIfAborted();
-      // Steps of builds go with what was built of them; one that went already is not there any more.
-      if (this.#store.childrenOf(image.id).length > 0 || !this.#store.findById(image.id)) continue;
-      if (onlyDangling && this.#store.referencesTo(image.id).some((reference) => reference.tag !== undefined))
-        continue;
-      if (!matches(image)) continue;
-      if (this.#isInUse(image.id)) {
-        removed.push(...(await untagSpareNames(this.#removal(), image)));
-        continue;
-      }
-      const before = removed.length;
-      await deleteImage(this.#removal(), image, removed);
-      const layers = new Set(
-        removed.slice(before).flatMap((item) => ("Deleted" in item ? [item.Deleted] : [])),
-      );
-      for (const layer of image.layers) if (layers.has(layer.chainId)) reclaimed += layer.size;
-    }
-    // Also what the next pull could continue with: it may be what filled the disk.
-    reclaimed += await this.#deps.content.expireIngests(Number.POSITIVE_INFINITY);
-    reclaimed += await this.#store.collectBlobs(Date.now());
-    this.#deps.events.publish({
-      type: "image",
-      action: "prune",
-      actor: { id: "", attributes: { reclaimed: String(reclaimed) } },
-    });
-    return { ImagesDeleted: removed, SpaceReclaimed: reclaimed };
+  prune(filters: Filters, signal: AbortSignal): Promise<PrunedImages> {
+    return this.#upkeep.prune(filters, signal);
   }
 
   hold(imageId: Digest): Disposable {
-    this.#held.set(imageId, (this.#held.get(imageId) ?? 0) + 1);
-    let held = true;
-    return {
-      [Symbol.dispose]: () => {
-        if (!held) return;
-        held = false;
-        const left = (this.#held.get(imageId) ?? 1) - 1;
-        if (left > 0) this.#held.set(imageId, left);
-        else this.#held.delete(imageId);
-        void this.released(imageId);
-      },
-    };
+    return this.#upkeep.hold(imageId);
   }
 
-  #isInUse(imageId: Digest): boolean {
-    return this.#held.has(imageId) || this.#deps.usersOf(imageId).length > 0;
-  }
-
-  /** A container is gone: what was deleted by force while it used it can go now. */
-  async released(imageId: Digest): Promise<void> {
-    const image = this.#store.hidden().find((candidate) => candidate.id === imageId);
-    if (!image || this.#isInUse(imageId)) return;
-    try {
-      await this.#store.remove(image, { inUse: false });
-    } catch (error) {
-      log("warn", "a deleted image could not be collected; boot and prune try again", {
-        image: imageId,
-        error,
-      });
-    }
+  released(imageId: Digest): Promise<void> {
+    return this.#upkeep.released(imageId);
   }
 
   /** Bytes of all layers, each counted once, as `system df` shows them. */
@@ -269,39 +295,14 @@ export class Images implements ContainerImages {
     return [...sizes.values()].reduce((sum, size) => sum + size, 0);
   }
 
-  async #collectHidden(): Promise<number> {
-    let freed = 0;
-    for (const image of this.#store.hidden()) {
-      if (this.#isInUse(image.id)) continue;
-      await this.#store.remove(image, { inUse: false });
-      freed += sizeOf(image);
-    }
-    return freed;
-  }
-
   /** For the snapshotter's reconciliation at boot: the layers that are not to be thrown away. */
   layers(): ReadonlySet<Digest> {
     return this.#store.layers();
   }
 
-  /**
-   * Boot, after containers are known and the snapshotter was reconciled: throws away what no image and no container
-   * has any more, and downloads that no one continued for a day.
-   */
-  async recover(): Promise<void> {
-    await this.#collectHidden();
-    const before = Date.now() - UNFINISHED_LIFETIME_MS;
-    const freed = (await this.#deps.content.expireIngests(before)) + (await this.#store.collectBlobs(before));
-    if (freed > 0) log("info", "removed content of unfinished pulls", { bytes: freed });
-    for (const image of this.#store.list()) {
-      for (const layer of image.layers) {
-        if (await this.#deps.snapshots.has(layer.chainId)) continue;
-        log("warn", "a layer is missing on disk, pull the image again", {
-          image: image.id,
-          layer: layer.chainId,
-        });
-      }
-    }
+  /** Boot, after containers are known and the snapshotter was reconciled. */
+  recover(): Promise<void> {
+    return this.#upkeep.recover();
   }
 
   /** `GET /distribution/{name}/json`: what a registry has under a name, without pulling it. */
@@ -325,20 +326,6 @@ export class Images implements ContainerImages {
     const { os, architecture, variant } = await fetchConfig(this.#deps, reference, parsed.config, options);
     return { Descriptor, Platforms: [{ os, architecture, ...(variant ? { variant } : {}) }] };
   }
-
-  #removal() {
-    return {
-      store: this.#store,
-      usersOf: this.#deps.usersOf,
-      isInUse: (id: Digest) => this.#isInUse(id),
-      events: this.#deps.events,
-    };
-  }
-}
-
-/** Of a new name: it leads to what the image has, and to its manifest as soon as there is one. */
-function nameOf({ id, manifest }: ImageRecord): ReferenceRecord {
-  return { id, ...(manifest ? { target: manifest } : {}) };
 }
 
 /** Written as this one word. */

@@ -1,7 +1,11 @@
 /** Docker's progress messages: what a pull tells its clients. @see moby `pkg/jsonmessage`, `pkg/streamformatter` */
 
 export interface ProgressMessage {
-  readonly status: string;
+  readonly status?: string;
+  /** Text for people, in place of a status: what `load` and `build` tell. */
+  readonly stream?: string;
+  /** Facts for programs. */
+  readonly aux?: object;
   /** The layer's short digest, or the tag. */
   readonly id?: string;
   readonly progressDetail?: { readonly current?: number; readonly total?: number };
@@ -86,5 +90,43 @@ export class ProgressQueue implements AsyncIterable<ProgressMessage> {
       }
     }
     if (this.#error !== undefined) throw this.#error;
+  }
+}
+
+/** The newest `current` of what grows at most ten times a second. */
+export const PROGRESS_INTERVAL_MS = 100;
+
+/** At most one call in the interval. */
+export function throttled(report: (current: number) => void): (current: number) => void {
+  let last = Number.NEGATIVE_INFINITY;
+  return (current) => {
+    const now = performance.now();
+    if (now - last < PROGRESS_INTERVAL_MS) return;
+    last = now;
+    report(current);
+  };
+}
+
+export type Report = (progress: ProgressMessage) => void;
+
+/**
+ * Runs work that reports progress. What fails before there is any fails at the first step of the iteration; giving the
+ * iteration up stops the work, and the iteration ends when that has ended.
+ */
+export async function* withProgress(
+  signal: AbortSignal,
+  work: (report: Report, signal: AbortSignal) => Promise<void>,
+): AsyncGenerator<ProgressMessage, void, undefined> {
+  const queue = new ProgressQueue();
+  const givenUp = new AbortController();
+  const working = work((progress) => queue.push(progress), AbortSignal.any([signal, givenUp.signal])).then(
+    () => queue.end(),
+    (error: unknown) => queue.fail(error),
+  );
+  try {
+    yield* queue;
+  } finally {
+    givenUp.abort(new DOMException("no client waits for it any more", "AbortError"));
+    await working;
   }
 }

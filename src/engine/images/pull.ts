@@ -6,15 +6,12 @@
  * Clients that pull the same at the same time share one pull. It ends early when the last of them is gone.
  */
 import { createHash } from "node:crypto";
-import { KeyedLock } from "../../base/keyed-lock.ts";
 import { Semaphore } from "../../base/semaphore.ts";
 import type { ContentStore, Descriptor, Platform } from "../../core/content.ts";
-import { chainIdOf } from "../../core/digests.ts";
 import { InvalidParameterError, NotFoundError } from "../../core/errors.ts";
 import type { EventSink } from "../../core/events.ts";
 import { type Digest, shortId } from "../../core/ids.ts";
 import type { ImageConfig } from "../../core/image.ts";
-import type { LayerUnpacker } from "../../core/layers.ts";
 import {
   formatPlatform,
   hostPlatform,
@@ -34,22 +31,26 @@ import {
   withTag,
 } from "../../core/references.ts";
 import { type Credentials, MANIFEST_LIMIT, type Registry } from "../../core/registry.ts";
-import type { Snapshotter } from "../../core/snapshots.ts";
 import { download, fetchConfig } from "./download.ts";
-import { layerMessage, message, type ProgressMessage, ProgressQueue, progressMessage } from "./progress.ts";
-import type { ImageLayer, ImageRecord, ImageStore, ReferenceRecord } from "./store.ts";
+import { type Layer, type LayerParts, layersOf, sizeOfLayer, unpackLayer } from "./layers.ts";
+import {
+  layerMessage,
+  message,
+  type ProgressMessage,
+  ProgressQueue,
+  progressMessage,
+  type Report,
+  throttled,
+} from "./progress.ts";
+import { type ImageLayer, type ImageRecord, type ReferenceRecord, withForms } from "./store.ts";
 
 /** An index may lead to another one, as far as this. */
 const DEEPEST_INDEX = 4;
 /** Downloads that no image came of are kept that long, for the next try. */
 export const UNFINISHED_LIFETIME_MS = 24 * 3_600_000;
-const PROGRESS_INTERVAL_MS = 100;
 
-export interface PullerParts {
-  readonly store: ImageStore;
+export interface PullerParts extends LayerParts {
   readonly content: ContentStore;
-  readonly snapshots: Snapshotter;
-  readonly unpacker: LayerUnpacker;
   readonly registry: Registry;
   readonly events: EventSink;
   readonly maxConcurrentDownloads: number;
@@ -64,14 +65,10 @@ export interface PullRequest {
   readonly signal: AbortSignal;
 }
 
-type Report = (progress: ProgressMessage) => void;
-
 export class Puller {
   readonly #parts: PullerParts;
   readonly #shared = new Map<string, SharedPull>();
   readonly #downloads: Semaphore;
-  /** By chain id: two images with the same layer unpack it once. */
-  readonly #layers = new KeyedLock();
 
   constructor(parts: PullerParts) {
     this.#parts = parts;
@@ -136,7 +133,7 @@ export class Puller {
       signal,
     });
     checkPlatform(config, request);
-    const layers = layersOf(chosen.manifest, config);
+    const layers = layersOf(chosen.manifest.layers, config);
     const wanted = layers.flatMap(({ chainId, blob }) => [chainId, blob.digest]);
     using _layers = await store.lease(wanted);
     const unpacked = await this.#fetchLayers(request, layers, report);
@@ -226,14 +223,15 @@ export class Puller {
   }
 
   async #fetchLayer(request: PullRequest, layer: Layer, report: Report): Promise<ImageLayer> {
-    const { snapshots, store } = this.#parts;
+    const { snapshots, content } = this.#parts;
     const id = shortId(layer.blob.digest);
     const { diffId, chainId, blob } = layer;
-    using _turn = await this.#layers.acquire(chainId, request.signal);
+    using _turn = await this.#parts.layerLocks.acquire(chainId, request.signal);
     if (await snapshots.has(chainId)) {
-      // Lost, or found damaged and removed: the image has it, so it has to be there.
-      if (store.isReferenced(blob.digest)) await download(this.#parts, request.reference, blob, request);
-      const size = store.findLayerSize(chainId) ?? (await snapshots.layerUsage(chainId, request.signal)).size;
+      // Lost, found damaged and removed, or the layer came in another compression: what the manifest names has to be there.
+      if ((await content.stat(blob.digest))?.size !== blob.size)
+        await this.#downloadLayer(request, layer, report);
+      const size = await sizeOfLayer(this.#parts, chainId, request.signal);
       report(layerMessage("Already exists", id));
       return { diffId, chainId, blob, size };
     }
@@ -265,21 +263,14 @@ export class Puller {
   }
 
   async #unpack(request: PullRequest, layer: Layer, report: Report): Promise<number> {
-    const { snapshots, unpacker, content } = this.#parts;
-    const { blob, chainId, diffId, parent } = layer;
-    await using staging = await snapshots.stageLayer(chainId, parent);
+    const { blob } = layer;
     const id = shortId(blob.digest);
     report(progressMessage("Extracting", id, 0, blob.size));
-    const { size } = await unpacker.unpack({
-      blob: content.path(blob.digest),
-      diffId,
-      into: staging.path,
+    return await unpackLayer(this.#parts, layer, {
+      archive: this.#parts.content.path(blob.digest),
       signal: request.signal,
       onProgress: throttled((current) => report(progressMessage("Extracting", id, current, blob.size))),
     });
-    request.signal.throwIfAborted();
-    await staging.commit();
-    return size;
   }
 
   async #isDamaged(blob: Descriptor, signal: AbortSignal): Promise<boolean> {
@@ -306,34 +297,10 @@ export class Puller {
     const before = store.findReference(named);
     const known = store.findById(image.id);
     const changed = before?.id !== image.id || !known;
-    store.add(known && !changed ? { ...image, lastTagged: known.lastTagged } : image, references);
+    const merged = withForms(image, known);
+    store.add(known && !changed ? { ...merged, lastTagged: known.lastTagged } : merged, references);
     return changed;
   }
-}
-
-interface Layer {
-  readonly diffId: Digest;
-  readonly chainId: Digest;
-  readonly parent: Digest | undefined;
-  readonly blob: Descriptor;
-}
-
-/** @throws InvalidParameterError if manifest and configuration disagree */
-function layersOf(manifest: ImageManifest, config: ImageConfig): Layer[] {
-  const diffIds = config.rootfs.diff_ids;
-  if (diffIds.length !== manifest.layers.length) {
-    throw new InvalidParameterError(
-      `invalid image: the manifest has ${manifest.layers.length} layers, its configuration ${diffIds.length}`,
-    );
-  }
-  let parent: Digest | undefined;
-  return manifest.layers.map((blob, index) => {
-    const diffId = diffIds[index] ?? blob.digest;
-    const chainId = parent === undefined ? diffId : chainIdOf([parent, diffId]);
-    const layer = { diffId, chainId, parent, blob };
-    parent = chainId;
-    return layer;
-  });
 }
 
 function checkPlatform(config: ImageConfig, { platform, reference }: PullRequest): void {
@@ -361,17 +328,6 @@ function keyOf({ reference, platform, credentials }: PullRequest): string {
     platform && formatPlatform(platform),
     account,
   ]);
-}
-
-/** At most one call in the interval. */
-function throttled(report: (current: number) => void): (current: number) => void {
-  let last = Number.NEGATIVE_INFINITY;
-  return (current) => {
-    const now = performance.now();
-    if (now - last < PROGRESS_INTERVAL_MS) return;
-    last = now;
-    report(current);
-  };
 }
 
 /** One pull and the clients that watch it. */

@@ -32,6 +32,7 @@ export type RemovedItem = { readonly Untagged: string } | { readonly Deleted: st
 /** @throws NotFoundError; ConflictError in Docker's words */
 export async function removeImage(parts: RemovalParts, name: string, force: boolean): Promise<RemovedItem[]> {
   const image = parts.store.get(name);
+  const variants = parts.store.shownWith(image).filter(({ id }) => id !== image.id);
   const removed: RemovedItem[] = [];
   if (!isIdPrefix(image.id, name)) {
     const reference = storedReference(name);
@@ -51,6 +52,11 @@ export async function removeImage(parts: RemovalParts, name: string, force: bool
   const conflict = conflictOf(parts, image, force);
   if (conflict) throw conflict;
   await deleteImage(parts, image, removed);
+  // Those for other platforms that came under the same name, unless something uses them.
+  for (const variant of variants) {
+    const kept = parts.store.isVariant(variant) || parts.store.referencesTo(variant.id).length > 0;
+    if (!kept && !parts.isInUse(variant.id)) await deleteImage(parts, variant, removed);
+  }
   return removed;
 }
 

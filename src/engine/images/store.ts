@@ -35,19 +35,25 @@ export interface ImageLayer {
   readonly size: number;
 }
 
-export interface ImageRecord {
-  /** The digest of the configuration. */
-  readonly id: Digest;
-  readonly config: ImageConfig;
-  readonly configDescriptor: Descriptor;
+/** One way that an image is distributed in. */
+export interface ImageForm {
   /** Absent of images that were made here, until somebody wants it. */
   readonly manifest?: Descriptor;
-  /** The image that a committed or built one was made from. */
-  readonly parent?: Digest;
   /** Lowest first. */
   readonly layers: readonly ImageLayer[];
   /** Every document that leads to it: manifest, index, config. */
   readonly documents: readonly Digest[];
+}
+
+export interface ImageRecord extends ImageForm {
+  /** The digest of the configuration. */
+  readonly id: Digest;
+  readonly config: ImageConfig;
+  readonly configDescriptor: Descriptor;
+  /** The same image under other manifests: in another compression, say. Each name keeps the one that it came with. */
+  readonly otherForms?: readonly ImageForm[];
+  /** The image that a committed one was made from. */
+  readonly parent?: Digest;
   /** RFC 3339; when a tag was last moved here. */
   readonly lastTagged: string;
   /** Deleted by force while containers used it: kept for them, shown to no one. */
@@ -105,14 +111,76 @@ export class ImageStore {
   }
 
   /**
+   * Whether it has no name of its own, and a name leads to it all the same: by an index that names another image of the
+   * same repository first. It is shown with that one, and goes with it.
+   */
+  isVariant(image: ImageRecord): boolean {
+    let named = false;
+    for (const { id, target } of this.#references.values()) {
+      if (id === image.id) return false;
+      named ||=
+        target !== undefined &&
+        target.digest !== image.manifest?.digest &&
+        documentsOf(image).includes(target.digest);
+    }
+    return named;
+  }
+
+  /** All that is shown with an image: itself, and its variants. */
+  shownWith(image: ImageRecord): ImageRecord[] {
+    const all = this.referencesTo(image.id).flatMap((reference) => this.variantsOf(reference));
+    return [...new Set([image, ...all.filter((other) => other.id === image.id || this.isVariant(other))])];
+  }
+
+  /** Also one that was deleted by force while containers use it. */
+  findKept(id: Digest): ImageRecord | undefined {
+    return this.#images.get(id);
+  }
+
+  /** What a further name of an image leads to: the same as the one that it was asked for by. */
+  targetOf(name: string, image: ImageRecord): ReferenceRecord {
+    const { id, manifest } = image;
+    const target = this.#referenceOf(name, image)?.target ?? manifest;
+    return { id, ...(target ? { target } : {}) };
+  }
+
+  /** The images that a name leads to, for all platforms; an id leads to its own. */
+  variantsNamed(name: string): ImageRecord[] {
+    const image = this.find(name);
+    if (!image) return [];
+    const record = this.#referenceOf(name, image);
+    return record ? this.#variants(record) : [image];
+  }
+
+  /** The name that an image was asked for by; undefined for an id. */
+  referenceNamed(name: string, image: ImageRecord): Reference | undefined {
+    if (!this.#referenceOf(name, image)) return undefined;
+    const parsed = withDefaultTag(parseReference(name));
+    return parsed.digest ? withDigest(parsed, parsed.digest) : parsed;
+  }
+
+  /** Undefined for an id. */
+  #referenceOf(name: string, image: ImageRecord): ReferenceRecord | undefined {
+    if (isDigest(name) || /^[a-f0-9]{64}$/.test(name)) return undefined;
+    if (name.startsWith("sha256:")) return undefined;
+    const parsed = withDefaultTag(parseReference(name));
+    const record = this.findReference(parsed.digest ? withDigest(parsed, parsed.digest) : parsed);
+    return record?.id === image.id ? record : undefined;
+  }
+
+  /**
    * The images that a name leads to: its own first, then those for other platforms that came by the same index.
    * Empty if nothing has the name.
    */
   variantsOf(reference: Reference): ImageRecord[] {
     const record = this.findReference(reference);
-    const own = record && this.findById(record.id);
-    if (!record || !own) return [];
-    const { target } = record;
+    return record ? this.#variants(record) : [];
+  }
+
+  #variants({ id: ownId, target }: ReferenceRecord): ImageRecord[] {
+    const found = this.findById(ownId);
+    if (!found) return [];
+    const own = target ? asNamed(found, target) : found;
     if (!target || target.digest === own.manifest?.digest) return [own];
     const others = this.list().filter(
       ({ id, documents }) => id !== own.id && documents.includes(target.digest),
@@ -260,6 +328,15 @@ export class ImageStore {
     return (await this.#ifUnneeded(digest, () => this.#content.delete(digest))) !== undefined;
   }
 
+  async collectLayerIfUnused(chainId: Digest): Promise<void> {
+    await this.#collectLayer(chainId);
+  }
+
+  /** Content that came for nothing goes again, unless somebody else wants it. */
+  async collectIfUnused(digest: Digest): Promise<void> {
+    await this.#collectBlob(digest);
+  }
+
   /** One at a time under the lock: a lease never waits for more than one deletion. */
   async #ifUnneeded<T>(digest: Digest, remove: () => T | Promise<T>): Promise<T | undefined> {
     using _turn = await this.#collecting.acquire("");
@@ -306,7 +383,8 @@ export class ImageStore {
   /** A layer's archive, if an image of that layer has one. */
   findArchive(chainId: Digest): Descriptor | undefined {
     for (const image of this.#images.values()) {
-      const layer = image.layers.find((candidate) => candidate.chainId === chainId && candidate.blob);
+      const layers = formsOf(image).flatMap((form) => form.layers);
+      const layer = layers.find((candidate) => candidate.chainId === chainId && candidate.blob);
       if (layer) return layer.blob;
     }
     return undefined;
@@ -322,9 +400,39 @@ export class ImageStore {
   }
 }
 
-/** Digests of all content of an image. */
+/** Digests of all content of an image, in all its forms. */
 function blobsOf(image: ImageRecord): Digest[] {
-  return [...image.documents, ...image.layers.flatMap(({ blob }) => (blob ? [blob.digest] : []))];
+  const layers = formsOf(image).flatMap((form) => form.layers);
+  return [...documentsOf(image), ...layers.flatMap(({ blob }) => (blob ? [blob.digest] : []))];
+}
+
+function formsOf(image: ImageRecord): ImageForm[] {
+  return [image, ...(image.otherForms ?? [])];
+}
+
+function documentsOf(image: ImageRecord): Digest[] {
+  return formsOf(image).flatMap(({ documents }) => documents);
+}
+
+/** In the form that a name came with. */
+function asNamed(image: ImageRecord, target: Descriptor): ImageRecord {
+  const form = formsOf(image).find(({ documents }) => documents.includes(target.digest)) ?? image;
+  const { manifest, layers, documents } = form;
+  return { ...image, ...(manifest ? { manifest } : {}), layers, documents };
+}
+
+/** An image that is there under another manifest keeps that one, too. */
+export function withForms(image: ImageRecord, known: ImageRecord | undefined): ImageRecord {
+  const forms = new Map<Digest | undefined, ImageForm>();
+  for (const { manifest, layers, documents } of known ? formsOf(known) : []) {
+    if (manifest) forms.set(manifest.digest, { manifest, layers, documents });
+  }
+  const same = forms.get(image.manifest?.digest);
+  forms.delete(image.manifest?.digest);
+  // The indexes that led to it before may still be what a name leads to.
+  const documents = [...new Set([...image.documents, ...(same?.documents ?? [])])];
+  const otherForms = [...forms.values()];
+  return { ...image, documents, ...(otherForms.length > 0 ? { otherForms } : {}) };
 }
 
 export function sizeOf(image: ImageRecord): number {

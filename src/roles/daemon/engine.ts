@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { KeyedLock } from "../../base/keyed-lock.ts";
 import { log, setLogLevel } from "../../base/log.ts";
 import { BUILD_TIME, COMMIT, VERSION } from "../../base/version.ts";
+import { changeConfig } from "../../builder/dockerfile/changes.ts";
 import type { Builder } from "../../builder/index.ts";
 import type { EngineConfig } from "../../core/config.ts";
 import { isRunning } from "../../core/container.ts";
@@ -18,6 +19,7 @@ import { HelperContainerFiles } from "../../drivers/container-files/index.ts";
 import { FileContentStore } from "../../drivers/content-fs/index.ts";
 import { embeddedNameServer } from "../../drivers/dns/embedded.ts";
 import { readContainerHost, readSeccompProfile } from "../../drivers/host/index.ts";
+import { HelperArchiveReader } from "../../drivers/image-archives/index.ts";
 import { SpooledLogs } from "../../drivers/logs/index.ts";
 import { openBridgeDriver } from "../../drivers/network-bridge/bridge-driver.ts";
 import { HostPorts } from "../../drivers/network-bridge/port-publisher.ts";
@@ -26,6 +28,7 @@ import { openHostNetwork } from "../../drivers/network-namespaces/host-network.t
 import { openNetworkNamespaces } from "../../drivers/network-namespaces/namespaces.ts";
 import { KernelRootFiles } from "../../drivers/rootfs/index.ts";
 import { engineCgroup, OciRuntime } from "../../drivers/runtime-oci/index.ts";
+import { HelperCompressor } from "../../drivers/snapshot-overlay/diff/compressor.ts";
 import { OverlaySnapshotter } from "../../drivers/snapshot-overlay/index.ts";
 import { HelperUnpacker } from "../../drivers/snapshot-overlay/unpack/index.ts";
 import { openSqliteStateStore } from "../../drivers/state-sqlite/store.ts";
@@ -122,6 +125,10 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
     events,
     usersOf: (imageId) => usersOf(store, imageId),
     maxConcurrentDownloads: config.maxConcurrentDownloads,
+    maxConcurrentUploads: config.maxConcurrentUploads,
+    archives: new HelperArchiveReader(),
+    compressor: new HelperCompressor(),
+    changeConfig,
   });
 
   const volumes = new Volumes({

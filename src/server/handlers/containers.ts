@@ -1,5 +1,5 @@
 /** `/containers`: decode, one engine call, encode. */
-import { containerCreateBody, containerUpdateBody } from "../../api/bodies/container.ts";
+import { containerConfig, containerCreateBody, containerUpdateBody } from "../../api/bodies/container.ts";
 import { parseDetachKeys } from "../../api/detach-keys.ts";
 import { encodeFrame, MULTIPLEXED_STREAM, RAW_STREAM } from "../../api/frames.ts";
 import { InvalidParameterError } from "../../core/errors.ts";
@@ -59,6 +59,7 @@ export function containerHandlers(containers: Containers): Handlers {
       await containers.rename(call.param("id"), call.query.get("name") ?? "");
       call.empty();
     },
+    ImageCommit: (call) => commit(containers, call),
     async ContainerPause(call) {
       await containers.pause(call.param("id"));
       call.empty();
@@ -276,4 +277,21 @@ function parseTime(text: string | undefined): bigint | undefined {
 /** Anything but a number is all, as in Docker. */
 function parseTail(text: string | undefined): number | undefined {
   return text !== undefined && /^\d+$/.test(text) ? Number(text) : undefined;
+}
+
+/** @see moby `api/server/router/image/image_routes.go`, postCommit */
+async function commit(containers: Containers, call: Call): Promise<void> {
+  const container = call.query.get("container") ?? "";
+  const config = await call.decode(containerConfig);
+  const id = await containers.commit(container, {
+    repository: call.query.get("repo") ?? "",
+    tag: call.query.get("tag") ?? "",
+    author: call.query.get("author") ?? "",
+    comment: call.query.get("comment") ?? "",
+    pause: call.query.flag("pause", true),
+    changes: call.query.all("changes"),
+    config: Object.keys(config).length > 0 ? config : undefined,
+    signal: call.signal,
+  });
+  call.json({ Id: id }, 201);
 }

@@ -2,7 +2,7 @@
 import { decodeAuthHeader, registryCredentials } from "../../api/bodies/auth.ts";
 import { DecodeError } from "../../api/decode.ts";
 import { log } from "../../base/log.ts";
-import { InvalidParameterError, NotImplementedError } from "../../core/errors.ts";
+import { InvalidParameterError } from "../../core/errors.ts";
 import type { Credentials } from "../../core/registry.ts";
 import { type Images, LIST_FILTERS, PRUNE_FILTERS } from "../../engine/images/index.ts";
 import type { Call, Handlers, Query } from "../call.ts";
@@ -13,7 +13,14 @@ export function imageHandlers(images: Images): Handlers {
     ImageList: (call) => list(call, images),
     ImageCreate: (call) => create(call, images),
     ImageInspect: (call) => inspect(call, images),
-    ImageHistory: (call) => call.json(images.history(call.param("name"))),
+    ImageHistory: (call) =>
+      call.json(
+        images.history(call.param("name"), call.atLeast([1, 48]) ? platformParameter(call) : undefined),
+      ),
+    ImagePush: (call) => push(call, images),
+    ImageGet: (call) => save(call, images, [call.param("name")]),
+    ImageGetAll: (call) => save(call, images, call.query.all("names")),
+    ImageLoad: (call) => load(call, images),
     ImageTag: (call) => tag(call, images),
     ImageDelete: async (call) =>
       call.json(
@@ -94,8 +101,8 @@ function parsePlatformJson(text: string): Record<string, string | undefined> {
 async function create(call: Call, images: Images): Promise<void> {
   const fromImage = call.query.get("fromImage") ?? "";
   if (fromImage === "") {
-    if (call.query.get("fromSrc")) throw new NotImplementedError("importing an image is not implemented");
-    throw new InvalidParameterError("fromImage or fromSrc must be given");
+    await importSource(call, images);
+    return;
   }
   // `docker pull -a` of old sends a colon without a tag.
   const progress = images.pull(nameWithTag(fromImage.replace(/:$/, ""), call.query.get("tag") ?? ""), {
@@ -103,7 +110,11 @@ async function create(call: Call, images: Images): Promise<void> {
     credentials: credentialsOf(call),
     signal: call.signal,
   });
-  // What fails before there is progress is an ordinary error with its status; after that it is told in-band.
+  await sendProgress(call, progress);
+}
+
+/** What fails before there is progress is an ordinary error with its status; after that it is told in-band. */
+async function sendProgress(call: Call, progress: AsyncGenerator<object, void, undefined>): Promise<void> {
   const first = await progress.next();
   const reply = call.stream({ contentType: "application/json", errors: "progress" });
   if (!first.done) {
@@ -111,6 +122,58 @@ async function create(call: Call, images: Images): Promise<void> {
     for await (const message of progress) await reply.writeJson(message);
   }
   await reply.end();
+}
+
+async function importSource(call: Call, images: Images): Promise<void> {
+  const source = call.query.get("fromSrc") ?? "";
+  if (source === "") throw new InvalidParameterError("fromImage or fromSrc must be given");
+  const platform = call.query.get("platform");
+  const progress = images.import({
+    source,
+    input: call.body,
+    ...(Number.isFinite(call.bodyLength) ? { length: call.bodyLength } : {}),
+    repository: call.query.get("repo") ?? "",
+    tag: call.query.get("tag") ?? "",
+    message: call.query.get("message") ?? "",
+    changes: call.query.all("changes"),
+    ...(platform ? { platform } : {}),
+    signal: call.signal,
+  });
+  await sendProgress(call, progress);
+}
+
+/** A tag in the name is none of Docker's: it belongs into the query. */
+async function push(call: Call, images: Images): Promise<void> {
+  const tagName = call.query.get("tag") ?? "";
+  const name = call.param("name");
+  const progress = images.push(tagName === "" ? name : `${name}:${tagName}`, {
+    platform: call.atLeast([1, 46]) ? platformParameter(call) : undefined,
+    credentials: credentialsOf(call),
+    signal: call.signal,
+  });
+  await sendProgress(call, progress);
+}
+
+async function save(call: Call, images: Images, names: readonly string[]): Promise<void> {
+  if (names.length === 0) throw new InvalidParameterError("no images to save: names is empty");
+  const platform = call.atLeast([1, 48]) ? platformParameter(call) : undefined;
+  const archive = images.save(names, { platform, signal: call.signal });
+  const first = await archive.next();
+  const reply = call.stream({ contentType: "application/x-tar", errors: "abort" });
+  if (!first.done) {
+    await reply.write(first.value);
+    for await (const piece of archive) await reply.write(piece);
+  }
+  await reply.end();
+}
+
+async function load(call: Call, images: Images): Promise<void> {
+  const progress = images.load(call.body, {
+    platform: call.atLeast([1, 48]) ? platformParameter(call) : undefined,
+    quiet: call.query.flag("quiet", true),
+    signal: call.signal,
+  });
+  await sendProgress(call, progress);
 }
 
 /** `tag` takes the place of a tag in the name, and may be a digest; a digest in the name stands. */

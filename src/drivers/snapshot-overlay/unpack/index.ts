@@ -27,9 +27,9 @@ export class HelperUnpacker implements LayerUnpacker {
       await child.exited;
       signal.throwIfAborted();
       if (last?.kind === "done") return { size: last.size, entries: last.entries };
-      if (last?.kind === "failed") throw toError(last, diffId);
+      if (last?.kind === "failed") throw toError(last, diffId ?? blob);
       throw new SystemError(`the unpack helper ended without an answer: ${(await problems).trim()}`, {
-        subject: diffId,
+        subject: diffId ?? blob,
       });
     } finally {
       signal.removeEventListener("abort", onAbort);

@@ -2,7 +2,8 @@
 
 export interface HelperRequest {
   readonly blob: string;
-  readonly diffId: string;
+  /** Not checked if undefined. */
+  readonly diffId: string | undefined;
   readonly into: string;
   /** The daemon's process id: the helper ends with it. */
   readonly parent: number;

@@ -13,7 +13,7 @@ export function withImageDefaults(
   requested: ContainerConfig,
   image: ImageDefaults | undefined,
 ): ContainerConfig {
-  const config = image ? merge(requested, image) : { ...requested };
+  const config = image ? mergeConfig(requested, image) : { ...requested };
   // `--entrypoint ""` takes the image's entrypoint away.
   if (config.Entrypoint?.length === 1 && config.Entrypoint[0] === "") config.Entrypoint = undefined;
   if (!config.Entrypoint?.length && !config.Cmd?.length) {
@@ -22,7 +22,8 @@ export function withImageDefaults(
   return config;
 }
 
-function merge(requested: ContainerConfig, image: ImageDefaults): ContainerConfig {
+/** The request first; what it leaves out is the image's. @see moby `daemon/commit.go`, merge */
+export function mergeConfig(requested: ContainerConfig, image: ImageDefaults): ContainerConfig {
   const config: ContainerConfig = { ...requested };
   config.User ||= image.User;
   config.WorkingDir ||= image.WorkingDir;
