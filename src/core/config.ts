@@ -19,6 +19,23 @@ export interface NetworkConfig {
   readonly bridge: string;
   /** Address of the default bridge, `172.17.0.1/16`; undefined: the first free pool. */
   readonly bip: string | undefined;
+  /** The default bridge's settings besides its address. */
+  readonly defaultBridge: {
+    readonly icc: boolean;
+    readonly masquerade: boolean;
+    readonly ipv6: boolean;
+    /** Where addresses are given out from: within `bip`, or the subnet itself. */
+    readonly fixedCidr: string | undefined;
+    /** `fd00::1/64`, or a subnet whose first address is the bridge's. */
+    readonly bip6: string | undefined;
+    readonly fixedCidr6: string | undefined;
+  };
+  /** Options that networks of a driver have unless they are made with others. */
+  readonly defaultOptions: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** What `host-gateway` means; empty: the default bridge's addresses. */
+  readonly hostGateways: readonly string[];
+  readonly allowDirectRouting: boolean;
+  readonly acceptMark: { readonly value: number; readonly mask: number } | undefined;
   readonly addressPools: readonly { readonly base: string; readonly size: number }[];
   /** undefined: the uplink's. */
   readonly mtu: number | undefined;

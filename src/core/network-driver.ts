@@ -105,7 +105,15 @@ export interface PublishedPort {
   readonly hostPort: number;
   readonly address: string;
   readonly port: number;
+  /** How it is reached besides, or at all. Absent: at the host's port alone. */
+  readonly exposure?: PortExposure;
 }
+
+/**
+ * `direct`: at the container's own address as well, by who is let. `routed`: only there; the host's port is 0 and its
+ * address stands for the family.
+ */
+export type PortExposure = "direct" | "routed";
 
 /** A wish for one: the first host port from `first` to `last` that is free at every target; 0–0 is any. */
 export interface PortRequest {
@@ -115,7 +123,7 @@ export interface PortRequest {
   /** The container's port. */
   readonly port: number;
   /** Which address of the container each address of the host leads to: one, or one of each family. */
-  readonly targets: readonly { readonly hostAddress: string; readonly address: string }[];
+  readonly targets: readonly Pick<PublishedPort, "hostAddress" | "address" | "exposure">[];
 }
 
 export interface NetworkDriver {
@@ -145,6 +153,8 @@ export interface NetworkDriver {
   interfacePrefix(network: NetworkRecord): string;
   /** Host address of published ports that name none; undefined: the engine's default. */
   bindAddress(network: NetworkRecord): string | undefined;
+  /** How published ports of its endpoints are reached. undefined: at the host's port alone. */
+  exposure?(network: NetworkRecord, family: 4 | 6): PortExposure | undefined;
   /**
    * Sets the default routes of a namespace: through that interface to `gateways`, in place of those to `former`.
    * @throws SystemError if another one is there: it is somebody else's

@@ -62,7 +62,12 @@ export class NetworkStack implements Disposable {
     const state = openSqliteStateStore(join(directory, "gantry.db"));
     const network: NetworkConfig = {
       ...{ bridge, bip: undefined, addressPools: [], mtu: undefined, publishAddress: "0.0.0.0" },
-      ...{ userlandProxy: true, respectFirewalls: false },
+      ...{ userlandProxy: true, respectFirewalls: false, allowDirectRouting: false, acceptMark: undefined },
+      ...{ defaultOptions: {}, hostGateways: [] },
+      defaultBridge: {
+        ...{ icc: true, masquerade: true, ipv6: false, fixedCidr: undefined },
+        ...{ bip6: undefined, fixedCidr6: undefined },
+      },
       ...{ dns: [], dnsOptions: [], dnsSearch: [], ...config },
     };
     const events = new EventBus();

@@ -28,6 +28,7 @@ import type {
   NetworkDriver,
   NetworkNamespace,
   NetworkRecord,
+  PortExposure,
 } from "../../core/network-driver.ts";
 import { settleLink } from "../../linux/link-state.ts";
 import { withNamespace } from "../../linux/namespaces.ts";
@@ -75,13 +76,20 @@ export interface BridgeDriverOptions {
   readonly mtu: number | undefined;
   /** What a firewall of somebody else drops stays dropped. */
   readonly respectFirewalls?: boolean;
+  /** Published ports are reached at the containers' own addresses too. */
+  readonly allowDirectRouting?: boolean;
+  /** What carries this mark reaches containers. */
+  readonly acceptMark?: { readonly value: number; readonly mask: number };
 }
 
 /** Opens the driver: enables forwarding, installs the firewall. @throws SystemError */
 export async function openBridgeDriver(options: BridgeDriverOptions): Promise<BridgeDriver> {
   try {
     const guardForwarding = mustGuardForwarding();
-    const firewall = new Firewall(options.paths.instance, { guardForwarding });
+    const firewall = new Firewall(options.paths.instance, {
+      guardForwarding,
+      ...(options.acceptMark && { acceptMark: options.acceptMark }),
+    });
     await firewall.install();
     enableForwarding();
     return new BridgeDriver(options, firewall);
@@ -112,7 +120,11 @@ export class BridgeDriver implements NetworkDriver, Disposable {
   /** Endpoints that live in the kernel and that nobody took over; undefined before boot looked. */
   #unclaimed: Set<EndpointId> | undefined;
 
-  constructor({ paths, mtu, respectFirewalls = false }: BridgeDriverOptions, firewall: Firewall) {
+  readonly #allowDirectRouting: boolean;
+
+  constructor(options: BridgeDriverOptions, firewall: Firewall) {
+    const { paths, mtu, respectFirewalls = false, allowDirectRouting = false } = options;
+    this.#allowDirectRouting = allowDirectRouting;
     this.#instance = paths.instance;
     this.#mtu = mtu;
     this.firewall = firewall;
@@ -143,7 +155,8 @@ export class BridgeDriver implements NetworkDriver, Disposable {
   async ensure(network: NetworkRecord): Promise<void> {
     const live = this.#ensureLink(network);
     this.#networks.set(network.id, live);
-    this.firewall.addNetwork(toFirewallNetwork(network, live.options));
+    const policy = { allowDirectRouting: this.#allowDirectRouting };
+    this.firewall.addNetwork(toFirewallNetwork(network, live.options, policy));
     keepForwarding();
   }
 
@@ -269,6 +282,12 @@ export class BridgeDriver implements NetworkDriver, Disposable {
     return parseBridgeOptions(network).bindAddress;
   }
 
+  exposure(network: NetworkRecord, family: 4 | 6): PortExposure | undefined {
+    const { gatewayMode4, gatewayMode6, trustedInterfaces } = parseBridgeOptions(network);
+    if ((family === 4 ? gatewayMode4 : gatewayMode6) === "routed") return "routed";
+    return this.#allowDirectRouting || trustedInterfaces.length > 0 ? "direct" : undefined;
+  }
+
   /** Puts rules, bridges and their ports back where somebody took them away. Never rejects. */
   async heal(): Promise<void> {
     this.#healing = this.#healing.then(() => this.#heal());
@@ -343,7 +362,7 @@ export class BridgeDriver implements NetworkDriver, Disposable {
   /** Makes the bridge if it is not there, and gives it the gateways that it should have. */
   #ensureLink(record: NetworkRecord): LiveNetwork {
     const options = parseBridgeOptions(record);
-    const gateways = gatewaysOf(record);
+    const gateways = gatewaysOf(record, options);
     let link = this.#route.findLink(options.bridge);
     if (link && isHalfMade(link)) {
       this.#route.deleteLink(options.bridge);
@@ -552,10 +571,17 @@ function pathOf(namespace: NetworkNamespace): string {
   return `/proc/self/fd/${namespace.descriptor}`;
 }
 
-function gatewaysOf(record: NetworkRecord): IpPrefix[] {
-  return record.ipam.subnets.flatMap(({ subnet, gateway }) =>
-    gateway ? [{ ...parseAddress(gateway), length: parsePrefix(subnet).length }] : [],
-  );
+/** The addresses that the bridge has. */
+function gatewaysOf(record: NetworkRecord, options: BridgeOptions): IpPrefix[] {
+  const hasAddress = (family: 4 | 6) =>
+    family === 4
+      ? options.gatewayMode4 !== "isolated" && !options.inhibitIPv4
+      : options.gatewayMode6 !== "isolated";
+  return record.ipam.subnets
+    .flatMap(({ subnet, gateway }) =>
+      gateway ? [{ ...parseAddress(gateway), length: parsePrefix(subnet).length }] : [],
+    )
+    .filter(({ family }) => hasAddress(family));
 }
 
 function toRawAddress(address: IpAddress): RawAddress {

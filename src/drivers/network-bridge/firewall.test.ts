@@ -145,7 +145,7 @@ describe("in the kernel", () => {
 
 describe("options", () => {
   const parse = (options: Record<string, string>) =>
-    parseBridgeOptions({ id: "a".repeat(64) as never, name: "n", options });
+    parseBridgeOptions({ id: "a".repeat(64) as never, name: "n", options, internal: false });
 
   test("of nobody are ignored, and those that ask for what happens anyway are fine", () => {
     const options = {
@@ -169,15 +169,11 @@ describe("options", () => {
     [{ "com.docker.network.bridge.name": "sixteen-letters-" }, "invalid bridge name"],
     [{ "com.docker.network.bridge.enable_icc": "maybe" }, "failed to parse"],
     [{ "com.docker.network.driver.mtu": "20" }, "invalid value"],
-    [
-      { "com.docker.network.bridge.gateway_mode_ipv4": "routed" },
-      "gateway_mode_ipv4=routed is not supported",
-    ],
+    [{ "com.docker.network.bridge.gateway_mode_ipv4": "isolated" }, "only be used for an internal network"],
     [{ "com.docker.network.bridge.gateway_mode_ipv6": "bent" }, "unknown gateway mode bent"],
-    [{ "com.docker.network.bridge.inhibit_ipv4": "true" }, "is not supported"],
     [{ "com.docker.network.bridge.inhibit_ipv4": "maybe" }, "failed to parse"],
-    [{ "com.docker.network.bridge.trusted_host_interfaces": "eth0" }, "is not supported"],
-    [{ "com.docker.network.host_ipv6": "fd00::1" }, "is not supported"],
+    [{ "com.docker.network.bridge.trusted_host_interfaces": "eth0:a b" }, "invalid value"],
+    [{ "com.docker.network.host_ipv6": "10.0.0.1" }, "invalid value"],
   ])("%j are refused", (options, words) => {
     expect(() => parse(options)).toThrow(words);
   });

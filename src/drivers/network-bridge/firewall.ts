@@ -26,7 +26,7 @@ import {
   type SetElement,
 } from "../../linux/netlink-nftables.ts";
 import { applyRules, deleteTable, listTable, NftablesError, type NftObject } from "../../linux/nftables.ts";
-import type { BridgeOptions } from "./options.ts";
+import type { BridgeOptions, GatewayMode } from "./options.ts";
 
 const PROTOCOL = { tcp: 6, udp: 17, sctp: 132 } as const;
 const CHAINS = [
@@ -50,23 +50,56 @@ export interface FirewallNetwork {
   readonly masquerade4: boolean;
   readonly masquerade6: boolean;
   readonly icc: boolean;
-  /** Leave by this address instead of the uplink's. */
+  /** Leave by these addresses instead of the uplink's. */
   readonly sourceAddress: string | undefined;
+  readonly sourceAddress6?: string;
+  /** Everything is reached at the containers' own addresses. */
+  readonly open4?: boolean;
+  readonly open6?: boolean;
+  /** Published ports are reached at the containers' own addresses, by everybody. */
+  readonly direct?: boolean;
+  /** Nothing is translated: errors and echoes of ICMP pass, as with any router. */
+  readonly routed4?: boolean;
+  readonly routed6?: boolean;
+  /** The same for who comes from these links. */
+  readonly trustedInterfaces?: readonly string[];
 }
 
-export function toFirewallNetwork(record: NetworkRecord, options: BridgeOptions): FirewallNetwork {
+export interface FirewallPolicy {
+  /** Published ports of all networks are reached at the containers' own addresses. */
+  readonly allowDirectRouting?: boolean;
+}
+
+export function toFirewallNetwork(
+  record: NetworkRecord,
+  options: BridgeOptions,
+  { allowDirectRouting = false }: FirewallPolicy = {},
+): FirewallNetwork {
+  const { gatewayMode4: mode4, gatewayMode6: mode6 } = options;
+  const outward = !record.internal;
+  const translates = (mode: GatewayMode) => mode !== "routed" && mode !== "isolated";
   return {
     bridge: options.bridge,
     internal: record.internal,
-    masquerade4: record.enableIPv4 && !record.internal && options.masquerade,
-    masquerade6: record.enableIPv6 && !record.internal && options.masquerade,
+    masquerade4: record.enableIPv4 && outward && options.masquerade && translates(mode4),
+    masquerade6: record.enableIPv6 && outward && options.masquerade && translates(mode6),
     icc: options.icc,
     sourceAddress: options.hostAddress4,
+    ...(options.hostAddress6 && { sourceAddress6: options.hostAddress6 }),
+    open4: outward && mode4 === "nat-unprotected",
+    open6: outward && mode6 === "nat-unprotected",
+    direct: outward && (allowDirectRouting || mode4 === "routed" || mode6 === "routed"),
+    routed4: outward && mode4 === "routed",
+    routed6: outward && mode6 === "routed",
+    trustedInterfaces: outward ? options.trustedInterfaces : [],
   };
 }
 
 /** The script that makes the table and replaces its rules; sets keep their elements, `user` keeps the user's rules. */
-export function toRules(table: string, options: { guardForwarding: boolean }): string {
+export function toRules(
+  table: string,
+  options: { guardForwarding: boolean; acceptMark?: { value: number; mask: number } },
+): string {
   const t = `inet ${table}`;
   return `
 add table ${t}
@@ -85,6 +118,15 @@ add set ${t} internal { type ifname; }
 add set ${t} masquerade4 { type ifname; }
 add set ${t} masquerade6 { type ifname; }
 add map ${t} source4 { type ifname : ipv4_addr; }
+add map ${t} source6 { type ifname : ipv6_addr; }
+add set ${t} open4 { type ifname; }
+add set ${t} open6 { type ifname; }
+add set ${t} direct { type ifname; }
+add set ${t} routed4 { type ifname; }
+add set ${t} routed6 { type ifname; }
+add set ${t} trusted { type ifname . ifname; }
+add set ${t} direct4 { type ipv4_addr . inet_proto . inet_service; }
+add set ${t} direct6 { type ipv6_addr . inet_proto . inet_service; }
 add map ${t} within { type ifname . ifname : verdict; }
 add set ${t} hairpin { type ifname . ifname; }
 add map ${t} published4 { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
@@ -110,9 +152,19 @@ add rule ${t} forward iifname @bridges accept
 ${options.guardForwarding ? guardRules(t) : ""}
 add rule ${t} inbound ct state established,related accept
 add rule ${t} inbound ct status dnat accept
+${options.acceptMark ? `add rule ${t} inbound meta mark and ${options.acceptMark.mask} == ${options.acceptMark.value} accept` : ""}
+add rule ${t} inbound meta nfproto ipv4 oifname @open4 accept
+add rule ${t} inbound meta nfproto ipv6 oifname @open6 accept
+add rule ${t} inbound oifname @direct ip daddr . meta l4proto . th dport @direct4 accept
+add rule ${t} inbound oifname @direct ip6 daddr . meta l4proto . th dport @direct6 accept
+add rule ${t} inbound iifname . oifname @trusted ip daddr . meta l4proto . th dport @direct4 accept
+add rule ${t} inbound iifname . oifname @trusted ip6 daddr . meta l4proto . th dport @direct6 accept
+add rule ${t} inbound oifname @routed4 icmp type { echo-request, destination-unreachable, time-exceeded } accept
+add rule ${t} inbound oifname @routed6 icmpv6 type { echo-request, destination-unreachable, packet-too-big, time-exceeded } accept
 add rule ${t} inbound drop
 add rule ${t} postrouting oifname @bridges goto bridged
 add rule ${t} postrouting snat ip to iifname map @source4
+add rule ${t} postrouting snat ip6 to iifname map @source6
 add rule ${t} postrouting meta nfproto ipv4 iifname @masquerade4 masquerade
 add rule ${t} postrouting meta nfproto ipv6 iifname @masquerade6 masquerade
 add rule ${t} bridged ct status dnat iifname . oifname @hairpin masquerade
@@ -147,10 +199,35 @@ function networkElements(network: FirewallNetwork): ElementChange[] {
     const value = toBytes(parseAddress(network.sourceAddress));
     changes.push({ set: "source4", add: [{ key: name, data: { value } }] });
   }
+  if (network.sourceAddress6 && network.masquerade6) {
+    const value = toBytes(parseAddress(network.sourceAddress6));
+    changes.push({ set: "source6", add: [{ key: name, data: { value } }] });
+  }
+  for (const set of ["open4", "open6", "direct", "routed4", "routed6"] as const)
+    if (network[set]) changes.push({ set, add: [{ key: name }] });
+  for (const trusted of network.trustedInterfaces ?? [])
+    changes.push({ set: "trusted", add: [{ key: concatenated(interfaceKey(trusted), name) }] });
   return changes;
 }
 
-function portElement(port: PublishedPort): ElementChange {
+/** Of one container several of the host's ports may lead to the same of its own: that one is told once. */
+function portElements(ports: Iterable<PublishedPort>): ElementChange[] {
+  const direct = new Map<string, ElementChange>();
+  const translated: ElementChange[] = [];
+  for (const port of ports) {
+    if (port.exposure !== "routed") translated.push(translatedElement(port));
+    if (port.exposure) direct.set(`${port.protocol} ${port.address} ${port.port}`, directElement(port));
+  }
+  return [...translated, ...direct.values()];
+}
+
+function directElement(port: PublishedPort): ElementChange {
+  const address = parseAddress(port.address);
+  const key = concatenated(toBytes(address), Buffer.of(PROTOCOL[port.protocol]), u16be(port.port));
+  return { set: `direct${address.family}`, add: [{ key }] };
+}
+
+function translatedElement(port: PublishedPort): ElementChange {
   const host = parseAddress(port.hostAddress);
   const service = [Buffer.of(PROTOCOL[port.protocol]), u16be(port.hostPort)];
   const everywhere = host.value === 0n;
@@ -171,6 +248,15 @@ const SETS = [
   "masquerade4",
   "masquerade6",
   "source4",
+  "source6",
+  "open4",
+  "open6",
+  "direct",
+  "routed4",
+  "routed6",
+  "trusted",
+  "direct4",
+  "direct6",
   "within",
   "hairpin",
   "published4",
@@ -188,7 +274,7 @@ export class Firewall implements Disposable {
   readonly #socket = NftablesSocket.open();
   readonly #networks = new Map<string, FirewallNetwork>();
   readonly #ports = new Set<PublishedPort>();
-  #guardForwarding: boolean;
+  readonly #rules: Parameters<typeof toRules>[1];
   /** The kernel's, when the table was last found to be right. */
   #generation = 0;
   #closed = false;
@@ -199,9 +285,9 @@ export class Firewall implements Disposable {
   onLost: () => void = () => {};
 
   /** @param instance of the engine; @param guardForwarding the host was no router before this engine made it one */
-  constructor(instance: string, options: { guardForwarding: boolean }) {
+  constructor(instance: string, options: Parameters<typeof toRules>[1]) {
     this.#table = `gantry-${instance}`;
-    this.#guardForwarding = options.guardForwarding;
+    this.#rules = options;
   }
 
   /**
@@ -209,7 +295,7 @@ export class Firewall implements Disposable {
    * What a former daemon led to containers that may still run stays; `reclaim` ends that.
    */
   async install(): Promise<void> {
-    const script = toRules(this.#table, { guardForwarding: this.#guardForwarding });
+    const script = toRules(this.#table, this.#rules);
     try {
       await applyRules(script);
     } catch (error) {
@@ -246,7 +332,7 @@ export class Firewall implements Disposable {
   addPorts(ports: readonly PublishedPort[]): void {
     for (const port of ports) this.#ports.add(port);
     try {
-      this.#change(ports.map(portElement));
+      this.#change(portElements(ports));
     } catch (error) {
       for (const port of ports) this.#ports.delete(port);
       throw error;
@@ -255,7 +341,7 @@ export class Firewall implements Disposable {
 
   removePorts(ports: readonly PublishedPort[]): void {
     for (const port of ports) this.#ports.delete(port);
-    this.#remove(ports.map(portElement));
+    this.#remove(portElements(ports));
   }
 
   /** Takes the whole table away: nothing of this engine runs any more. */
@@ -318,7 +404,7 @@ export class Firewall implements Disposable {
   }
 
   #noted(): ElementChange[] {
-    return [...[...this.#networks.values()].flatMap(networkElements), ...[...this.#ports].map(portElement)];
+    return [...[...this.#networks.values()].flatMap(networkElements), ...portElements(this.#ports)];
   }
 
   #writeAllElements({ others }: { others: "keep" | "remove" }): void {

@@ -14,9 +14,25 @@ export interface BridgeOptions {
   readonly bindAddress: string | undefined;
   /** Outgoing packets carry this address of the host. */
   readonly hostAddress4: string | undefined;
+  readonly hostAddress6: string | undefined;
+  readonly gatewayMode4: GatewayMode;
+  readonly gatewayMode6: GatewayMode;
+  /** The bridge has no IPv4 address: somebody else on it is the gateway. */
+  readonly inhibitIPv4: boolean;
+  /** From these links of the host published ports are reached at the container's own address. */
+  readonly trustedInterfaces: readonly string[];
   /** Beginning of interface names in containers. */
   readonly interfacePrefix: string;
 }
+
+/**
+ * What the bridge is for the traffic of a family. `nat`: addresses are translated, and what is not published is not
+ * reached. `nat-unprotected`: translated, and everything is reached at the container's own address by who has a route.
+ * `routed`: nothing is translated, published ports are reached at the container's own address. `isolated`: the bridge
+ * has no address at all.
+ */
+export type GatewayMode = (typeof GATEWAY_MODES)[number];
+const GATEWAY_MODES = ["nat", "nat-unprotected", "routed", "isolated"] as const;
 
 const BRIDGE = "com.docker.network.bridge.";
 export const OPTION = {
@@ -27,36 +43,21 @@ export const OPTION = {
   bindAddress: `${BRIDGE}host_binding_ipv4`,
   defaultBridge: `${BRIDGE}default_bridge`,
   hostAddress4: "com.docker.network.host_ipv4",
+  hostAddress6: "com.docker.network.host_ipv6",
+  gatewayMode4: `${BRIDGE}gateway_mode_ipv4`,
+  gatewayMode6: `${BRIDGE}gateway_mode_ipv6`,
+  inhibitIPv4: `${BRIDGE}inhibit_ipv4`,
+  trustedInterfaces: `${BRIDGE}trusted_host_interfaces`,
   interfacePrefix: "com.docker.network.container_iface_prefix",
 } as const;
-
-/** Gateway modes that Docker has; all but `nat` are not built. */
-const GATEWAY_MODES = ["nat", "nat-unprotected", "routed", "isolated"];
-
-/**
- * Options of Docker's that this driver does not have, and whether a value of theirs asks for nothing more than what
- * happens without them. Those of nobody are ignored, as Docker ignores them.
- */
-const NOT_BUILT: Readonly<Record<string, (value: string, option: string) => boolean>> = {
-  [`${BRIDGE}gateway_mode_ipv4`]: isPlainGateway,
-  [`${BRIDGE}gateway_mode_ipv6`]: isPlainGateway,
-  [`${BRIDGE}inhibit_ipv4`]: (value, option) => value === "" || !parseFlag(option, value),
-  [`${BRIDGE}trusted_host_interfaces`]: (value) => value.replaceAll(":", "") === "",
-  "com.docker.network.host_ipv6": (value) => value === "",
-};
 
 const INTERFACE_NAME = /^[A-Za-z0-9_.-]{1,15}$/;
 
 /** @throws InvalidParameterError for an option that is not what it should be, or that cannot be honoured */
-export function parseBridgeOptions(record: Pick<NetworkRecord, "id" | "name" | "options">): BridgeOptions {
+export function parseBridgeOptions(
+  record: Pick<NetworkRecord, "id" | "name" | "options" | "internal">,
+): BridgeOptions {
   const { options } = record;
-  for (const [option, isWithoutEffect] of Object.entries(NOT_BUILT)) {
-    const value = options[option];
-    if (value !== undefined && !isWithoutEffect(value, option))
-      throw new InvalidParameterError(`bridge network option ${option}=${value} is not supported`, {
-        subject: record.name,
-      });
-  }
   const bridge = options[OPTION.bridge] || `br-${record.id.slice(0, 12)}`;
   if (!INTERFACE_NAME.test(bridge) || bridge === "." || bridge === "..")
     throw new InvalidParameterError(`invalid bridge name: ${bridge}`, { subject: record.name });
@@ -67,16 +68,37 @@ export function parseBridgeOptions(record: Pick<NetworkRecord, "id" | "name" | "
     icc: parseFlag(OPTION.icc, options[OPTION.icc]),
     bindAddress: parseIPv4(OPTION.bindAddress, options[OPTION.bindAddress]),
     hostAddress4: parseIPv4(OPTION.hostAddress4, options[OPTION.hostAddress4]),
+    hostAddress6: parseIPv6(OPTION.hostAddress6, options[OPTION.hostAddress6]),
+    gatewayMode4: parseGatewayMode(record, OPTION.gatewayMode4),
+    gatewayMode6: parseGatewayMode(record, OPTION.gatewayMode6),
+    inhibitIPv4: parseFlag(OPTION.inhibitIPv4, options[OPTION.inhibitIPv4] || "false"),
+    trustedInterfaces: parseInterfaces(options[OPTION.trustedInterfaces]),
     interfacePrefix: parseInterfacePrefix(options[OPTION.interfacePrefix]),
   };
 }
 
-function isPlainGateway(mode: string, option: string): boolean {
-  if (mode !== "" && !GATEWAY_MODES.includes(mode))
+function parseGatewayMode(
+  { options, internal }: Pick<NetworkRecord, "options" | "internal">,
+  option: string,
+): GatewayMode {
+  const value = options[option] || "nat";
+  const mode = GATEWAY_MODES.find((known) => known === value);
+  if (!mode)
     throw new InvalidParameterError(
-      `failed to parse ${option} value: ${mode} (unknown gateway mode ${mode})`,
+      `failed to parse ${option} value: ${value} (unknown gateway mode ${value})`,
     );
-  return mode === "" || mode === "nat";
+  if (mode === "isolated" && !internal)
+    throw new InvalidParameterError("gateway mode 'isolated' can only be used for an internal network");
+  return mode;
+}
+
+/** Names with colons between them. */
+function parseInterfaces(value = ""): string[] {
+  const names = value.split(":").filter((name) => name !== "");
+  const wrong = names.find((name) => !INTERFACE_NAME.test(name));
+  if (wrong !== undefined)
+    throw new InvalidParameterError(`invalid value for ${OPTION.trustedInterfaces}: ${wrong}`);
+  return names;
 }
 
 function parseMtu(value: string | undefined): number | undefined {
@@ -98,6 +120,13 @@ function parseFlag(option: string, value: string | undefined): boolean {
 function parseIPv4(option: string, value: string | undefined): string | undefined {
   if (value === undefined || value === "") return undefined;
   if (findAddress(value)?.family !== 4)
+    throw new InvalidParameterError(`invalid value for ${option}: ${value}`);
+  return value;
+}
+
+function parseIPv6(option: string, value: string | undefined): string | undefined {
+  if (value === undefined || value === "") return undefined;
+  if (findAddress(value)?.family !== 6)
     throw new InvalidParameterError(`invalid value for ${option}: ${value}`);
   return value;
 }

@@ -83,6 +83,8 @@ export class HostPorts implements PortPublisher, Disposable {
   /** The first port of the range that is free at every address of the request. */
   #reserve(request: PortRequest): Reserved {
     let failure: unknown;
+    const routed = request.targets.filter(({ exposure }) => exposure === "routed");
+    if (routed.length === request.targets.length) return this.#reserveAt(request, 0);
     for (const port of this.#candidates(request)) {
       try {
         const reserved = this.#reserveAt(request, port);
@@ -97,8 +99,9 @@ export class HostPorts implements PortPublisher, Disposable {
 
   #reserveAt(request: PortRequest, hostPort: number): Reserved {
     using undo = new DisposableStack();
-    const ports = request.targets.map(({ hostAddress, address }) => {
-      const port = { protocol: request.protocol, hostAddress, hostPort, address, port: request.port };
+    const ports = request.targets.map((target): PublishedPort => {
+      const own = target.exposure === "routed" ? 0 : hostPort;
+      const port = { ...target, protocol: request.protocol, hostPort: own, port: request.port };
       undo.use(this.#hold(port));
       return port;
     });
@@ -121,6 +124,7 @@ export class HostPorts implements PortPublisher, Disposable {
   /** @throws SystemError in Docker's words: two different ones for a port of ours and of somebody else */
   #hold(port: PublishedPort): Disposable {
     const { protocol, hostAddress, hostPort } = port;
+    if (port.exposure === "routed") return { [Symbol.dispose]() {} };
     const key = `${protocol}/${hostPort}`;
     const shown = `${hostAddress.includes(":") ? `[${hostAddress}]` : hostAddress}:${hostPort}`;
     const holders = this.#used.get(key) ?? new Set<string>();
@@ -208,7 +212,7 @@ function ephemeralRange(): [number, number] {
 /** UDP has no end of a connection: a flow that began before would go where it went. */
 function forgetFlows(ports: readonly PublishedPort[]): void {
   const destinations = ports
-    .filter(({ protocol }) => protocol === "udp")
+    .filter(({ protocol, hostPort }) => protocol === "udp" && hostPort > 0)
     .map(({ hostAddress, hostPort }) => {
       const host = parseAddress(hostAddress);
       const address = host.value === 0n ? "local" : toBytes(host);

@@ -22,12 +22,13 @@ export interface HostsEntry {
 }
 
 /** `--add-host` entries: `name:address` or `name=address`, `host-gateway` resolved. */
-export function toExtraHosts(container: ContainerRecord, hostGateway: string | undefined): HostsEntry[] {
+export function toExtraHosts(container: ContainerRecord, hostGateways: readonly string[]): HostsEntry[] {
   return (container.hostConfig.ExtraHosts ?? []).flatMap((entry) => {
     const at = entry.includes("=") ? entry.indexOf("=") : entry.indexOf(":");
     const given = entry.slice(at + 1).replace(/^\[(.*)\]$/, "$1");
-    const address = given === "host-gateway" ? hostGateway : given;
-    return at > 0 && address ? [{ address, names: entry.slice(0, at) }] : [];
+    const addresses = given === "host-gateway" ? hostGateways : [given];
+    if (at <= 0 || given === "") return [];
+    return addresses.map((address) => ({ address, names: entry.slice(0, at) }));
   });
 }
 

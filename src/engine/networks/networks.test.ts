@@ -413,6 +413,73 @@ describe("isolation", () => {
     await stack.networks.remove("strangers");
   });
 
+  test("gateway modes say what a neighbour of the host reaches at a container's own address", async () => {
+    const mode = "com.docker.network.bridge.gateway_mode_ipv4";
+    const trusted = "com.docker.network.bridge.trusted_host_interfaces";
+    const link = `gtm${ground.instance.slice(0, 6)}`;
+    await using neighbour = await start("peer", "none");
+    await outside(
+      `ip link add ${link} type veth peer name up0 netns /proc/${process.pid}/fd/${neighbour.namespacePath.split("/").at(-1)} && ip addr add 10.59.0.1/24 dev ${link} && ip link set ${link} up`,
+    );
+    await inside(
+      neighbour,
+      "ip addr add 10.59.0.2/24 dev up0; ip link set up0 up; ip route add default via 10.59.0.1",
+    );
+    const published = { PortBindings: { "80/tcp": [{ HostPort: String(HOST_PORT) }] } };
+    for (const [name, option, reached, ports] of [
+      ["plain", {}, { 80: false, 81: false, host: true, away: "10.59.0.1" }, 2],
+      [
+        "unprotected",
+        { [mode]: "nat-unprotected" },
+        { 80: true, 81: true, host: true, away: "10.59.0.1" },
+        2,
+      ],
+      ["routed", { [mode]: "routed" }, { 80: true, 81: false, host: false, away: "own" }, 1],
+      ["trusting", { [trusted]: link }, { 80: true, 81: false, host: true, away: "10.59.0.1" }, 2],
+    ] as const) {
+      const bridge = `gtn${ground.instance.slice(0, 4)}gw`;
+      await stack.networks.create({
+        Name: name,
+        Options: { "com.docker.network.bridge.name": bridge, ...option },
+      });
+      const web = await start("web", name, {}, published);
+      const address = web.endpoints[name]?.IPAddress ?? "";
+      const servers = [greetTcp(web, 80), greetTcp(web, 81), greetTcp(neighbour, 90)];
+      const says = async (host: string, port: number) =>
+        (await callTcp(neighbour, host, port)).startsWith("hello");
+      expect({
+        80: await says(address, 80),
+        81: await says(address, 81),
+        host: await says("10.59.0.1", HOST_PORT),
+        away: (await callTcp(web, "10.59.0.2", 90)).replace("hello ", "").replace(address, "own"),
+      }).toEqual(reached);
+      expect(web.ports["80/tcp"]).toHaveLength(ports);
+      for (const server of servers) server[Symbol.dispose]();
+      await web[Symbol.asyncDispose]();
+      await stack.networks.remove(name);
+    }
+    await outside(`ip link del ${link}`);
+  }, 30_000);
+
+  test("a bridge that is isolated, or inhibited, has no address; containers on it reach each other", async () => {
+    const option = "com.docker.network.bridge.";
+    const bridge = `gtn${ground.instance.slice(0, 4)}iso`;
+    for (const [given, Internal] of [
+      [{ [`${option}gateway_mode_ipv4`]: "isolated" }, true],
+      [{ [`${option}inhibit_ipv4`]: "true" }, false],
+    ] as const) {
+      const Options = { [`${option}name`]: bridge, ...given };
+      await stack.networks.create({ Name: "alone", Internal, Options });
+      expect(await outside(`ip -4 -o addr show dev ${bridge}`)).toBe("");
+      await using one = await start("one", "alone");
+      await using two = await start("two", "alone");
+      using _server = greetTcp(one, 80);
+      expect(await callTcp(two, one.endpoints.alone?.IPAddress ?? "", 80)).toStartWith("hello ");
+      for (const sandbox of [one, two]) await sandbox[Symbol.asyncDispose]();
+      await stack.networks.remove("alone");
+    }
+  });
+
   test("neighbours of the host cannot use it as a router, nor reach containers and loopback directly", async () => {
     await using web = await start(
       "web",

@@ -10,7 +10,7 @@ import type { ContainerRecord } from "../../core/container.ts";
 import { ForbiddenError, InvalidParameterError, NotFoundError, SystemError } from "../../core/errors.ts";
 import type { EventSink } from "../../core/events.ts";
 import { type NetworkId, randomId } from "../../core/ids.ts";
-import { formatAddress, formatPrefix, networkOf, parsePrefix } from "../../core/ipam.ts";
+import { parsePrefix } from "../../core/ipam.ts";
 import type { NameServer } from "../../core/name-server.ts";
 import type {
   HostNetwork,
@@ -40,6 +40,7 @@ import {
   checkSubnets,
   DEFAULT_POOLS,
   localIPv6Pool,
+  planDefaultSubnets,
   planSubnets,
   unusedSubnets,
 } from "./subnets.ts";
@@ -273,26 +274,29 @@ export class Networks {
   #defaultBridge(known: NetworkRecord | undefined): NetworkRecord {
     const { network: config } = this.#options.config;
     const base = known ?? predefined("bridge", "bridge");
+    const { icc, masquerade, ipv6: enableIPv6 } = config.defaultBridge;
     const record: NetworkRecord = {
       ...base,
+      enableIPv6,
       options: {
         "com.docker.network.bridge.default_bridge": "true",
-        "com.docker.network.bridge.enable_icc": "true",
-        "com.docker.network.bridge.enable_ip_masquerade": "true",
+        "com.docker.network.bridge.enable_icc": String(icc),
+        "com.docker.network.bridge.enable_ip_masquerade": String(masquerade),
         "com.docker.network.bridge.host_binding_ipv4": config.publishAddress,
         "com.docker.network.bridge.name": config.bridge,
         ...(config.mtu === undefined ? {} : { "com.docker.network.driver.mtu": String(config.mtu) }),
       },
     };
     const [adopted] = this.#store.driver("bridge").adopted?.(record) ?? [];
-    const given = config.bip ? parsePrefix(config.bip) : adopted;
-    // What came from a former configuration goes with it.
-    const kept = known?.ipam.subnets.some(({ requested }) => requested) ? undefined : known?.ipam.subnets;
-    const subnets = given
-      ? [{ subnet: formatPrefix(networkOf(given)), gateway: formatAddress(given), requested: true }]
-      : kept?.length
-        ? kept
-        : planSubnets(undefined, this.#subnetOptions({ enableIPv4: true, enableIPv6: false }, record.id));
+    const subnets = planDefaultSubnets(config, {
+      known: known?.ipam.subnets ?? [],
+      adopted,
+      choose: (family) =>
+        planSubnets(
+          undefined,
+          this.#subnetOptions({ enableIPv4: family === 4, enableIPv6: family === 6 }, record.id),
+        ),
+    });
     return { ...record, ipam: { ...record.ipam, subnets } };
   }
 
@@ -308,7 +312,8 @@ export class Networks {
       throw new NotFoundError(`plugin ${JSON.stringify(ipamDriver)} not found`, { subject: ipamDriver });
     if (!driver.addressed)
       throw new ForbiddenError(`only one instance of ${JSON.stringify(name)} network is allowed`);
-    const { enableIPv4, enableIPv6, options } = familiesOf(request);
+    const { enableIPv4, enableIPv6, options: given } = familiesOf(request);
+    const options = { ...this.#options.config.network.defaultOptions[name], ...given };
     if (!enableIPv4 && !enableIPv6)
       throw new InvalidParameterError("IPv4 or IPv6 must be enabled", { subject: request.Name });
     const id = randomId<NetworkId>();

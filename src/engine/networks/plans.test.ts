@@ -22,7 +22,7 @@ import {
   toPortRequests,
 } from "./ports.ts";
 import { parseNetworkMode } from "./sandboxes.ts";
-import { DEFAULT_POOLS, localIPv6Pool, planSubnets } from "./subnets.ts";
+import { DEFAULT_POOLS, localIPv6Pool, planDefaultSubnets, planSubnets } from "./subnets.ts";
 
 function container(
   hostConfig: ContainerRecord["hostConfig"],
@@ -71,6 +71,43 @@ describe("subnets", () => {
       );
     },
   );
+
+  test("of the default bridge are the configured ones, else what was chosen once; a former configuration is forgotten", () => {
+    const config = {
+      icc: true,
+      masquerade: true,
+      ipv6: false,
+      fixedCidr: undefined,
+      bip6: undefined,
+      fixedCidr6: undefined,
+    };
+    const chosen = { subnet: "172.17.0.0/16", gateway: "172.17.0.1" };
+    const chosen6 = { subnet: "fd00::/64", gateway: "fd00::1" };
+    const plan = (given: object, { bip, known = [] }: { bip?: string; known?: object[] } = {}) =>
+      planDefaultSubnets(
+        { bip, defaultBridge: { ...config, ...given } },
+        { known: known as never, adopted: undefined, choose: (family) => [family === 4 ? chosen : chosen6] },
+      );
+    const before = { subnet: "10.9.0.0/16", gateway: "10.9.0.1" };
+    expect(plan({})).toEqual([chosen]);
+    expect(plan({}, { known: [before] })).toEqual([before]);
+    expect(plan({}, { known: [{ ...before, requested: true }] })).toEqual([chosen]);
+    expect(plan({ fixedCidr: "10.8.4.0/24" }, { bip: "10.8.0.1/16" })).toEqual([
+      { subnet: "10.8.0.0/16", gateway: "10.8.0.1", requested: true, ipRange: "10.8.4.0/24" },
+    ]);
+    expect(plan({ fixedCidr: "10.8.4.0/24" })).toEqual([
+      { subnet: "10.8.4.0/24", gateway: "10.8.4.1", requested: true },
+    ]);
+    expect(() => plan({ fixedCidr: "10.7.0.0/24" }, { bip: "10.8.0.1/16" })).toThrow(
+      "is not within 10.8.0.0/16",
+    );
+    expect(plan({ ipv6: true })).toEqual([chosen, chosen6]);
+    expect(plan({ ipv6: true, bip6: "fd09::1/64" }).at(-1)).toEqual({
+      subnet: "fd09::/64",
+      gateway: "fd09::1",
+      requested: true,
+    });
+  });
 
   test("that ran out are an error", () => {
     const networks = [parsePrefix("172.16.0.0/12"), parsePrefix("192.168.0.0/16")];
@@ -215,7 +252,7 @@ describe("files", () => {
 
   test("extra hosts come with the host's gateway and IPv6 in brackets", () => {
     const ExtraHosts = ["db:10.0.0.9", "host.docker.internal:host-gateway", "six=[fd00::1]", "seven:fd00::7"];
-    const entries = toExtraHosts(container({ ExtraHosts }), "172.17.0.1");
+    const entries = toExtraHosts(container({ ExtraHosts }), ["172.17.0.1"]);
     expect(toHostsFile(entries, "")).toBe(
       "10.0.0.9\tdb\n172.17.0.1\thost.docker.internal\nfd00::1\tsix\nfd00::7\tseven\n",
     );

@@ -3,7 +3,7 @@ import type { PortMap } from "../../api/types.ts";
 import type { ContainerRecord } from "../../core/container.ts";
 import { InvalidParameterError } from "../../core/errors.ts";
 import { findAddress } from "../../core/ipam.ts";
-import type { PortRequest, PublishedPort } from "../../core/network-driver.ts";
+import type { PortExposure, PortRequest, PublishedPort } from "../../core/network-driver.ts";
 
 export interface ContainerPort {
   readonly protocol: PublishedPort["protocol"];
@@ -56,6 +56,8 @@ export interface PublishOptions {
   readonly defaultAddress: string;
   /** The host speaks IPv6. */
   readonly hostHasIPv6: boolean;
+  /** How ports of each family are reached, where not at the host's port alone. */
+  readonly exposure?: { readonly 4?: PortExposure; readonly 6?: PortExposure };
   /** Ports are relayed where the kernel has no way: to the other family, and from `::1`. */
   readonly relay: boolean;
 }
@@ -139,12 +141,18 @@ function targetsOf(
   { protocol, hostIp }: Pick<Binding, "protocol" | "hostIp">,
   options: PublishOptions,
 ): PortRequest["targets"] {
-  const { ipv4, ipv6, defaultAddress } = options;
-  const relay = options.relay && protocol !== "sctp";
+  const { ipv4, ipv6, defaultAddress, exposure = {} } = options;
+  // What is not translated has no address of the host that would need a relay.
+  const relay = options.relay && protocol !== "sctp" && exposure[4] !== "routed" && exposure[6] !== "routed";
   const hostAddress = hostIp === "" ? defaultAddress : hostIp;
   const { family, value } = findAddress(hostAddress) ?? {};
-  const lead = (address: string | undefined, from = hostAddress) =>
-    address === undefined ? [] : [{ hostAddress: from, address }];
+  const lead = (address: string | undefined, from = hostAddress): PortRequest["targets"] => {
+    if (address === undefined) return [];
+    const own = address.includes(":") ? 6 : 4;
+    const how = from.includes(":") === (own === 6) ? exposure[own] : undefined;
+    if (how === "routed") return [{ hostAddress: own === 6 ? "::" : "0.0.0.0", address, exposure: how }];
+    return [{ hostAddress: from, address, ...(how && { exposure: how }) }];
+  };
   if (family === 6) {
     const direct = value === IPV6_LOOPBACK && !relay ? undefined : ipv6;
     return lead(direct ?? (relay ? ipv4 : undefined));
@@ -161,7 +169,7 @@ export function toPortMap(container: ContainerRecord, published: readonly Publis
   for (const { protocol, port, hostAddress, hostPort } of published) {
     const name = `${port}/${protocol}`;
     const bindings = map[name] ?? [];
-    bindings.push({ HostIp: hostAddress, HostPort: String(hostPort) });
+    bindings.push({ HostIp: hostAddress, HostPort: hostPort === 0 ? "" : String(hostPort) });
     map[name] = bindings;
   }
   return map;

@@ -333,6 +333,10 @@ export class Sandbox implements ContainerSandbox {
       ipv4: ipv4 && addressOf(ipv4, 4),
       ipv6: ipv6 && addressOf(ipv6, 6),
       ...this.#options.publishing,
+      exposure: {
+        4: ipv4?.driver.exposure?.(ipv4.network, 4),
+        6: ipv6?.driver.exposure?.(ipv6.network, 6),
+      },
       defaultAddress: exposed.driver.bindAddress(exposed.network) ?? this.#options.publishing.defaultAddress,
     };
     const lost = bindingsWithoutTarget(this.#container, options);

@@ -336,7 +336,7 @@ export class Sandboxes implements ContainerSandboxes {
 
   #files(sandbox: Sandbox, mode: Mode): ContainerSandbox["files"] {
     const { container } = sandbox;
-    const extra = toExtraHosts(container, this.#hostGateway());
+    const extra = toExtraHosts(container, this.#hostGateways());
     const { Dns, DnsOptions, DnsSearch } = container.hostConfig;
     if (mode.kind === "host") {
       const { dns, dnsOptions, dnsSearch } = this.#options.config;
@@ -428,10 +428,13 @@ export class Sandboxes implements ContainerSandboxes {
     }
   }
 
-  /** What `host-gateway` means: the default bridge's own address, else the host's. */
-  #hostGateway(): string | undefined {
-    const bridge = this.#options.store.findByName("bridge");
-    return bridge?.ipam.subnets[0]?.gateway ?? this.#options.host.uplinkAddress();
+  /** What `host-gateway` means: as configured, else the default bridge's own addresses, else the host's. */
+  #hostGateways(): string[] {
+    const { store, host, config } = this.#options;
+    if (config.hostGateways.length > 0) return [...config.hostGateways];
+    const bridge = store.findByName("bridge");
+    const own = bridge?.ipam.subnets.flatMap(({ gateway }) => gateway ?? []) ?? [];
+    return own.length > 0 ? own : [host.uplinkAddress()].filter((address) => address !== undefined);
   }
 }
 

@@ -1,5 +1,6 @@
 /** The subnets of a new network: what was asked for, checked; what was not, chosen from the pools. Pure. */
 import type { IPAM } from "../../api/types.ts";
+import type { NetworkConfig } from "../../core/config.ts";
 import { ForbiddenError, InvalidParameterError } from "../../core/errors.ts";
 import {
   contains,
@@ -65,6 +66,56 @@ export function planSubnets(requested: IPAM | undefined, options: SubnetOptions)
       !subnets.some(({ subnet }) => parsePrefix(subnet).family === family),
   );
   return [...subnets, ...missing.map((family) => chooseSubnet(family, options))];
+}
+
+export interface DefaultSubnetsOptions {
+  /** As they were the last time. */
+  readonly known: readonly NetworkSubnet[];
+  /** The address that the bridge has already, where somebody else made it. */
+  readonly adopted: IpPrefix | undefined;
+  readonly choose: (family: 4 | 6) => readonly NetworkSubnet[];
+}
+
+/**
+ * The default bridge's. What is configured counts; what was chosen once is kept from run to run, but not what a former
+ * configuration asked for.
+ */
+export function planDefaultSubnets(
+  { bip, defaultBridge }: Pick<NetworkConfig, "bip" | "defaultBridge">,
+  { known, adopted, choose }: DefaultSubnetsOptions,
+): NetworkSubnet[] {
+  const { fixedCidr, fixedCidr6, bip6, ipv6 } = defaultBridge;
+  const kept = (family: 4 | 6) =>
+    known.filter(({ subnet, requested }) => !requested && parsePrefix(subnet).family === family);
+  const plan = (family: 4 | 6, configured: NetworkSubnet | undefined) => {
+    if (configured) return [configured];
+    return kept(family).length > 0 ? kept(family) : choose(family);
+  };
+  const v4 = plan(4, toDefaultSubnet(bip ? parsePrefix(bip) : adopted, fixedCidr));
+  return [...v4, ...(ipv6 ? plan(6, toDefaultSubnet(bip6 ? parsePrefix(bip6) : undefined, fixedCidr6)) : [])];
+}
+
+/** @throws InvalidParameterError if the range lies outside */
+function toDefaultSubnet(
+  address: IpPrefix | undefined,
+  fixed: string | undefined,
+): NetworkSubnet | undefined {
+  const range = fixed ? networkOf(parsePrefix(fixed)) : undefined;
+  if (!address) {
+    const gateway = range && defaultGateway(range);
+    return range && gateway
+      ? { subnet: formatPrefix(range), gateway: formatAddress(gateway), requested: true }
+      : undefined;
+  }
+  const subnet = networkOf(address);
+  if (range && (!contains(subnet, range) || range.length < subnet.length))
+    throw new InvalidParameterError(`fixed-cidr ${fixed} is not within ${formatPrefix(subnet)}`);
+  return {
+    subnet: formatPrefix(subnet),
+    gateway: formatAddress(address),
+    requested: true,
+    ...(range && { ipRange: formatPrefix(range) }),
+  };
 }
 
 /** Loopback, multicast, "this host": no container can have an address there. */

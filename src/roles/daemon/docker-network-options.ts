@@ -7,27 +7,6 @@ const MASQUERADE =
 
 export const NETWORK_DOCKER_OPTIONS: readonly DockerOption[] = [
   {
-    flag: "allow-direct-routing",
-    key: "allow-direct-routing",
-    kind: "bool",
-    otherwise: "refused",
-    because: "containers are reached from outside through published ports only",
-  },
-  {
-    flag: "bip6",
-    key: "bip6",
-    kind: "string",
-    otherwise: "refused",
-    because: "the default bridge is IPv4 only",
-  },
-  {
-    flag: "bridge-accept-fwmark",
-    key: "bridge-accept-fwmark",
-    kind: "string",
-    otherwise: "refused",
-    because: "packets are not let through by a mark",
-  },
-  {
     flag: "default-gateway",
     key: "default-gateway",
     kind: "string",
@@ -39,14 +18,7 @@ export const NETWORK_DOCKER_OPTIONS: readonly DockerOption[] = [
     key: "default-gateway-v6",
     kind: "string",
     otherwise: "refused",
-    because: "the default bridge is IPv4 only",
-  },
-  {
-    flag: "default-network-opt",
-    key: "default-network-opts",
-    kind: "map",
-    otherwise: "refused",
-    because: "networks have no default options",
+    because: "the default bridge's own address is the gateway",
   },
   {
     flag: "firewall-backend",
@@ -56,27 +28,6 @@ export const NETWORK_DOCKER_OPTIONS: readonly DockerOption[] = [
     otherwise: "refused",
     because: "rules are kept in nftables",
   },
-  {
-    flag: "fixed-cidr",
-    key: "fixed-cidr",
-    kind: "string",
-    otherwise: "refused",
-    because: "the default bridge hands out addresses of its whole subnet (bip)",
-  },
-  {
-    flag: "fixed-cidr-v6",
-    key: "fixed-cidr-v6",
-    kind: "string",
-    otherwise: "refused",
-    because: "the default bridge is IPv4 only",
-  },
-  {
-    flag: "host-gateway-ip",
-    key: "host-gateway-ips",
-    kind: "list",
-    otherwise: "refused",
-    because: "host-gateway is the address of the default bridge",
-  },
   // In daemon.json the older form: one address.
   {
     flag: "host-gateway-ip-of-old",
@@ -84,14 +35,6 @@ export const NETWORK_DOCKER_OPTIONS: readonly DockerOption[] = [
     kind: "string",
     otherwise: "refused",
     because: "host-gateway is the address of the default bridge",
-  },
-  {
-    flag: "icc",
-    key: "icc",
-    kind: "bool",
-    granted: isOn,
-    otherwise: "refused",
-    because: "containers of the default bridge reach each other",
   },
   {
     flag: "ip-forward",
@@ -109,27 +52,12 @@ export const NETWORK_DOCKER_OPTIONS: readonly DockerOption[] = [
     because: MASQUERADE,
   },
   {
-    flag: "ip-masq",
-    key: "ip-masq",
-    kind: "bool",
-    granted: isOn,
-    otherwise: "refused",
-    because: MASQUERADE,
-  },
-  {
     flag: "ip6tables",
     key: "ip6tables",
     kind: "bool",
     granted: isOn,
     otherwise: "ignored",
     because: MASQUERADE,
-  },
-  {
-    flag: "ipv6",
-    key: "ipv6",
-    kind: "bool",
-    otherwise: "refused",
-    because: "the default bridge is IPv4 only; networks made with --ipv6 have it",
   },
   {
     flag: "network-control-plane-mtu",

@@ -39,6 +39,13 @@ export const OPTIONS = [
     value: "runtime",
     usage: "Register an additional OCI compatible runtime (name=path)",
   },
+  {
+    flag: "allow-direct-routing",
+    key: "allow-direct-routing",
+    kind: "bool",
+    usage: "Let published ports be reached at the containers' own addresses as well",
+  },
+  { flag: "bip6", key: "bip6", kind: "string", usage: "IPv6 address for the default bridge (CIDR)" },
   { flag: "bip", key: "bip", kind: "string", usage: "IPv4 address for the default bridge (CIDR)" },
   {
     flag: "bridge",
@@ -60,6 +67,13 @@ export const OPTIONS = [
     key: "cgroup-parent",
     kind: "string",
     usage: "Set parent cgroup for all containers",
+  },
+  {
+    flag: "bridge-accept-fwmark",
+    key: "bridge-accept-fwmark",
+    kind: "string",
+    value: "mark[/mask]",
+    usage: "Let packets with this mark into bridge networks",
   },
   {
     flag: "config-file",
@@ -94,6 +108,13 @@ export const OPTIONS = [
     kind: "string",
     usage: 'Default mode for containers ipc ("shareable" | "private")',
     default: "private",
+  },
+  {
+    flag: "default-network-opt",
+    key: "default-network-opts",
+    kind: "map",
+    value: "driver=option=value",
+    usage: "Default options of networks, by driver",
   },
   {
     flag: "default-runtime",
@@ -137,6 +158,13 @@ export const OPTIONS = [
     default: "manage",
   },
   {
+    flag: "fixed-cidr",
+    key: "fixed-cidr",
+    kind: "string",
+    usage: "IPv4 subnet of the default bridge that addresses are given out from",
+  },
+  { flag: "fixed-cidr-v6", key: "fixed-cidr-v6", kind: "string", usage: "IPv6 subnet of the default bridge" },
+  {
     flag: "group",
     short: "G",
     key: "group",
@@ -164,6 +192,19 @@ export const OPTIONS = [
     kind: "string",
     usage: "HTTPS proxy URL to use for outgoing traffic",
   },
+  {
+    flag: "host-gateway-ip",
+    key: "host-gateway-ips",
+    kind: "list",
+    value: "ip",
+    usage: "What host-gateway means in --add-host (the default bridge's addresses)",
+  },
+  {
+    flag: "icc",
+    key: "icc",
+    kind: "bool",
+    usage: "Let containers of the default bridge reach each other (default true)",
+  },
   { flag: "init", key: "init", kind: "bool", usage: "Run an init in the container to forward signals" },
   { flag: "init-path", key: "init-path", kind: "string", usage: "Path to the init binary" },
   {
@@ -187,11 +228,18 @@ export const OPTIONS = [
     default: "0.0.0.0",
   },
   {
+    flag: "ip-masq",
+    key: "ip-masq",
+    kind: "bool",
+    usage: "Let containers of the default bridge out under the host's address (default true)",
+  },
+  {
     flag: "iptables",
     key: "iptables",
     kind: "bool",
     usage: "Accepted for compatibility: rules are always kept, in one nftables table",
   },
+  { flag: "ipv6", key: "ipv6", kind: "bool", usage: "Give the default bridge IPv6 as well" },
   { flag: "label", key: "labels", kind: "list", usage: "Set key=value labels to the daemon" },
   { flag: "list-routes", kind: "bool", usage: "Print every API route with its state and quit" },
   {

@@ -252,6 +252,14 @@ function toNetwork(settings: Settings, places: Places): NetworkConfig {
   return {
     bridge: bridge ?? places.bridge,
     bip,
+    defaultBridge: toDefaultBridge(settings),
+    defaultOptions: toDefaultNetworkOptions(settings),
+    hostGateways: settings.strings("host-gateway-ip").map((address) => {
+      if (!isIP(address)) throw new InvalidParameterError(`invalid IP address: ${address}`);
+      return address;
+    }),
+    allowDirectRouting: settings.bool("allow-direct-routing") ?? false,
+    acceptMark: toMark(settings.text("bridge-accept-fwmark")),
     addressPools: settings.list("default-address-pool").map(toAddressPool),
     mtu: mtu === 0 ? undefined : mtu,
     publishAddress,
@@ -269,6 +277,54 @@ function toNetwork(settings: Settings, places: Places): NetworkConfig {
       return domain;
     }),
   };
+}
+
+function toDefaultBridge(settings: Settings): NetworkConfig["defaultBridge"] {
+  const cidr = (flag: string, isFamily: (text: string) => boolean) => {
+    const text = settings.text(flag);
+    if (text !== undefined && !isFamily(text))
+      throw new InvalidParameterError(`invalid CIDR address: ${text}`);
+    return text;
+  };
+  const isIPv6Cidr = (text: string) => isCidr(text) && !isIPv4Cidr(text);
+  const [bip6, fixedCidr6] = [cidr("bip6", isIPv6Cidr), cidr("fixed-cidr-v6", isIPv6Cidr)];
+  const ipv6 = settings.bool("ipv6") ?? false;
+  return {
+    icc: settings.bool("icc") ?? true,
+    masquerade: settings.bool("ip-masq") ?? true,
+    ipv6,
+    fixedCidr: cidr("fixed-cidr", isIPv4Cidr),
+    bip6: ipv6 ? bip6 : undefined,
+    fixedCidr6: ipv6 ? fixedCidr6 : undefined,
+  };
+}
+
+/** `bridge=com.docker.network.driver.mtu=1400`, or the file's `{"bridge": {"…": "1400"}}`. */
+function toDefaultNetworkOptions(settings: Settings): NetworkConfig["defaultOptions"] {
+  const options: Record<string, Record<string, string>> = {};
+  for (const [driver, given] of Object.entries(settings.object("default-network-opt") ?? {})) {
+    if (!isObject(given)) throw new InvalidParameterError(`invalid default network options of ${driver}`);
+    options[driver] = Object.fromEntries(Object.entries(given).map(([name, value]) => [name, String(value)]));
+  }
+  for (const text of settings.strings("default-network-opt")) {
+    const [driver, rest] = splitOnce(text, "=");
+    const [name, value] = splitOnce(rest, "=");
+    if (driver === "" || name === "" || !rest.includes("="))
+      throw new InvalidParameterError(`invalid default network option: ${text}: want driver=option=value`);
+    options[driver] = { ...options[driver], [name]: value };
+  }
+  return options;
+}
+
+/** `1`, `0x1/0x3`. */
+function toMark(text: string | undefined): NetworkConfig["acceptMark"] {
+  if (text === undefined) return undefined;
+  const [value, mask = 0xffffffff, ...more] = text.split("/").map(Number);
+  const fits = (number: number | undefined) =>
+    number !== undefined && Number.isInteger(number) && number >= 0 && number <= 0xffffffff;
+  if (value === undefined || !fits(value) || !fits(mask) || more.length > 0)
+    throw new InvalidParameterError(`invalid firewall mark: ${text}`);
+  return { value, mask };
 }
 
 function toFirewall(mode: string): "manage" | "respect" {
