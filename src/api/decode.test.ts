@@ -4,6 +4,8 @@ import {
   bool,
   bytes,
   DecodeError,
+  exactInt64,
+  exactUint64,
   int64,
   map,
   nullable,
@@ -83,12 +85,30 @@ describe("integers", () => {
       "9007199254740993",
       "-9007199254740993",
     ]) {
-      const printed = BigInt(JSON.stringify(int64(JSON.parse(text))));
+      const printed = BigInt(JSON.stringify(int64(parseJson(text))));
       expect(BigInt.asIntN(64, printed)).toBe(printed);
       expect(printed > 0n).toBe(!text.startsWith("-"));
     }
-    const unsigned = BigInt(JSON.stringify(uint64(JSON.parse("18446744073709551615"))));
+    const unsigned = BigInt(JSON.stringify(uint64(parseJson("18446744073709551615"))));
     expect(BigInt.asUintN(64, unsigned)).toBe(unsigned);
+  });
+
+  test("keep all their digits where people go to the ends of the range", () => {
+    for (const text of [
+      "9223372036854775807",
+      "-9223372036854775808",
+      "9007199254740993",
+      "9223372036854771712",
+    ]) {
+      expect(exactInt64(parseJson(text))).toBe(BigInt(text));
+    }
+    expect(exactInt64(parseJson("12"))).toBe(12);
+    expect(exactUint64(parseJson("18446744073709551615"))).toBe(2n ** 64n - 1n);
+    expect(() => exactInt64(parseJson("9223372036854775808"))).toThrow(
+      "json: cannot unmarshal number 9223372036854775808 into Go value of type int64",
+    );
+    expect(() => exactUint64(parseJson("-1"))).toThrow("of type uint64");
+    expect(() => exactInt64(parseJson("1e19"))).toThrow("cannot unmarshal number");
   });
 });
 

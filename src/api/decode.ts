@@ -36,10 +36,25 @@ const MAX_DEPTH = 10_000;
 export function parseJson(text: string): unknown {
   if (isDeeperThan(MAX_DEPTH, text)) throw new DecodeError("exceeded max depth");
   try {
-    return JSON.parse(text) as unknown;
+    return parseExact(text);
   } catch (error) {
     throw new DecodeError(describeJsonError(text), { cause: error });
   }
+}
+
+/** Whole numbers that a double cannot hold become bigints; almost no document has one. */
+function parseExact(text: string): unknown {
+  if (!/\d{16}/.test(text)) return JSON.parse(text) as unknown;
+  return JSON.parse(text, keepDigits as (key: string, value: unknown) => unknown);
+}
+
+function keepDigits(
+  _key: string,
+  value: unknown,
+  { source = "" }: { readonly source?: string } = {},
+): unknown {
+  if (typeof value !== "number" || Number.isSafeInteger(value) || !/^-?\d+$/.test(source)) return value;
+  return BigInt(source);
 }
 
 /** Looks at each character once. */
@@ -79,15 +94,23 @@ export const float64: Decoder<number> = scalar("float64", 0, (value) =>
   typeof value === "number" && Number.isFinite(value) ? value : undefined,
 );
 
-export const int64: Decoder<number> = integer("int64", -(2 ** 63), 2 ** 63);
-export const int: Decoder<number> = integer("int", -(2 ** 63), 2 ** 63);
-export const uint64: Decoder<number> = integer("uint64", 0, 2 ** 64);
-export const uint: Decoder<number> = integer("uint", 0, 2 ** 64);
-export const uint32: Decoder<number> = integer("uint32", 0, 2 ** 32 - 1);
-export const uint16: Decoder<number> = integer("uint16", 0, 2 ** 16 - 1);
+const MIN_INT64 = -(2n ** 63n);
+const MAX_INT64 = 2n ** 63n - 1n;
+const MAX_UINT64 = 2n ** 64n - 1n;
+
+export const int64: Decoder<number> = integer("int64", MIN_INT64, MAX_INT64);
+export const int: Decoder<number> = integer("int", MIN_INT64, MAX_INT64);
+export const uint64: Decoder<number> = integer("uint64", 0n, MAX_UINT64);
+export const uint: Decoder<number> = integer("uint", 0n, MAX_UINT64);
+export const uint32: Decoder<number> = integer("uint32", 0n, 2n ** 32n - 1n);
+export const uint16: Decoder<number> = integer("uint16", 0n, 2n ** 16n - 1n);
+
+/** For quantities that people set to the ends of their range. */
+export const exactInt64: Decoder<number | bigint> = exactInteger("int64", MIN_INT64, MAX_INT64);
+export const exactUint64: Decoder<number | bigint> = exactInteger("uint64", 0n, MAX_UINT64);
 
 /** `time.Duration`: nanoseconds. */
-export const duration: Decoder<number> = integer("time.Duration", -(2 ** 63), 2 ** 63);
+export const duration: Decoder<number> = integer("time.Duration", MIN_INT64, MAX_INT64);
 
 /** Whatever it is, as it is; null when absent. */
 export const anything: Decoder<unknown> = typed("interface {}", (value) => value ?? null);
@@ -215,19 +238,28 @@ function scalar<T>(goType: string, zero: T, accept: (value: unknown) => T | unde
 }
 
 /**
- * Beyond 2^53 a number loses its last digits, which no quantity of the API has a use for. It never leaves the range
- * though: 2^63, rounded up from Go's MaxInt64, would be unreadable for the client that gets it back, and so would
- * MinInt64, which is printed with its last digits rounded away from zero.
+ * Of a field whose sensible values a double holds. At the ends of 64 bits it loses its last digits, and never leaves the
+ * range: 2^63, rounded up from Go's MaxInt64, would be unreadable for the client that gets it back.
  */
-function integer(goType: string, least: number, most: number): Decoder<number> {
-  const largest = most > Number.MAX_SAFE_INTEGER ? most - most / 2 ** 53 : most;
+function integer(goType: string, least: bigint, most: bigint): Decoder<number> {
+  const exact = exactInteger(goType, least, most);
+  const largest =
+    Number(most) > Number.MAX_SAFE_INTEGER ? Number(most) - Number(most) / 2 ** 53 : Number(most);
+  return typed(goType, (value, place) => {
+    const number = Number(exact(value, place));
+    return Math.max(Math.min(number, largest), least < 0n ? -largest : 0) + 0;
+  });
+}
+
+/** All digits are kept: a bigint where a double would lose some. */
+function exactInteger(goType: string, least: bigint, most: bigint): Decoder<number | bigint> {
   return typed(goType, (value, place) => {
     if (value === null || value === undefined) return 0;
-    if (typeof value !== "number") throw mismatch(value, goType, place);
-    if (!Number.isInteger(value) || value < least || value > most) {
-      throw mismatch(value, goType, place, `number ${value}`);
-    }
-    return Math.max(Math.min(value, largest), least < 0 ? -largest : 0) + 0;
+    if (typeof value !== "number" && typeof value !== "bigint") throw mismatch(value, goType, place);
+    const whole = typeof value === "bigint" || Number.isSafeInteger(value);
+    if (!whole || value < least || value > most) throw mismatch(value, goType, place, `number ${value}`);
+    // Not -0.
+    return typeof value === "bigint" ? value : value + 0;
   });
 }
 
@@ -246,6 +278,7 @@ function mismatch(
 }
 
 function kindOf(value: unknown): string {
+  if (typeof value === "bigint") return "number";
   if (Array.isArray(value)) return "array";
   return typeof value === "boolean" ? "bool" : typeof value;
 }

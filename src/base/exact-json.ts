@@ -28,6 +28,16 @@ export function stringifyExactJson(value: unknown): string {
   }
 }
 
+/** The same for values in which numbers were calculated: what a double holds of a large whole number is written digit by digit. */
+export function stringifyLargeNumbers(value: unknown): string {
+  return JSON.stringify(value, (_key, item: unknown) => {
+    if (typeof item === "bigint") return digits(item);
+    return typeof item === "number" && Number.isInteger(item) && !Number.isSafeInteger(item)
+      ? digits(BigInt(item))
+      : item;
+  });
+}
+
 /** Not among TypeScript's types yet. @see https://tc39.es/proposal-json-parse-with-source/ */
 const { rawJSON } = JSON as typeof JSON & { rawJSON(text: string): object };
 

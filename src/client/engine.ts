@@ -5,7 +5,9 @@
  * Negotiation costs nothing where client and engine agree: the newest version is asked for at once, and an engine
  * that is older says in its refusal which one it has; the request is then sent again in that version.
  */
+
 import { type ApiVersion, CLIENT_API_VERSION, compareVersions } from "../api/route.ts";
+import { stringifyLargeNumbers } from "../base/exact-json.ts";
 import { type EngineAddress, parseAddress } from "./address.ts";
 import { EngineError, EngineProtocolError, EngineResponseError } from "./errors.ts";
 import { encodeRequestHead, type ResponseHead, readBody, readResponseHead } from "./http.ts";
@@ -188,7 +190,7 @@ export class Engine {
   }
 
   async #send(socket: ByteSocket, call: Call): Promise<void> {
-    const body = call.json === undefined ? undefined : Buffer.from(`${JSON.stringify(call.json)}\n`);
+    const body = call.json === undefined ? undefined : Buffer.from(`${stringifyLargeNumbers(call.json)}\n`);
     const headers: Record<string, string> = {
       Host: hostHeader(this.address),
       ...this.#headers,

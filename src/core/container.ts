@@ -74,7 +74,7 @@ export interface ContainerMount {
   readonly readOnlyNonRecursive?: boolean;
   readonly createMountpoint?: boolean;
   /** From `--mount`: tmpfs size in bytes and mode; from `--tmpfs`: raw options. */
-  readonly tmpfs?: { readonly size?: number; readonly mode?: number; readonly options?: string };
+  readonly tmpfs?: { readonly size?: number | bigint; readonly mode?: number; readonly options?: string };
 }
 
 /** A neighbour, and what the container that links calls it. */

@@ -29,7 +29,11 @@ export interface RuntimeProcess {
   readonly capabilities?: Readonly<
     Record<"bounding" | "effective" | "inheritable" | "permitted" | "ambient", readonly string[]>
   >;
-  readonly rlimits?: readonly { readonly type: string; readonly hard: number; readonly soft: number }[];
+  readonly rlimits?: readonly {
+    readonly type: string;
+    readonly hard: number | bigint;
+    readonly soft: number | bigint;
+  }[];
   readonly noNewPrivileges?: boolean;
   readonly apparmorProfile?: string;
   readonly selinuxLabel?: string;
@@ -64,9 +68,9 @@ export interface RuntimeDeviceRule {
 export interface RuntimeResources {
   readonly devices?: readonly RuntimeDeviceRule[];
   readonly memory?: {
-    readonly limit?: number;
-    readonly reservation?: number;
-    readonly swap?: number;
+    readonly limit?: number | bigint;
+    readonly reservation?: number | bigint;
+    readonly swap?: number | bigint;
     readonly kernel?: number;
     readonly swappiness?: number;
     readonly disableOOMKiller?: boolean;

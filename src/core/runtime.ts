@@ -105,7 +105,7 @@ export interface CreateTaskOptions {
   /** The file that the monitor appends output to, or undefined for the log driver `none`. */
   readonly logPath: string | undefined;
   /** Bytes of a /dev/shm that other containers may join, at `sharedMemoryPath`. Undefined: the spec has its own. */
-  readonly sharedMemory?: number;
+  readonly sharedMemory?: number | bigint;
   /** Which configured runtime (`HostConfig.Runtime`); undefined: the default one. */
   readonly runtime: string | undefined;
   readonly signal: AbortSignal;

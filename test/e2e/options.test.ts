@@ -70,6 +70,14 @@ withEachClient(suite, "options", (cli) => {
       expect(stderr).toContain("can't fork");
     });
 
+    test("--memory at the end of 64 bits keeps its digits, and leaves swap without a limit", async () => {
+      const id = await started("-m", "9223372036854771712");
+      const shown = await suite.engine.request("GET", `/containers/${id}/json`);
+      expect(shown.text).toContain('"Memory":9223372036854771712,');
+      expect(shown.text).toContain('"MemorySwap":-1,');
+      expect(await cli.ok("inspect", "-f", "{{.HostConfig.Memory}}", id)).toBe("9223372036854771712");
+    });
+
     test("--memory below the least possible is refused", async () => {
       const { code, stderr } = await cli("run", "-m", "1m", "busybox", "true");
       expect(stderr).toContain("Minimum memory limit allowed is 6MB");

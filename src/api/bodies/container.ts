@@ -4,6 +4,8 @@ import {
   bool,
   type Decoder,
   duration,
+  exactInt64,
+  exactUint64,
   int,
   int64,
   map,
@@ -27,10 +29,12 @@ import type {
   ExecStartConfig,
   HealthConfig,
   HostConfig,
+  Int64,
   Mount,
   PortBinding,
   Resources,
   RestartPolicy,
+  ThrottleDevice,
 } from "../types.ts";
 import { endpointSettings } from "./network.ts";
 
@@ -81,12 +85,12 @@ export const containerConfig: Decoder<ContainerConfig> = struct<ContainerConfig>
 );
 
 const throttleDevices = array(
-  struct<{ Path: string; Rate: number }>("blkiodev.ThrottleDevice", { Path: string, Rate: uint64 }),
+  struct<ThrottleDevice>("blkiodev.ThrottleDevice", { Path: string, Rate: exactUint64 }),
 );
 
 const resourceFields = {
   CpuShares: int64,
-  Memory: int64,
+  Memory: exactInt64,
   CgroupParent: string,
   BlkioWeight: uint16,
   BlkioWeightDevice: array(
@@ -124,19 +128,19 @@ const resourceFields = {
       Options: map(string),
     }),
   ),
-  KernelMemoryTCP: int64,
-  MemoryReservation: int64,
-  MemorySwap: int64,
+  KernelMemoryTCP: exactInt64,
+  MemoryReservation: exactInt64,
+  MemorySwap: exactInt64,
   MemorySwappiness: int64,
   NanoCpus: int64,
   OomKillDisable: bool,
   Init: bool,
   PidsLimit: int64,
   Ulimits: array(
-    struct<{ Name: string; Soft: number; Hard: number }>("units.Ulimit", {
+    struct<{ Name: string; Soft: Int64; Hard: Int64 }>("units.Ulimit", {
       Name: string,
-      Soft: int64,
-      Hard: int64,
+      Soft: exactInt64,
+      Hard: exactInt64,
     }),
   ),
   CpuCount: int64,
@@ -174,7 +178,7 @@ const mount = struct<Mount>("mount.Mount", {
   }),
   ImageOptions: struct<NonNullable<Mount["ImageOptions"]>>("mount.ImageOptions", { Subpath: string }),
   TmpfsOptions: struct<NonNullable<Mount["TmpfsOptions"]>>("mount.TmpfsOptions", {
-    SizeBytes: int64,
+    SizeBytes: exactInt64,
     Mode: uint32,
     Options: array(array(string)),
   }),
@@ -220,7 +224,7 @@ export const hostConfig: Decoder<HostConfig> = struct<HostConfig>("container.Hos
   Tmpfs: map(string),
   UTSMode: string,
   UsernsMode: string,
-  ShmSize: int64,
+  ShmSize: exactInt64,
   Sysctls: map(string),
   Runtime: string,
   Isolation: uncheckedWord(),

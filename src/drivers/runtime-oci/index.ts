@@ -5,8 +5,10 @@
  * On disk, below the exec root: `tasks/<id>` (bundle, pid files, sockets), `runtime/<id>` (the runtime's own),
  * `exits/<id>`. In the kernel: the cgroup of the spec's `cgroupsPath`, made by the runtime.
  */
+
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { parseExactJson } from "../../base/exact-json.ts";
 import { log } from "../../base/log.ts";
 import type { EnginePaths } from "../../core/config.ts";
 import { ConflictError, SystemError } from "../../core/errors.ts";
@@ -250,7 +252,7 @@ export class OciRuntime implements Runtime, Disposable {
   }
 }
 
-function mountSharedMemory(paths: TaskPaths, size: number): void {
+function mountSharedMemory(paths: TaskPaths, size: number | bigint): void {
   mkdirSync(paths.sharedMemory);
   mount({
     source: "shm",
@@ -278,7 +280,7 @@ function logOption(path: string | undefined): string {
 /** The cgroup that the bundle's spec names, if it was written. */
 function cgroupOf(paths: TaskPaths): string | undefined {
   try {
-    const spec = JSON.parse(readFileSync(paths.config, "utf8")) as RuntimeSpec;
+    const spec = parseExactJson(readFileSync(paths.config, "utf8")) as RuntimeSpec;
     return spec.linux.cgroupsPath;
   } catch {
     return undefined;

@@ -1,4 +1,5 @@
 /** A container's init process under its monitor, made by `OciRuntime.create` or found by `recover`. */
+
 import {
   closeSync,
   constants,
@@ -33,6 +34,7 @@ import type { ExitRecord, ExitWatcher } from "./exits.ts";
 import { runtimeCommand } from "./host-view.ts";
 import { runtimeRoot, type TaskPaths } from "./paths.ts";
 import { runtimeError } from "./runtime-errors.ts";
+import { toJson } from "./spec-json.ts";
 import { TaskStdio } from "./stdio.ts";
 import type { TaskState } from "./task-state.ts";
 
@@ -210,7 +212,7 @@ export class OciTask implements Task {
       cpu: anyTime ? { ...resources.cpu, quota: undefined } : resources.cpu,
     };
     const file = `${this.#paths.directory}/resources.json`;
-    writeFileSync(file, JSON.stringify(limits), { mode: 0o600 });
+    writeFileSync(file, toJson(limits), { mode: 0o600 });
     await this.#callRuntime("update", "--resources", file, this.id);
     if (anyProcesses) this.#cgroup.allowAnyProcesses();
     if (anyTime) this.#cgroup.allowAnyCpuTime();

@@ -8,8 +8,10 @@
  *
  * Owns: the file's schema and durability. Leaves to others: what the documents mean.
  */
+
 import { constants, Database, type Statement } from "bun:sqlite";
 import { rmSync } from "node:fs";
+import { parseExactJson, stringifyExactJson } from "../../base/exact-json.ts";
 import { log } from "../../base/log.ts";
 import { messageOf, NoSpaceError, SystemError } from "../../core/errors.ts";
 import type { StateStore, Table } from "../../core/state.ts";
@@ -179,7 +181,7 @@ class SqliteTable<T> implements Table<T>, Disposable {
   }
 
   put(key: string, value: T): void {
-    const document = JSON.stringify(value);
+    const document = stringifyExactJson(value);
     this.#owner.withRoom(() => {
       const replaced = this.#owner.guard(() => this.#update.run(key, document).changes > 0);
       if (replaced) return;
@@ -205,7 +207,7 @@ class SqliteTable<T> implements Table<T>, Disposable {
 
   #parse(key: string, document: string): T {
     try {
-      return JSON.parse(document) as T;
+      return parseExactJson(document) as T;
     } catch (error) {
       throw new SystemError(`state database: ${this.#name}/${key} is damaged: ${messageOf(error)}`, {
         subject: key,

@@ -31,7 +31,7 @@ export interface MountSpec {
   readonly readOnlyNonRecursive?: boolean;
   /** Make a bind mount's source at start if it is not there. */
   readonly createMountpoint: boolean;
-  readonly tmpfs?: { readonly size?: number; readonly mode?: number; readonly options?: string };
+  readonly tmpfs?: { readonly size?: number | bigint; readonly mode?: number; readonly options?: string };
 }
 
 const PROPAGATIONS = ["private", "rprivate", "slave", "rslave", "shared", "rshared"];

@@ -97,7 +97,7 @@ function defaultMounts({ hostConfig, sharedMemory, writableCgroups }: MountReque
   ];
 }
 
-function sharedMemoryMount(source: string | undefined, size: number): RuntimeMount {
+function sharedMemoryMount(source: string | undefined, size: number | bigint): RuntimeMount {
   const destination = "/dev/shm";
   if (source !== undefined) return { destination, type: "bind", source, options: ["rbind", "rprivate"] };
   const options = ["nosuid", "noexec", "nodev", "mode=1777", `size=${size}`];

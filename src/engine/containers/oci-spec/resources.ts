@@ -1,5 +1,5 @@
 /** Limits: cgroup resources and rlimits. @see moby daemon/daemon_unix.go (getMemoryResources and its siblings) */
-import type { HostConfig } from "../../../api/types.ts";
+import type { HostConfig, Int64 } from "../../../api/types.ts";
 import { log } from "../../../base/log.ts";
 import type { ContainerHost, ResourceLimit } from "../../../core/container-host.ts";
 import { InvalidParameterError } from "../../../core/errors.ts";
@@ -71,8 +71,8 @@ export function toBlockIo(
 
 interface Ulimit {
   readonly Name?: string;
-  readonly Soft?: number;
-  readonly Hard?: number;
+  readonly Soft?: Int64;
+  readonly Hard?: Int64;
 }
 type Ulimits = readonly Ulimit[];
 
@@ -100,15 +100,15 @@ export function toRlimits(
 
 interface Rlimit {
   readonly type: string;
-  readonly soft: number;
-  readonly hard: number;
+  readonly soft: Int64;
+  readonly hard: Int64;
 }
 
 /** RLIM_INFINITY as the runtimes' JSON parsers take it: all 64 bits, which a double cannot hold exactly. */
 const UNLIMITED = Number.POSITIVE_INFINITY;
 
 function toRlimit({ Name = "", Soft = 0, Hard = 0 }: Ulimits[number]): Rlimit {
-  const toLimit = (value: number): number => (value < 0 ? UNLIMITED : value);
+  const toLimit = (value: Int64): Int64 => (value < 0 ? UNLIMITED : value);
   return { type: `RLIMIT_${Name.toUpperCase()}`, soft: toLimit(Soft), hard: toLimit(Hard) };
 }
 
@@ -130,14 +130,14 @@ function lowered(limit: Rlimit, limits: ReadonlyMap<string, ResourceLimit>): Rli
     from: limit.hard,
     to: most,
   });
-  return { type: limit.type, hard: most, soft: Math.min(limit.soft, most) };
+  return { type: limit.type, hard: most, soft: limit.soft < most ? limit.soft : most };
 }
 
-function positive(value: number | null | undefined): number | undefined {
+function positive<T extends Int64>(value: T | null | undefined): T | undefined {
   return value && value > 0 ? value : undefined;
 }
 
-function nonZero(value: number | null | undefined): number | undefined {
+function nonZero(value: Int64 | null | undefined): Int64 | undefined {
   return value || undefined;
 }
 

@@ -3,7 +3,9 @@
  * (moby `adaptContainerSettings`): inspect shows it, and a later change of the daemon's defaults leaves the
  * container alone.
  */
-import type { HostConfig } from "../../../api/types.ts";
+
+import type { HostConfig, Int64 } from "../../../api/types.ts";
+import { doubled } from "../../../base/int64.ts";
 import type { ContainerDefaults } from "../../../core/config.ts";
 import type { HostFacts } from "../deps.ts";
 
@@ -79,9 +81,10 @@ function withLogDefaults(
   return { Type, Config: { ...inherited, ...requested?.Config } };
 }
 
-function defaultSwap(requested: HostConfig, host: HostFacts): number {
+/** Twice the memory; without a limit where that is more than there can be. */
+function defaultSwap(requested: HostConfig, host: HostFacts): Int64 {
   const memory = requested.Memory ?? 0;
   const swap = requested.MemorySwap ?? 0;
   if (memory > 0 && !host.swapLimit) return -1;
-  return memory > 0 && swap === 0 ? memory * 2 : swap;
+  return memory > 0 && swap === 0 ? (doubled(memory) ?? -1) : swap;
 }
