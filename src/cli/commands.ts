@@ -39,9 +39,11 @@ const restart = entry(() => import("./commands/container/restart.ts"));
 const rm = () => import("./commands/container/rm.ts");
 const run = entry(() => import("./commands/container/run.ts"), { common: 1 });
 const start = entry(() => import("./commands/container/start.ts"));
+const stats = entry(() => import("./commands/container/stats.ts"));
 const stop = entry(() => import("./commands/container/stop.ts"));
 const top = entry(() => import("./commands/container/top.ts"));
 const unpause = entry(() => import("./commands/container/unpause.ts"));
+const update = entry(() => import("./commands/container/update.ts"));
 const wait = entry(() => import("./commands/container/wait.ts"));
 const images = () => import("./commands/image/ls.ts");
 const pull = entry(() => import("./commands/image/pull.ts"), { common: 5 });
@@ -72,9 +74,11 @@ export const groups: Readonly<Record<string, CommandGroup>> = {
       rm: entry(rm, { aliases: ["remove"] }),
       run,
       start,
+      stats,
       stop,
       top,
       unpause,
+      update,
       wait,
     },
   },
@@ -158,10 +162,12 @@ export const topLevel: Readonly<Record<string, CommandEntry>> = {
   rmi: entry(rmi),
   run,
   start,
+  stats,
   stop,
   tag,
   top,
   unpause,
+  update,
   version: entry(() => import("./commands/system/version.ts"), { common: 10 }),
   wait,
 };

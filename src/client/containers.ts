@@ -259,3 +259,57 @@ export async function inspectExec(
 ): Promise<{ ExitCode: number; Running: boolean }> {
   return await (await engine.request({ method: "GET", path: `/exec/${id}/json` })).json();
 }
+
+/** What statistics say, as far as clients show it. @see the Engine API's ContainerStatsResponse */
+export interface StatsDocument {
+  readonly name?: string;
+  readonly id?: string;
+  readonly cpu_stats?: CpuStats;
+  readonly precpu_stats?: CpuStats;
+  readonly memory_stats?: {
+    readonly usage?: number;
+    readonly limit?: number;
+    readonly stats?: Readonly<Record<string, number>>;
+  };
+  readonly networks?: Readonly<Record<string, { readonly rx_bytes?: number; readonly tx_bytes?: number }>>;
+  readonly blkio_stats?: {
+    readonly io_service_bytes_recursive?: readonly { readonly op?: string; readonly value?: number }[] | null;
+  };
+  readonly pids_stats?: { readonly current?: number };
+}
+
+interface CpuStats {
+  readonly cpu_usage?: { readonly total_usage?: number; readonly percpu_usage?: readonly number[] };
+  readonly system_cpu_usage?: number;
+  readonly online_cpus?: number;
+}
+
+/** One document with something to compare with, or one a second. */
+export async function containerStats(
+  engine: Engine,
+  id: string,
+  { stream, signal }: { readonly stream: boolean; readonly signal?: AbortSignal },
+): Promise<AsyncGenerator<StatsDocument, void, undefined>> {
+  const reply = await engine.request({
+    method: "GET",
+    path: `/containers/${objectSegment("container", id)}/stats`,
+    query: { stream: stream ? "1" : "0" },
+    ...(signal && { signal }),
+  });
+  return reply.documents<StatsDocument>();
+}
+
+/** @returns warnings */
+export async function updateContainer(
+  engine: Engine,
+  id: string,
+  change: object,
+): Promise<readonly string[]> {
+  const reply = await engine.request({
+    method: "POST",
+    path: `/containers/${objectSegment("container", id)}/update`,
+    json: change,
+  });
+  const { Warnings } = await reply.json<{ Warnings?: string[] | null }>();
+  return Warnings ?? [];
+}

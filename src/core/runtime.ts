@@ -3,7 +3,9 @@
  * in a task. Both outlive the daemon: their monitor holds stdio, writes the log and the exit code.
  * Everything on the host is found by the task's id alone.
  */
+
 import type { RuntimeProcess, RuntimeResources, RuntimeSpec } from "./runtime-spec.ts";
+import type { HostUsage, TaskUsage } from "./usage.ts";
 
 /** Names of runtimes that need no configuration: programs of the distribution, and Docker's name for its default. */
 export const BUILT_IN_RUNTIMES = ["crun", "runc", "io.containerd.runc.v2"] as const;
@@ -67,6 +69,8 @@ export interface Task extends AsyncDisposable {
   holdOutput(held: boolean): void;
   /** Byte of the log file up to which all attached clients have read; undefined if there are none. */
   readonly outputReadTo: number | undefined;
+  /** What it has used up to now. */
+  usage(): TaskUsage;
   /** Ids of all processes inside, for `top`. */
   processIds(): Promise<number[]>;
   /** Releases all that is left on the host: runtime state, cgroup, monitor, bundle. Kills what still runs. Idempotent. */
@@ -122,6 +126,8 @@ export interface RunOnceOptions {
 }
 
 export interface Runtime {
+  /** What the whole host has used, to compare with. */
+  hostUsage(): HostUsage;
   /** The host path of a task's shared memory, for the specs of the task and of those that join it. */
   sharedMemoryPath(id: string): string;
   /** A task or an exec will be started in a moment: what takes the kernel long can begin now. Never throws. */

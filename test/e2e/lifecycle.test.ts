@@ -565,3 +565,62 @@ describe.skipIf(oracle)("the engine's own ways", () => {
 function groupOf(pid: number): string {
   return /^0::(.*)$/m.exec(readFileSync(`/proc/${pid}/cgroup`, "utf8"))?.[1] ?? "";
 }
+
+withEachClient(suite, "usage", (cli) => {
+  test("stats shows what runs in columns, once", async () => {
+    await cli.ok("run", "-d", "--name", "box", "-m", "64m", "busybox", "sh", "-c", "while :; do :; done");
+    await cli.ok("create", "--name", "idle", "busybox", "true");
+    const all = (await cli.ok("stats", "--no-stream", "-a")).split("\n");
+    expect(all[0]).toMatch(
+      /^CONTAINER ID +NAME +CPU % +MEM USAGE \/ LIMIT +MEM % +NET I\/O +BLOCK I\/O +PIDS *$/,
+    );
+    expect(all).toHaveLength(3);
+    const row = await cli.ok(
+      "stats",
+      "--no-stream",
+      "--format",
+      "{{.Name}} {{.MemUsage}} {{.PIDs}} {{.CPUPerc}}",
+      "box",
+    );
+    expect(row).toMatch(/^box [\d.]+[KM]iB \/ 64MiB 1 \d+\.\d\d%$/);
+    expect(Number.parseFloat(row.split(" ").at(-1) ?? "")).toBeGreaterThan(1);
+    expect((await cli("stats", "--no-stream", "nobody")).stderr).toContain("No such container: nobody");
+  });
+
+  test("update changes limits and the restart policy", async () => {
+    await cli.ok("run", "-d", "--name", "box", "busybox", "sleep", "600");
+    expect(
+      await cli.ok("update", "-m", "32m", "--memory-swap", "64m", "--restart", "on-failure:3", "box"),
+    ).toBe("box");
+    const { HostConfig } = await inspected("box");
+    expect(HostConfig.Memory).toBe(32 << 20);
+    expect(HostConfig.RestartPolicy).toEqual({ Name: "on-failure", MaximumRetryCount: 3 });
+    expect((await cli("update", "box")).stderr).toContain("you must provide one or more flags");
+  });
+});
+
+describe("statistics through the API", () => {
+  const document = async (query: string) => await suite.engine.call("GET", `/containers/box/stats?${query}`);
+
+  test("count processors, memory, processes, blocks and interfaces, with what was before", async () => {
+    await suite.cli("docker").ok("run", "-d", "--name", "box", "busybox", "sleep", "600");
+    const stats = await document("stream=0");
+    expect(stats.name).toBe("/box");
+    expect(stats.cpu_stats.cpu_usage.total_usage).toBeGreaterThanOrEqual(
+      stats.precpu_stats.cpu_usage.total_usage,
+    );
+    expect(stats.cpu_stats.system_cpu_usage).toBeGreaterThan(stats.precpu_stats.system_cpu_usage);
+    expect(stats.cpu_stats.online_cpus).toBeGreaterThan(0);
+    expect(stats.memory_stats.usage).toBeGreaterThan(0);
+    expect(stats.memory_stats.limit).toBeGreaterThan(1 << 30);
+    expect(stats.pids_stats.current).toBe(1);
+    expect(Object.keys(stats.networks)).toEqual(["eth0"]);
+    expect(Date.parse(stats.read)).toBeGreaterThan(Date.parse(stats.preread));
+    const once = await document("stream=0&one-shot=1");
+    expect(once.precpu_stats.cpu_usage.total_usage).toBe(0);
+    expect(once.preread).toBe("0001-01-01T00:00:00Z");
+    await suite.engine.call("POST", "/containers/box/kill");
+    const dead = await document("stream=0");
+    expect([dead.name, dead.memory_stats, dead.read]).toEqual(["/box", {}, "0001-01-01T00:00:00Z"]);
+  });
+});

@@ -30,6 +30,7 @@ interface ConfigDocument {
   credHelpers?: Record<string, string>;
   HttpHeaders?: Record<string, string>;
   psFormat?: string;
+  statsFormat?: string;
   imagesFormat?: string;
   networksFormat?: string;
   volumesFormat?: string;

@@ -14,10 +14,12 @@ import type { EnginePaths } from "../../core/config.ts";
 import { ConflictError, SystemError } from "../../core/errors.ts";
 import type { CreateTaskOptions, RunOnceOptions, Runtime, Task, TaskExit } from "../../core/runtime.ts";
 import type { RuntimeSpec } from "../../core/runtime-spec.ts";
+import type { HostUsage } from "../../core/usage.ts";
 import { CgroupMoves } from "../../linux/cgroup-moves.ts";
 import { Cgroup, detectCgroups, groupsBelow } from "../../linux/cgroups.ts";
 import { MS, mount } from "../../linux/mounts.ts";
 import { isAlive, startTimeOf } from "../../linux/processes.ts";
+import { readHostUsage } from "../../linux/usage.ts";
 import {
   askVersion,
   getMonitor,
@@ -72,6 +74,10 @@ export class OciRuntime implements Runtime, Disposable {
       // conmon names its console socket `conmon-term.XXXXXX` in there, and cuts a longer address without a word.
       temporary: execRoot.length < 80 ? execRoot : "/run",
     };
+  }
+
+  hostUsage(): HostUsage {
+    return readHostUsage();
   }
 
   expectStart(): void {

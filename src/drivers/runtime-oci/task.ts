@@ -24,9 +24,11 @@ import type {
   TerminalSize,
 } from "../../core/runtime.ts";
 import type { RuntimeProcess, RuntimeResources } from "../../core/runtime-spec.ts";
+import type { TaskUsage } from "../../core/usage.ts";
 import { Cgroup, type CgroupHost } from "../../linux/cgroups.ts";
 import { unmount } from "../../linux/mounts.ts";
 import { isAlive, signalProcess, waitUntilGone } from "../../linux/processes.ts";
+import { readInterfaces, readUsage } from "../../linux/usage.ts";
 import { CLEAN_ENVIRONMENT, type RuntimeBinaries } from "./binaries.ts";
 import { resizeTerminal } from "./control.ts";
 import { recoverExecs, startExec } from "./exec.ts";
@@ -196,6 +198,13 @@ export class OciTask implements Task {
     this.execs.set(id, exec);
     void exec.forgotten.then(() => this.execs.delete(id));
     return exec;
+  }
+
+  usage(): TaskUsage {
+    return {
+      ...readUsage(this.#host.cgroups, this.#cgroup),
+      networks: readInterfaces(this.#state.init.pid),
+    };
   }
 
   async processIds(): Promise<number[]> {

@@ -33,6 +33,8 @@ import { renameContainer } from "./rename.ts";
 import { restartContainer } from "./restart.ts";
 import { startContainer } from "./start.ts";
 import type { Ended, WaitCondition } from "./state/running.ts";
+import { StatsSampler } from "./stats/sampler.ts";
+import { type ContainerStats, containerStats, type StatsOptions } from "./stats/stats.ts";
 import { killContainer, type StopOptions, stopContainer } from "./stop.ts";
 import { type Attachment, type AttachRequest, attachToContainer } from "./streams/attach.ts";
 import { resizeContainer } from "./streams/resize.ts";
@@ -44,9 +46,11 @@ import { updateContainer } from "./update.ts";
  */
 export class Containers {
   readonly #deps: ContainerDeps;
+  readonly #sampler: StatsSampler;
 
   constructor(deps: ContainerDeps) {
     this.#deps = deps;
+    this.#sampler = new StatsSampler(deps);
   }
 
   /** The host's. */
@@ -125,6 +129,11 @@ export class Containers {
 
   logs(container: string, request: LogRequest): ContainerLog {
     return readContainerLog(this.#deps, container, request);
+  }
+
+  /** What it uses, now or every second. */
+  stats(container: string, options: StatsOptions): AsyncGenerator<ContainerStats, void, void> {
+    return containerStats(this.#deps, this.#sampler, container, options);
   }
 
   /** @param psArguments for the host's `ps`, `-ef` if empty */

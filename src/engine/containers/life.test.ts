@@ -110,6 +110,9 @@ class FakeTask implements Task {
   async resize(): Promise<void> {}
   async update(): Promise<void> {}
   holdOutput(): void {}
+  usage(): never {
+    throw new Error("not used");
+  }
   readonly outputReadTo = undefined;
   async processIds(): Promise<number[]> {
     return [this.pid];
@@ -252,6 +255,7 @@ function compose(host: FakeHost): ContainerDeps {
       runOnce: async () => ({ exitCode: 0 }),
       recover: async (ids) => new Map([...host.tasks].filter(([id]) => ids.has(id))),
       sharedMemoryPath: (id) => join(host.dataRoot, id),
+      hostUsage: () => ({ cpu: 0, onlineCpus: 1, memory: 0 }),
       describe: async () => ({ defaultRuntime: "fake", runtimes: {}, monitor: { path: "", version: "" } }),
     },
     toSpec: async () => ({}) as RuntimeSpec,

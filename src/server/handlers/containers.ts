@@ -10,6 +10,7 @@ import type { ContainerLog } from "../../engine/containers/queries/logs.ts";
 import type { WaitCondition } from "../../engine/containers/state/running.ts";
 import type { StopOptions } from "../../engine/containers/stop.ts";
 import type { Call, Handlers } from "../call.ts";
+import { toStats } from "../encode/stats.ts";
 import { toStdioClient } from "../stdio-client.ts";
 import { inspectFor, summaryFor } from "../versions/containers.ts";
 import { createFor, updateFor } from "../versions/create.ts";
@@ -29,6 +30,7 @@ export function containerHandlers(containers: Containers): Handlers {
       const { titles, processes } = await containers.top(call.param("id"), call.query.get("ps_args") ?? "");
       call.json({ Titles: titles, Processes: processes });
     },
+    ContainerStats: (call) => stats(containers, call),
     ContainerLogs: (call) => logs(containers, call),
     async ContainerResize(call) {
       await containers.resize(call.param("id"), decodeSize(call));
@@ -206,6 +208,18 @@ async function attach(containers: Containers, call: Call, { raw }: { raw: boolea
 /** Before API 1.42 clients knew from inspect what to expect. */
 export function streamType(call: Call, framed: boolean): string {
   return framed && call.atLeast([1, 42]) ? MULTIPLEXED_STREAM : RAW_STREAM;
+}
+
+async function stats(containers: Containers, call: Call): Promise<void> {
+  const stream = call.query.get("stream") === undefined || call.query.flag("stream");
+  const oneShot = call.query.flag("one-shot");
+  if (stream && oneShot) throw new InvalidParameterError("cannot have stream=true and one-shot=true");
+  const all = containers.stats(call.param("id"), { stream, oneShot, signal: call.signal });
+  const reply = call.stream({ contentType: "application/json" });
+  for await (const each of all) {
+    await reply.writeJson(toStats(each, { networks: each.container.hostConfig.NetworkMode !== "host" }));
+  }
+  await reply.end();
 }
 
 async function logs(containers: Containers, call: Call): Promise<void> {
