@@ -2,6 +2,7 @@
 import type { BuildService } from "../build.ts";
 import { type Methods, serveCall } from "./grpc/server.ts";
 import type { Channel, IncomingCall, Metadata, RawBytes } from "./grpc/transport.ts";
+import { ApiBuilds } from "./services/api-build.ts";
 import { bridgeMethods } from "./services/bridge.ts";
 import { controlMethods } from "./services/control.ts";
 import { healthMethods } from "./services/health.ts";
@@ -9,6 +10,8 @@ import { BuildHistory } from "./services/history.ts";
 import { BuildJobs } from "./services/jobs.ts";
 import { toWorkerMessage, type WorkerFacts } from "./services/worker.ts";
 import { type ClientSessions, sessionFacts } from "./session/sessions.ts";
+
+export type { ApiBuilds } from "./services/api-build.ts";
 
 export interface BuildkitParts {
   readonly builds: BuildService;
@@ -19,7 +22,8 @@ export interface BuildkitParts {
 }
 
 export class BuildkitProtocol {
-  readonly jobs = new BuildJobs();
+  /** Builds that come as one request of the Engine API. */
+  readonly apiBuilds: ApiBuilds;
   readonly #sessions: ClientSessions;
   readonly #methods: Methods;
   readonly #openChannel: (raw: RawBytes) => Channel;
@@ -28,10 +32,12 @@ export class BuildkitProtocol {
     this.#sessions = sessions;
     this.#openChannel = openChannel;
     const workerMessage = () => toWorkerMessage({ ...worker, platforms: builds.platforms });
-    const parts = { builds, jobs: this.jobs, sessions, openChannel };
+    const jobs = new BuildJobs();
+    const parts = { builds, jobs, sessions, openChannel };
+    this.apiBuilds = new ApiBuilds(builds, sessions);
     this.#methods = {
       ...controlMethods({ ...parts, history: new BuildHistory(), worker: workerMessage }),
-      ...bridgeMethods(this.jobs, workerMessage),
+      ...bridgeMethods(jobs, workerMessage),
       ...healthMethods,
     };
   }

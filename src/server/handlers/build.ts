@@ -1,28 +1,74 @@
 /** `/build`: decodes the query, hands body and replies to the builder, and tells failures as the stream's clients expect. */
 import { decodeAuthHeader, registryConfig } from "../../api/bodies/auth.ts";
 import { DecodeError } from "../../api/decode.ts";
+import type { ExportRequest } from "../../builder/build.ts";
 import type { BuildMessage, ClassicBuildOptions } from "../../builder/classic/options.ts";
 import type { Builder } from "../../builder/index.ts";
+import type { ApiBuilds } from "../../builder/protocol/index.ts";
 import { InvalidParameterError, messageOf } from "../../core/errors.ts";
 import type { Credentials } from "../../core/registry.ts";
 import type { Call, Handlers, ReplyStream } from "../call.ts";
 import { toCredentials } from "./images.ts";
 
-export function buildHandlers(builder: Builder): Handlers {
+/** @param apiBuilds builds with BuildKit's session; undefined: there are none */
+export function buildHandlers(builder: Builder, apiBuilds?: ApiBuilds): Handlers {
   return {
-    ImageBuild: (call) => build(call, builder),
-    BuildCancel: (call) => cancel(call, builder),
+    ImageBuild: (call) =>
+      apiBuilds && call.query.get("version") === "2"
+        ? buildWithSession(call, apiBuilds)
+        : build(call, builder),
+    BuildCancel: (call) => cancel(call, builder, apiBuilds),
   };
 }
 
-function cancel(call: Call, builder: Builder): void {
+function cancel(call: Call, builder: Builder, apiBuilds: ApiBuilds | undefined): void {
   const id = call.query.get("id") ?? "";
   if (id === "") throw new InvalidParameterError("build ID not provided");
   builder.cancel(id);
+  apiBuilds?.cancel(id);
   call.empty(200);
 }
 
+/** The reply is the trace of BuildKit's progress, from the first byte on: clients read errors in it. */
+async function buildWithSession(call: Call, builds: ApiBuilds): Promise<void> {
+  const { query } = call;
+  const options = decodeOptions(call);
+  const buildArgs = [...options.buildArgs].flatMap(([name, value]) =>
+    value === undefined ? [] : [[name, value] as const],
+  );
+  const request = {
+    ...options,
+    sessionId: query.get("session") ?? "",
+    buildId: query.get("buildid") ?? "",
+    remote: query.get("remote") ?? "",
+    body: call.body,
+    buildArgs: new Map(buildArgs),
+    networkMode: options.network,
+    platform: options.platform ?? "",
+    outputs: outputsOf(query.get("outputs")),
+    signal: call.signal,
+  };
+  const stream = call.stream({ contentType: "application/json", errors: "progress" });
+  await builds.build(request, (message) => stream.write(`${JSON.stringify(message)}\r\n`));
+  await stream.end();
+}
+
+function outputsOf(text: string | undefined): ExportRequest[] {
+  const problem = "invalid outputs";
+  const parsed = parse(text, problem) ?? [];
+  if (!Array.isArray(parsed)) throw new InvalidParameterError(`${problem}: not a list`);
+  return parsed.map((one: { Type?: unknown; Attrs?: unknown }) => {
+    const { Type, Attrs = {} } = Object(one);
+    const attrs = Object.entries(Object(Attrs) as object);
+    if (typeof Type !== "string" || attrs.some(([, value]) => typeof value !== "string")) {
+      throw new InvalidParameterError(problem);
+    }
+    return { type: Type, attrs: Object.fromEntries(attrs) as Record<string, string> };
+  });
+}
+
 async function build(call: Call, builder: Builder): Promise<void> {
+  checkVersion(call.query.get("version") ?? "");
   const options = decodeOptions(call);
   const reply = new BuildReply(call);
   try {
@@ -91,7 +137,6 @@ function decodeOptions(call: Call): ClassicBuildOptions {
   if (query.all("securityopt").length > 0) {
     throw new InvalidParameterError("security options are not supported on linux");
   }
-  checkVersion(text("version"));
   const forceRemove = query.flag("forcerm");
   return {
     dockerfile: text("dockerfile"),

@@ -14,6 +14,7 @@ export class BuildJob {
   readonly references = new ReferenceTable();
   readonly #gateway = Promise.withResolvers<Gateway>();
   readonly #result = Promise.withResolvers<FrontendResult>();
+  #over = false;
 
   constructor(ref: string, sessionId: string, inputs: ReadonlyMap<string, Definition>) {
     this.ref = ref;
@@ -50,23 +51,30 @@ export class BuildJob {
     this.#result.reject(error);
   }
 
+  get over(): boolean {
+    return this.#over;
+  }
+
   /** It is over: nobody waits for it any more. */
   end(): void {
+    this.#over = true;
     const gone = new NotFoundError(`no such job ${this.ref}`);
     this.#gateway.reject(gone);
     this.progress.end();
   }
 }
 
-/** How long Status and the bridge wait for a build that is on its way, and Status finds one that is over. */
+/** How long Status and the bridge wait for a build that is on its way. */
 const STATUS_PATIENCE = 6_000;
 const BRIDGE_PATIENCE = 3_000;
+/** How long the progress of a build that is over can still be asked for: a quick build ends before its client asks. */
+const KEPT = 10_000;
 
 export class BuildJobs {
   readonly #jobs = new Map<string, BuildJob>();
   readonly #waiting = new Set<() => void>();
 
-  /** @throws ConflictError if one of that name runs */
+  /** @throws ConflictError if there is one of that name */
   start(ref: string, sessionId: string, inputs: ReadonlyMap<string, Definition>): BuildJob {
     if (this.#jobs.has(ref)) throw new ConflictError(`job ID ${ref} exists`);
     const job = new BuildJob(ref, sessionId, inputs);
@@ -77,16 +85,18 @@ export class BuildJobs {
 
   /** Whoever reads its progress reads it to the end. */
   finish(job: BuildJob): void {
-    this.#jobs.delete(job.ref);
     job.end();
+    setTimeout(() => this.#jobs.delete(job.ref), KEPT).unref();
   }
 
   forStatus(ref: string, signal: AbortSignal): Promise<BuildJob> {
     return this.#get(ref, STATUS_PATIENCE, signal);
   }
 
-  forBridge(ref: string, signal: AbortSignal): Promise<BuildJob> {
-    return this.#get(ref, BRIDGE_PATIENCE, signal);
+  async forBridge(ref: string, signal: AbortSignal): Promise<BuildJob> {
+    const job = await this.#get(ref, BRIDGE_PATIENCE, signal);
+    if (job.over) throw new NotFoundError(`no such job ${ref}`, { subject: ref });
+    return job;
   }
 
   async #get(ref: string, patience: number, signal: AbortSignal): Promise<BuildJob> {

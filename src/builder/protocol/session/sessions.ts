@@ -88,6 +88,9 @@ export function sessionFacts(headers: Metadata): SessionFacts {
     id,
     name: first("x-docker-expose-session-name"),
     sharedKey: first("x-docker-expose-session-sharedkey"),
-    methods: new Set(headers.get("x-docker-expose-session-grpc-method") ?? []),
+    // Repeated fields of HTTP/2 come as one, with commas between.
+    methods: new Set(
+      headers.get("x-docker-expose-session-grpc-method")?.flatMap((value) => value.split(/,\s*/)),
+    ),
   };
 }
