@@ -24,6 +24,7 @@ const entry = (load: () => Loaded, options: Omit<CommandEntry, "load"> = {}): Co
 });
 
 const attach = entry(() => import("./commands/container/attach.ts"));
+const commit = entry(() => import("./commands/container/commit.ts"));
 const cp = entry(() => import("./commands/container/cp.ts"));
 const create = entry(() => import("./commands/container/create.ts"));
 const exec = entry(() => import("./commands/container/exec.ts"), { common: 2 });
@@ -46,6 +47,11 @@ const unpause = entry(() => import("./commands/container/unpause.ts"));
 const update = entry(() => import("./commands/container/update.ts"));
 const wait = entry(() => import("./commands/container/wait.ts"));
 const images = () => import("./commands/image/ls.ts");
+const history = entry(() => import("./commands/image/history.ts"));
+const importing = entry(() => import("./commands/image/import.ts"));
+const load = entry(() => import("./commands/image/load.ts"));
+const push = entry(() => import("./commands/image/push.ts"), { common: 6 });
+const save = entry(() => import("./commands/image/save.ts"));
 const pull = entry(() => import("./commands/image/pull.ts"), { common: 5 });
 const rmi = () => import("./commands/image/rm.ts");
 const tag = entry(() => import("./commands/image/tag.ts"));
@@ -57,6 +63,7 @@ export const groups: Readonly<Record<string, CommandGroup>> = {
     short: "Manage containers",
     commands: {
       attach,
+      commit,
       cp,
       create,
       diff,
@@ -85,11 +92,16 @@ export const groups: Readonly<Record<string, CommandGroup>> = {
   image: {
     short: "Manage images",
     commands: {
+      history,
+      import: importing,
       inspect: entry(() => import("./commands/image/inspect.ts")),
+      load,
       ls: entry(images, { aliases: ["list"] }),
       prune: entry(() => import("./commands/image/prune.ts")),
       pull,
+      push,
       rm: entry(rmi, { aliases: ["rmi", "remove"] }),
+      save,
       tag,
     },
   },
@@ -119,6 +131,7 @@ export const groups: Readonly<Record<string, CommandGroup>> = {
   system: {
     short: "Manage Docker",
     commands: {
+      df: entry(() => import("./commands/system/df.ts")),
       "dial-stdio": entry(() => import("./commands/system/dial-stdio.ts"), { hidden: true }),
       events,
       info,
@@ -139,16 +152,20 @@ export const groups: Readonly<Record<string, CommandGroup>> = {
 
 export const topLevel: Readonly<Record<string, CommandEntry>> = {
   attach,
+  commit,
   cp,
   create,
   diff,
   events,
   exec,
   export: exporting,
+  history,
   images: entry(images, { common: 7 }),
+  import: importing,
   info,
   inspect: entry(() => import("./commands/system/inspect.ts")),
   kill,
+  load,
   login: entry(() => import("./commands/system/login.ts"), { common: 8 }),
   logout: entry(() => import("./commands/system/logout.ts"), { common: 9 }),
   logs,
@@ -156,11 +173,14 @@ export const topLevel: Readonly<Record<string, CommandEntry>> = {
   port,
   ps: entry(ps, { common: 3 }),
   pull,
+  push,
   rename,
   restart,
   rm: entry(rm),
   rmi: entry(rmi),
   run,
+  save,
+  search: entry(() => import("./commands/system/search.ts"), { common: 11 }),
   start,
   stats,
   stop,

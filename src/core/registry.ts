@@ -26,6 +26,20 @@ export interface FetchedManifest {
   readonly bytes: Uint8Array;
 }
 
+export interface SearchOptions extends RegistryOptions {
+  /** 1 to 100; 0: the registry's own. */
+  readonly limit: number;
+}
+
+export interface FoundRepository {
+  /** As it is pulled: with its registry, unless that is Docker Hub. */
+  readonly name: string;
+  readonly description: string;
+  readonly stars: number;
+  readonly official: boolean;
+  readonly automated: boolean;
+}
+
 /** The bytes of a blob that is pushed: a file, read from any offset, as often as it takes. */
 export interface BlobSource {
   readonly path: string;
@@ -83,6 +97,11 @@ export interface Registry {
     manifest: { readonly mediaType: string; readonly bytes: Uint8Array },
     options: RegistryOptions,
   ): Promise<Descriptor>;
+  /**
+   * Repositories by a part of their names. @throws InvalidParameterError; NotFoundError if the registry cannot search
+   * @param term `nginx` for Docker Hub, `localhost:5000/nginx` for another registry
+   */
+  search(term: string, options: SearchOptions): Promise<FoundRepository[]>;
   /**
    * `docker login`: asks the registry whether the credentials are good.
    * @param address as the client sent it: `https://index.docker.io/v1/`, `localhost:5000`

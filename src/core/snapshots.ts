@@ -9,6 +9,8 @@ export interface SnapshotUsage {
   /** Bytes on disk of this snapshot alone, without its parents. */
   readonly size: number;
   readonly inodes: number;
+  /** Bytes that the file system gave for it, directories and half-filled blocks included. */
+  readonly allocated: number;
 }
 
 /** A root file system that is mounted. Disposing unmounts it (lazily, if something holds it). Idempotent. */

@@ -407,6 +407,73 @@ describe("import", () => {
   });
 });
 
+describe("gantry's own commands", () => {
+  const own = suite.cli("gantry");
+
+  test("say and do what Docker's do", async () => {
+    await own.ok("run", "--name", "own", "busybox", "sh", "-c", "echo own > /own");
+    const name = `${target.host}/own:1`;
+    const id = await own.ok("commit", "-m", "by gantry", "-c", "ENV OWN=1", "own", name);
+    expect(
+      await own
+        .ok("history", "--format", "{{.ID}} {{.Comment}}", "--no-trunc", name)
+        .then((text) => text.split("\n")[0]),
+    ).toBe(`${id} by gantry`);
+    const table = await Promise.all([own, cli].map((client) => client.ok("history", name)));
+    expect(table[0]).toBe(table[1] ?? "");
+    const pushed = await own("push", name);
+    expect(pushed.stdout).toMatch(/1: digest: sha256:[0-9a-f]{64} size: \d+\n$/);
+    const file = join(work, "own.tar");
+    await own.ok("save", "-o", file, name);
+    await own.ok("rmi", name);
+    expect(await own.ok("load", "-i", file)).toBe(`Loaded image: ${name}`);
+    expect(await own.ok("image", "inspect", "-f", "{{.Id}}", name)).toBe(id);
+    expect(await own.ok("run", "--rm", name, "sh", "-c", "cat /own; echo $OWN")).toBe("own\n1");
+    await own.ok("rm", "own");
+    await forget(name);
+  });
+
+  test("show bars on a terminal", async () => {
+    const name = `${target.host}/bars:1`;
+    await own.ok("tag", "busybox", name);
+    using client = own.terminal("push", name);
+    expect(await client.ended()).toBe(0);
+    expect(client.screen).toMatch(/Pushed|Layer already exists|Mounted from/);
+    await forget(name);
+  });
+
+  test("import a tree from standard input", async () => {
+    const tree = await tarOf({ hello: "world" });
+    const id = (await own.with({ stdin: tree }, "import", "-m", "piped", "-", "piped:1")).stdout.trim();
+    expect(id).toMatch(/^sha256:[0-9a-f]{64}$/);
+    expect(await own.ok("image", "inspect", "-f", "{{.Comment}}", "piped:1")).toBe("piped");
+    await forget("piped:1");
+  });
+
+  notInOracle("dockerd searches an index only")("search a registry by its catalog", async () => {
+    const results = await Promise.all(
+      [own, cli].map((client) => client.ok("search", `${suite.registry.host}/busy`)),
+    );
+    expect(results[0]).toContain(`${suite.registry.host}/busybox`);
+    expect(results[0]).toBe(results[1] ?? "");
+  });
+
+  notInOracle("dockerd counts apparent sizes")("system df agrees with the disk", async () => {
+    const name = `${suite.registry.host}/debian:bookworm`;
+    await own.ok("pull", "-q", name);
+    const { LayersSize } = (await suite.engine.call("GET", "/v1.51/system/df")) as { LayersSize: number };
+    const directories = ["layers", "content"].map((directory) => join(suite.engine.dataRoot, directory));
+    const used = Number(
+      (await $`du -s -B1 -c ${directories}`.quiet().text()).trim().split("\n").at(-1)?.split("\t")[0],
+    );
+    expect(Math.abs(LayersSize - used) / used).toBeLessThan(0.01);
+    const [ours, dockers] = await Promise.all([own, cli].map((client) => client.ok("system", "df")));
+    expect(ours).toBe(dockers ?? "");
+    expect(await own.ok("system", "df", "-v")).toContain("Images space usage:");
+    await forget(name);
+  });
+});
+
 function cliCommand(...args: string[]): string[] {
   return ["docker", "-H", suite.engine.host, ...args];
 }

@@ -6,8 +6,10 @@ import { SystemError } from "../../core/errors.ts";
 import type { SnapshotUsage } from "../../core/snapshots.ts";
 
 const NEWLINE = 10;
-/** Type, links, inode and size of everything below the root; what vanishes meanwhile is left out. */
-const LIST = ["-mindepth", "1", "-ignore_readdir_race", "-printf", "%y %n %i %s\\n"];
+/** What st_blocks counts in, whatever the file system's own are. */
+const BLOCK = 512;
+/** Type, links, inode, size and blocks of everything below the root; what vanishes meanwhile is left out. */
+const LIST = ["-mindepth", "1", "-ignore_readdir_race", "-printf", "%y %n %i %s %b\\n"];
 
 /** @throws SystemError; the signal's reason */
 export async function treeUsage(root: string, signal: AbortSignal): Promise<SnapshotUsage> {
@@ -30,6 +32,7 @@ export async function treeUsage(root: string, signal: AbortSignal): Promise<Snap
 class Sum implements SnapshotUsage {
   size = 0;
   inodes = 0;
+  allocated = 0;
   readonly #linked = new Set<string>();
   #rest: Buffer = Buffer.alloc(0);
 
@@ -41,12 +44,13 @@ class Sum implements SnapshotUsage {
   }
 
   #add(line: string): void {
-    const [type = "", links, inode = "", size] = line.split(" ");
+    const [type = "", links, inode = "", size, blocks] = line.split(" ");
     if (type !== "d" && links !== "1") {
       if (this.#linked.has(inode)) return;
       this.#linked.add(inode);
     }
     this.inodes++;
+    this.allocated += Number(blocks) * BLOCK;
     if (type === "f" || type === "l") this.size += Number(size);
   }
 }

@@ -188,7 +188,7 @@ function compose(host: FakeHost): ContainerDeps {
         throw new Error("not in this test");
       },
       removeLayer: async () => {},
-      layerUsage: async () => ({ size: 0, inodes: 0 }),
+      layerUsage: async () => ({ size: 0, inodes: 0, allocated: 0 }),
       async prepare(key) {
         host.prepared.add(key);
         if (host.failAt === "prepare") throw new Error("prepare failed");
@@ -200,7 +200,7 @@ function compose(host: FakeHost): ContainerDeps {
       describe: () => ({ LowerDir: "", MergedDir: "", UpperDir: "", WorkDir: "" }),
       usage: async (key) => {
         if (!host.prepared.has(key)) throw new NotFoundError(`snapshot ${key} does not exist`);
-        return { size: 10, inodes: 1 };
+        return { size: 10, inodes: 1, allocated: 0 };
       },
       remove: async (key) => {
         host.step(`remove ${key}`);

@@ -26,7 +26,7 @@ import {
   type Reference,
   withDefaultTag,
 } from "../../core/references.ts";
-import type { Credentials, Registry } from "../../core/registry.ts";
+import type { Credentials, FoundRepository, Registry, SearchOptions } from "../../core/registry.ts";
 import type { Snapshotter } from "../../core/snapshots.ts";
 import type { StateStore } from "../../core/state.ts";
 import { loadImages } from "./archive/load.ts";
@@ -288,11 +288,17 @@ export class Images implements ContainerImages {
     return this.#upkeep.released(imageId);
   }
 
-  /** Bytes of all layers, each counted once, as `system df` shows them. */
-  layersSize(): number {
-    const layers = [...this.#store.list(), ...this.#store.hidden()].flatMap((image) => image.layers);
-    const sizes = new Map(layers.map(({ chainId, size }) => [chainId, size]));
-    return [...sizes.values()].reduce((sum, size) => sum + size, 0);
+  /** Bytes that all images take on disk: layers, each once, and what they came in. */
+  diskSize(signal: AbortSignal): Promise<number> {
+    return this.#upkeep.diskSize(signal);
+  }
+
+  /**
+   * Repositories of a registry by a part of their names: `term`, or `registry.example/term`.
+   * @throws InvalidParameterError; NotFoundError if the registry has no search
+   */
+  search(term: string, options: SearchOptions): Promise<FoundRepository[]> {
+    return this.#deps.registry.search(term, options);
   }
 
   /** For the snapshotter's reconciliation at boot: the layers that are not to be thrown away. */

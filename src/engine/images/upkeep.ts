@@ -12,6 +12,9 @@ import { UNFINISHED_LIFETIME_MS } from "./pull.ts";
 import { deleteImage, type RemovalParts, type RemovedItem, untagSpareNames } from "./remove.ts";
 import { type ImageStore, sizeOf } from "./store.ts";
 
+/** File systems give files whole blocks of this size. */
+const DISK_BLOCK = 4096;
+
 export interface UpkeepParts {
   readonly store: ImageStore;
   readonly content: ContentStore;
@@ -135,6 +138,19 @@ export class Upkeep {
         });
       }
     }
+  }
+
+  /** Layers as the file system holds them, each once, and all content. */
+  async diskSize(signal: AbortSignal): Promise<number> {
+    const { snapshots, content } = this.#deps;
+    let total = 0;
+    for (const chainId of this.#store.layers()) {
+      // One that is lost takes nothing; boot says so.
+      if (!(await snapshots.has(chainId))) continue;
+      total += (await snapshots.layerUsage(chainId, signal)).allocated;
+    }
+    for await (const { size } of content.list()) total += Math.ceil(size / DISK_BLOCK) * DISK_BLOCK;
+    return total;
   }
 
   /** What removing images needs. */

@@ -9,14 +9,17 @@ import type {
   BlobSource,
   Credentials,
   FetchedManifest,
+  FoundRepository,
   PushBlobOptions,
   PushedBlob,
   Registry,
   RegistryOptions,
+  SearchOptions,
 } from "../../core/registry.ts";
 import { type DownloadOptions, fetchBlob } from "./download.ts";
 import { checkCredentials } from "./login.ts";
 import { describeManifest, fetchManifest, listTags, pushManifest } from "./manifests.ts";
+import { search } from "./search.ts";
 import { RegistrySession } from "./session.ts";
 import { pushBlob } from "./upload.ts";
 
@@ -63,6 +66,10 @@ export class RegistryClient implements Registry {
     options: RegistryOptions,
   ): Promise<Descriptor> {
     return await pushManifest(this.#session, reference, manifest, options);
+  }
+
+  async search(term: string, options: SearchOptions): Promise<FoundRepository[]> {
+    return await search(this.#session, term, options);
   }
 
   async checkCredentials(

@@ -4,6 +4,7 @@ import { DecodeError } from "../../api/decode.ts";
 import { log } from "../../base/log.ts";
 import { InvalidParameterError } from "../../core/errors.ts";
 import type { Credentials } from "../../core/registry.ts";
+import { flagFilter } from "../../engine/images/filters.ts";
 import { type Images, LIST_FILTERS, PRUNE_FILTERS } from "../../engine/images/index.ts";
 import type { Call, Handlers, Query } from "../call.ts";
 import { inspectFor, summaryFor } from "../versions/images.ts";
@@ -17,6 +18,7 @@ export function imageHandlers(images: Images): Handlers {
       call.json(
         images.history(call.param("name"), call.atLeast([1, 48]) ? platformParameter(call) : undefined),
       ),
+    ImageSearch: (call) => search(call, images),
     ImagePush: (call) => push(call, images),
     ImageGet: (call) => save(call, images, [call.param("name")]),
     ImageGetAll: (call) => save(call, images, call.query.all("names")),
@@ -219,4 +221,39 @@ export function toCredentials(config: {
   };
   const empty = !credentials.username && !credentials.identityToken && !credentials.registryToken;
   return empty ? undefined : credentials;
+}
+
+const SEARCH_FILTERS = ["is-automated", "is-official", "stars"];
+
+/** @see moby image_routes.go, getImagesSearch; `daemon/internal/…/search.go` for the filters */
+async function search(call: Call, images: Images): Promise<void> {
+  const limit = call.query.integer("limit") ?? 0;
+  if (limit < 0 || limit > 100) throw new InvalidParameterError("limit must be between 1 and 100");
+  const filters = call.query.filters(SEARCH_FILTERS);
+  const official = flagFilter(filters, "is-official");
+  const automated = flagFilter(filters, "is-automated");
+  const stars = Math.max(0, ...[...(filters.get("stars") ?? [])].map(starsOf));
+  const found = await images.search(call.query.get("term") ?? "", {
+    limit,
+    credentials: credentialsOf(call),
+    signal: call.signal,
+  });
+  call.json(
+    found
+      .filter((each) => official === undefined || each.official === official)
+      .filter((each) => automated === undefined || each.automated === automated)
+      .filter((each) => each.stars >= stars)
+      .map((each) => ({
+        star_count: each.stars,
+        is_official: each.official,
+        name: each.name,
+        is_automated: each.automated,
+        description: each.description,
+      })),
+  );
+}
+
+function starsOf(text: string): number {
+  if (!/^\d+$/.test(text)) throw new InvalidParameterError(`invalid filter 'stars=[${text}]'`);
+  return Number(text);
 }

@@ -25,7 +25,7 @@ export function usageHandlers(deps: UsageDeps): Handlers {
     SystemDataUsage: async (call) => {
       const wanted = wantedTypes(call);
       const usage = {
-        ...(wanted.has("image") && { image: imageUsage(deps) }),
+        ...(wanted.has("image") && { image: await imageUsage(deps, call.signal) }),
         ...(wanted.has("container") && { container: await containerUsage(deps, call) }),
         ...(wanted.has("volume") && { volume: await volumeUsage(deps, call.signal) }),
         ...(wanted.has("build-cache") && { buildCache: NO_CACHE }),
@@ -44,14 +44,14 @@ function wantedTypes(call: Call): ReadonlySet<string> {
   return new Set(wanted.length > 0 ? wanted : TYPES);
 }
 
-function imageUsage({ images }: UsageDeps): Usage {
+async function imageUsage({ images }: UsageDeps, signal: AbortSignal): Promise<Usage> {
   const all = images.list({ filters: new Map(), sharedSize: true, manifests: false });
   const unused = all.filter(({ Containers }) => Containers === 0);
   return {
     ActiveCount: all.length - unused.length,
     TotalCount: all.length,
     Reclaimable: sum(unused.map(({ Size, SharedSize }) => Size - SharedSize)),
-    TotalSize: images.layersSize(),
+    TotalSize: await images.diskSize(signal),
     Items: all,
   };
 }

@@ -1,7 +1,6 @@
-import { open, rename, rm } from "node:fs/promises";
 import { exportContainer } from "../../../client/container-files.ts";
 import { defineCommand, exactly } from "../../command.ts";
-import { checkOutputPath } from "../../copy/local-files.ts";
+import { checkTarget, writeWhole } from "../../copy/whole-file.ts";
 import { string } from "../../flags/flags.ts";
 
 export const command = defineCommand({
@@ -14,31 +13,9 @@ export const command = defineCommand({
     if (output === "" && cli.stdout.isTerminal) {
       throw new Error("cowardly refusing to save to a terminal. Use the -o flag or redirect");
     }
-    if (output !== "") checkExportPath(output);
+    if (output !== "") checkTarget(output, "failed to export container");
     const body = await exportContainer(cli.engine, name);
     if (output === "") for await (const bytes of body) await cli.stdout.stream(bytes);
     else await writeWhole(output, body);
   },
 });
-
-function checkExportPath(path: string): void {
-  try {
-    checkOutputPath(path);
-  } catch (cause) {
-    throw new Error(`failed to export container: ${(cause as Error).message}`, { cause });
-  }
-}
-
-/** Nothing of that name is touched before everything is there. */
-async function writeWhole(path: string, content: AsyncIterable<Uint8Array>): Promise<void> {
-  const temporary = `${path}.${process.pid}.tmp`;
-  const file = await open(temporary, "wx", 0o600);
-  try {
-    for await (const bytes of content) await file.write(bytes);
-    await file.close();
-    await rename(temporary, path);
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
-  }
-}
