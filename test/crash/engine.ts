@@ -40,7 +40,12 @@ export interface CrashEngine extends EngineOnHost {
 
 const BINARY = process.env.GANTRY_BINARY ?? join(import.meta.dir, "../../dist/gantry");
 
-export async function startCrashEngine(): Promise<CrashEngine> {
+/** @param beforeStart gets the data root, which is an empty directory then */
+export async function startCrashEngine({
+  beforeStart = () => {},
+}: {
+  readonly beforeStart?: (dataRoot: string) => void;
+} = {}): Promise<CrashEngine> {
   const root = mkdtempSync(join(tmpdir(), "gantry-crash-"));
   const dataRoot = join(root, "data");
   const execRoot = join(root, "exec");
@@ -129,13 +134,16 @@ export async function startCrashEngine(): Promise<CrashEngine> {
       const left = await settled(() =>
         remainsOf([root, bridge, instanceOf(dataRoot)]).filter((line) => !line.startsWith("directory: ")),
       );
-      for (const target of mountsBeneath(engine).reverse()) Bun.spawnSync(["umount", "-l", target]);
+      for (const target of [...mountsBeneath(engine).reverse(), dataRoot])
+        Bun.spawnSync(["umount", "-l", target]);
       removeKept(engine);
       rmSync(root, { recursive: true, force: true });
       return left;
     },
   };
 
+  mkdirSync(dataRoot, { mode: 0o710 });
+  beforeStart(dataRoot);
   await engine.start();
   for (const image of [engine.image, engine.pulledImage]) {
     const [repository, tag] = [

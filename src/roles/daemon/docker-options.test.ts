@@ -93,6 +93,12 @@ for (const [document, message] of refused) {
   });
 }
 
+test("S20: containers' root cannot be mapped to another user, and a daemon that is to do so does not start", () => {
+  expect(() => given({ "userns-remap": "default" })).toThrow("userns-remap=default is not supported");
+  expect(() => given({}, "--userns-remap", "somebody:somebody")).toThrow("userns-remap");
+  expect(given({ "userns-remap": "" }).warnings).toEqual([]);
+});
+
 test("proxies stand in an object of their own in the file, and count for more than the environment", () => {
   const { config } = given({ proxies: { "http-proxy": "http://user:secret@a:1", "no-proxy": "b" } });
   expect(config.registry.proxies).toEqual({ http: "http://user:secret@a:1", https: "", none: "b" });
