@@ -73,6 +73,8 @@ export interface ContainerMount {
   /** Read-only, but not the mounts below it. */
   readonly readOnlyNonRecursive?: boolean;
   readonly createMountpoint?: boolean;
+  /** Of an image mount: what is mounted, lowest layer first. */
+  readonly image?: { readonly id: Digest; readonly layers: readonly Digest[] };
   /** From `--mount`: tmpfs size in bytes and mode; from `--tmpfs`: raw options. */
   readonly tmpfs?: { readonly size?: number | bigint; readonly mode?: number; readonly options?: string };
 }

@@ -39,6 +39,10 @@ export interface RootFiles {
   /** Removes what was made there meanwhile if it is empty; the directories around it keep their times. */
   removeStubs(root: string, missing: readonly string[]): Promise<void>;
   /**
+   * Where a path leads, without links; undefined if nothing is there, `outside` if it leads out of the root.
+   */
+  resolve(root: string, path: string): Promise<{ readonly path: string } | "outside" | undefined>;
+  /**
    * Makes what something is to be mounted on: the directory or the file, with the directories above, links resolved
    * and made where they lead nowhere. What is there stays as it is.
    * @returns the path in the root by which no link is passed

@@ -7,7 +7,7 @@ import { $ } from "bun";
 import { MS, mount, unmount } from "../../src/linux/mounts.ts";
 import { useEngine } from "../support/suite.ts";
 
-const suite = useEngine({ images: ["busybox"] });
+const suite = useEngine({ images: ["busybox", "configured"] });
 const cli = suite.cli("gantry");
 const run = (...args: readonly string[]) => cli("run", "--rm", ...args);
 
@@ -120,6 +120,52 @@ for (const runtime of ["crun", "runc"]) {
     });
   });
 }
+
+describe("an image as a mount", () => {
+  const image = (...options: readonly string[]) => [
+    "--mount",
+    ["type=image", "src=configured", "dst=/i", ...options].join(","),
+  ];
+
+  test("is there, read-only, whole or a part of it", async () => {
+    await cli.ok("run", "-d", "--name", "viewer", ...image(), "busybox", "sleep", "60");
+    expect(await cli.ok("exec", "viewer", "cat", "/i/data/inner/file")).toBe("from the image");
+    expect((await cli("exec", "viewer", "touch", "/i/x")).stderr).toContain("Read-only file system");
+    expect(
+      await cli.ok("run", "--rm", ...image("image-subpath=data/inner/file"), "busybox", "cat", "/i"),
+    ).toBe("from the image");
+    expect(await cli.ok("run", "--rm", ...image("image-subpath=data"), "busybox", "ls", "/i")).toBe(
+      "inner\nlink",
+    );
+    const [mount] = JSON.parse(await cli.ok("inspect", "-f", "{{json .Mounts}}", "viewer"));
+    expect(mount).toMatchObject({ Type: "image", Name: "configured", Destination: "/i", RW: false });
+    await suite.engine.restart();
+    expect(await cli.ok("exec", "viewer", "ls", "/i/data")).toBe("inner\nlink");
+  });
+
+  test("keeps the image while the container is there", async () => {
+    const { registry, engine } = suite;
+    await cli.ok("create", "--name", "holder", ...image(), "busybox", "cat", "/i/data/inner/file");
+    for (const name of ["configured", `${registry.host}/configured`]) await cli("rmi", name);
+    expect((await cli("rmi", "-f", "configured")).code).toBeLessThan(2);
+    expect(await cli.ok("start", "-a", "holder")).toBe("from the image");
+    await cli.ok("rm", "holder");
+    await engine.provide(registry.host, "configured");
+  });
+
+  test("what it has not, and what leads out, is refused in Docker's words", async () => {
+    expect((await run(...image("image-subpath=none"), "busybox", "true")).stderr).toContain(
+      "cannot access path",
+    );
+    expect((await run(...image("image-subpath=../x"), "busybox", "true")).stderr).toContain(
+      "subpath must be a relative path within the volume",
+    );
+    const Mounts = [{ Type: "image", Source: "none-such", Target: "/i" }];
+    const body = { Image: "busybox", HostConfig: { Mounts } };
+    const unknown = await suite.engine.request("POST", "/containers/create", { body });
+    expect([unknown.status, unknown.json().message]).toEqual([404, "No such image: none-such:latest"]);
+  });
+});
 
 test("a bind mount around the data root is a slave where the host allows it, and private elsewhere", async () => {
   const { dataRoot } = suite.engine;

@@ -1,5 +1,6 @@
 /** Driver of the root files port: every path is resolved by openat2 beneath the root, every file by descriptor. */
 import { closeSync, fstatSync, readSync } from "node:fs";
+import { hasCode } from "../../base/error-codes.ts";
 import { InvalidParameterError } from "../../core/errors.ts";
 import type { RootEntry, RootFiles } from "../../core/rootfs.ts";
 import { type ForeignRoot, O, WrongKindError, withRoot } from "../../linux/foreign-root.ts";
@@ -46,6 +47,24 @@ export class KernelRootFiles implements RootFiles {
     owner: { readonly uid: number; readonly gid: number; readonly mode: number },
   ): Promise<void> {
     refusing(() => withRoot(root, (base) => closeSync(base.makeDirectories(path, owner))), "Cannot mkdir: ");
+  }
+
+  async resolve(root: string, path: string): Promise<{ readonly path: string } | "outside" | undefined> {
+    return withRoot(root, (base) => {
+      let found: number | undefined;
+      try {
+        found = base.find(path, { links: "beneath" });
+      } catch (error) {
+        if (hasCode(error, "EXDEV")) return "outside";
+        throw error;
+      }
+      if (found === undefined) return undefined;
+      try {
+        return { path: base.nameOf(found) };
+      } finally {
+        closeSync(found);
+      }
+    });
   }
 
   async makeMountTarget(root: string, path: string, kind: "directory" | "file"): Promise<string> {

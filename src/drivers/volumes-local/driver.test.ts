@@ -225,10 +225,11 @@ describe("local volumes", () => {
   test("a subpath cannot leave the volume", async () => {
     symlinkSync("/", dataOf("data", "out"));
     symlinkSync("../../..", dataOf("data", "up"));
-    for (const subpath of ["out/etc", "out", "up", "absent"]) {
-      expect(driver.mountSubpath("data", subpath, "container")).rejects.toThrow(NotFoundError);
+    for (const subpath of ["out/etc", "out", "up"]) {
+      const mounting = driver.mountSubpath("data", subpath, "container");
+      await expect(mounting).rejects.toThrow("path concatenation escapes the base directory");
     }
-    await Bun.sleep(1);
+    await expect(driver.mountSubpath("data", "absent", "container")).rejects.toThrow(NotFoundError);
     expect(mountsUnder(root)).toEqual([]);
   });
 
@@ -240,7 +241,7 @@ describe("local volumes", () => {
       rmSync(dataOf("data", "sub"), { recursive: true });
       symlinkSync(link, dataOf("data", "sub"));
       const again = await driver.mountSubpath("data", "sub", "container").catch((error: unknown) => error);
-      expect(again).toBeInstanceOf(NotFoundError);
+      expect(again).toBeInstanceOf(InvalidParameterError);
       expect(mountsUnder(root)).toEqual([]);
     }
     mkdirSync(dataOf("data", "other"));

@@ -270,13 +270,21 @@ export class LocalVolumeDriver implements VolumeDriver {
     try {
       return withRoot(this.mountpoint(name), (volume) => volume.open(subpath, { links: "beneath" }));
     } catch (error) {
-      const reason = hasCode(error, "ENOENT") ? "no such file or directory" : "not within the volume";
-      throw new NotFoundError(`cannot access path ${join(this.mountpoint(name), subpath)}: ${reason}`, {
+      if (hasCode(error, "EXDEV")) throw escapes(this.mountpoint(name), subpath, error);
+      const path = join(this.mountpoint(name), subpath);
+      throw new NotFoundError(`cannot access path ${path}: ${reasonOf(error)}`, {
         subject: name,
         cause: error,
       });
     }
   }
+}
+
+function escapes(base: string, subpath: string, cause: unknown): InvalidParameterError {
+  return new InvalidParameterError(
+    `path concatenation escapes the base directory, base: ${base}, subpath: ${subpath}`,
+    { subject: subpath, cause },
+  );
 }
 
 /** The image's directory, links resolved as the container would; undefined if there is none. */

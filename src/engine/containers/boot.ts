@@ -24,6 +24,7 @@ import { discardContainer } from "./discard.ts";
 import { scheduleRestart, settleEnd, superviseContainers } from "./exits.ts";
 import { startingHealth } from "./health/state.ts";
 import { toLogProducer, toLogSubject } from "./log-subject.ts";
+import { adoptImageMounts, imageLayersOf, imageSnapshotsOf } from "./mounts/image-mounts.ts";
 import { volumeNamesOf } from "./mounts/populate.ts";
 
 const FIRST_BACKOFF = 100;
@@ -60,9 +61,12 @@ export async function bootContainers(deps: ContainerDeps, { imageLayers }: BootO
   const sandboxes = await attempt("taking over networks", {}, () => deps.sandboxes.recover(survivors));
   const deletion = attempt("putting snapshots in order", {}, () =>
     deps.snapshots.reconcile({
-      keys: new Set<string>(records.map(({ id }) => id)),
-      mounted: surviving,
-      layers: new Set([...imageLayers, ...records.flatMap(({ layers }) => layers)]),
+      keys: new Set<string>(records.flatMap((record) => [record.id, ...imageSnapshotsOf(record)])),
+      mounted: new Set(survivors.flatMap((record) => [record.id, ...imageSnapshotsOf(record)])),
+      layers: new Set([
+        ...imageLayers,
+        ...records.flatMap(({ layers, mounts }) => [...layers, ...imageLayersOf(mounts)]),
+      ]),
     }),
   );
   await attempt("putting volumes in order", {}, () =>
@@ -186,6 +190,10 @@ async function adopt(
   const resources = new AsyncDisposableStack();
   const root = await attempt("taking over a root", { container: id }, () => deps.snapshots.mount(id));
   if (root) resources.use(root);
+  const images = await attempt("taking over image mounts", { container: id }, () =>
+    adoptImageMounts(container, deps.snapshots),
+  );
+  if (images) resources.use(images);
   resources.use(sandbox);
   resources.defer(() => deps.volumes.unmount(id));
   resources.use(task);

@@ -15,6 +15,7 @@ import type { ResolvedImage } from "../../core/image.ts";
 import { BUILT_IN_RUNTIMES } from "../../core/runtime.ts";
 import type { Needs } from "./deps.ts";
 import { publish } from "./events.ts";
+import { imageSnapshotsOf, prepareImageMounts } from "./mounts/image-mounts.ts";
 import { populateVolumes, volumesToPopulate } from "./mounts/populate.ts";
 import { resolveMounts } from "./mounts/resolve.ts";
 import { checkConfig, checkConflicts, checkHostConfig } from "./request/checks.ts";
@@ -118,9 +119,13 @@ export async function createContainer(deps: CreateDeps, request: CreateRequest):
     {
       volumes: deps.volumes,
       dataRoot: deps.paths.dataRoot,
+      images: deps.images,
+      snapshots: deps.snapshots,
       getContainer: (reference) => deps.store.get(reference),
     },
   );
+  for (const key of imageSnapshotsOf({ id, mounts })) undo.defer(() => deps.snapshots.remove(key));
+  using _mountedImages = await prepareImageMounts({ id, mounts }, deps);
   await fillVolumes(deps, id, mounts);
 
   const [path = "", ...args] = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])];

@@ -8,6 +8,7 @@ import type { ContainerRecord } from "../../core/container.ts";
 import { messageOf, SystemError } from "../../core/errors.ts";
 import type { Needs } from "./deps.ts";
 import { publish } from "./events.ts";
+import { imageSnapshotsOf, mountedImagesOf } from "./mounts/image-mounts.ts";
 import { containerDirectory } from "./state/paths.ts";
 
 type DiscardDeps = Needs<
@@ -33,7 +34,7 @@ export async function discardContainer(
   }
   try {
     await Promise.all([
-      deps.snapshots.remove(id),
+      ...[id, ...imageSnapshotsOf(container)].map((key) => deps.snapshots.remove(key)),
       deps.logs.remove(id),
       deps.volumes.release(id, { removeAnonymous: removeVolumes }),
     ]);
@@ -50,5 +51,6 @@ export async function discardContainer(
   deps.execs.deleteOf(id);
   publish(deps.events, container, "destroy");
   deps.running.notifyRemoval(id, { exitCode: container.state.exitCode, error: "" });
-  await deps.images.released(container.imageId);
+  const images = new Set([container.imageId, ...mountedImagesOf(container.mounts)]);
+  for (const image of images) await deps.images.released(image);
 }

@@ -87,7 +87,7 @@ export async function bringUp(
   const root = undo.use(await mountRoot(deps, container));
   const sandbox = undo.use(await deps.sandboxes.create(container, { joined: joined.network, signal }));
   const files = writeIdentityFiles(deps, container, { sandbox, joined: joined.network });
-  const prepared = undo.use(await prepareMounts(container, deps.volumes));
+  const prepared = undo.use(await prepareMounts(container, deps));
   const spec = await deps
     .toSpec({ container, rootfs: root.path, sandbox, prepared, files, joined })
     .catch((error) => {

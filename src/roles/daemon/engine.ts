@@ -35,6 +35,7 @@ import { openSqliteStateStore } from "../../drivers/state-sqlite/store.ts";
 import { LocalVolumeDriver } from "../../drivers/volumes-local/driver.ts";
 import { Containers } from "../../engine/containers/containers.ts";
 import type { ContainerDeps } from "../../engine/containers/deps.ts";
+import { mountedImagesOf } from "../../engine/containers/mounts/image-mounts.ts";
 import { SpecBuilder } from "../../engine/containers/oci-spec/index.ts";
 import { endpointOwners } from "../../engine/containers/state/endpoint-owners.ts";
 import { RunningContainers } from "../../engine/containers/state/running.ts";
@@ -289,7 +290,7 @@ function addressPools({ network }: EngineConfig): { Base: string; Size: number }
 function usersOf(store: ContainerStore, image: Digest): { id: string; running: boolean; name: string }[] {
   return store
     .list()
-    .filter(({ imageId }) => imageId === image)
+    .filter(({ imageId, mounts }) => imageId === image || mountedImagesOf(mounts).includes(image))
     .map((container) => ({ id: container.id, running: isRunning(container), name: container.name }));
 }
 

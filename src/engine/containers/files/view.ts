@@ -7,10 +7,11 @@ import { type ContainerMount, type ContainerRecord, isRunning } from "../../../c
 import type { FilesView, ViewMount } from "../../../core/container-files.ts";
 import { randomId } from "../../../core/ids.ts";
 import type { ContainerDeps } from "../deps.ts";
+import { mountImage } from "../mounts/image-mounts.ts";
 import { byDepth } from "../mounts/targets.ts";
 import { identityFiles } from "../state/paths.ts";
 
-export type ViewDeps = Pick<ContainerDeps, "snapshots" | "volumes" | "paths">;
+export type ViewDeps = Pick<ContainerDeps, "snapshots" | "volumes" | "paths" | "rootFiles">;
 
 export interface OpenView extends AsyncDisposable {
   readonly view: FilesView;
@@ -28,7 +29,8 @@ export async function openView(deps: ViewDeps, container: ContainerRecord): Prom
   undo.defer(() => deps.volumes.unmount(holder));
   const mounts: ViewMount[] = identityMounts(deps, container);
   for (const mount of container.mounts) {
-    const source = await sourceOf(deps, mount, holder);
+    const image = mount.image && undo.use(await mountImage(container.id, mount, deps));
+    const source = image?.path ?? (await sourceOf(deps, mount, holder));
     if (source !== undefined) mounts.push(toViewMount(mount, source));
   }
   const owned = undo.move();

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { Mount } from "../../../api/types.ts";
-import { InvalidParameterError, NotImplementedError } from "../../../core/errors.ts";
+import { InvalidParameterError } from "../../../core/errors.ts";
 import { mergeTmpfsOptions, parseBind, parseMount, parseVolumesFrom } from "./mount-specs.ts";
 
 describe("the syntax of -v", () => {
@@ -169,9 +169,24 @@ describe("the syntax of --mount", () => {
     });
   }
 
-  test("image mounts are not built", async () => {
-    await expect(parseMount({ Type: "image", Source: "x", Target: "/in" })).rejects.toBeInstanceOf(
-      NotImplementedError,
+  test("image mounts are read-only, and of a part that is in them", async () => {
+    const image = { Type: "image", Source: "busybox", Target: "/in" } as const;
+    expect(await parseMount(image)).toMatchObject({ type: "image", source: "busybox", rw: false });
+    expect(await parseMount({ ...image, ImageOptions: { Subpath: "a/b" } })).toMatchObject({
+      subpath: "a/b",
+    });
+    await expect(parseMount({ ...image, ImageOptions: { Subpath: "../b" } })).rejects.toThrow(
+      "subpath must be a relative path within the volume",
+    );
+    await expect(parseMount({ ...image, Source: "" })).rejects.toThrow("field Source must not be empty");
+    await expect(parseMount({ ...image, Type: "bind", Source: "/", ImageOptions: {} })).rejects.toThrow(
+      "field ImageOptions must not be specified",
+    );
+  });
+
+  test.each(["npipe", "cluster"] as const)("%s mounts are refused by name", async (Type) => {
+    await expect(parseMount({ Type, Source: "x", Target: "/in" })).rejects.toThrow(
+      `invalid mount config for type "${Type}": mount type unknown`,
     );
   });
 });

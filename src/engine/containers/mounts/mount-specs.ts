@@ -7,11 +7,11 @@ import { stat } from "node:fs/promises";
 import { posix } from "node:path";
 import type { Mount } from "../../../api/types.ts";
 import { codeOf, hasCode } from "../../../base/error-codes.ts";
-import { InvalidParameterError, NotImplementedError } from "../../../core/errors.ts";
+import { InvalidParameterError } from "../../../core/errors.ts";
 
 /** A mount as it was asked for: of one shape whichever option asked. */
 export interface MountSpec {
-  readonly type: "bind" | "volume" | "tmpfs";
+  readonly type: "bind" | "volume" | "tmpfs" | "image";
   /** Host path of a bind mount, name of a volume; empty: an anonymous volume. */
   readonly source: string;
   /** Absolute and clean. */
@@ -82,8 +82,7 @@ export function parseBind(raw: string, volumeDriver: string): MountSpec {
 /** One of `HostConfig.Mounts`. @throws InvalidParameterError */
 export async function parseMount(mount: Mount): Promise<MountSpec> {
   const type = String(mount.Type ?? "");
-  if (type === "image") throw new NotImplementedError("mounts of type image are not built yet");
-  if (type !== "bind" && type !== "volume" && type !== "tmpfs")
+  if (type !== "bind" && type !== "volume" && type !== "tmpfs" && type !== "image")
     throw invalidMount(type, "mount type unknown");
   checkFields(type, mount);
   const source = mount.Source ?? "";
@@ -93,7 +92,7 @@ export async function parseMount(mount: Mount): Promise<MountSpec> {
     type,
     source: type === "bind" ? posix.normalize(source).replace(/(.)\/$/, "$1") : source,
     destination: mount.Target ?? "",
-    rw: !readOnly,
+    rw: !readOnly && type !== "image",
     mode: "",
     propagation: mount.BindOptions?.Propagation || (type === "bind" ? DEFAULT_PROPAGATION : ""),
     propagationByDefault: !mount.BindOptions?.Propagation || undefined,
@@ -101,7 +100,7 @@ export async function parseMount(mount: Mount): Promise<MountSpec> {
     driver: mount.VolumeOptions?.DriverConfig?.Name || undefined,
     driverOpts: mount.VolumeOptions?.DriverConfig?.Options,
     labels: mount.VolumeOptions?.Labels,
-    subpath: mount.VolumeOptions?.Subpath || undefined,
+    subpath: mount.VolumeOptions?.Subpath || mount.ImageOptions?.Subpath || undefined,
     nonRecursive: mount.BindOptions?.NonRecursive || undefined,
     readOnlyNonRecursive: mount.BindOptions?.ReadOnlyNonRecursive || undefined,
     createMountpoint,
@@ -196,6 +195,13 @@ function checkSpec(spec: MountSpec): void {
     if (!spec.source.startsWith("/")) throw notAbsolute(spec.source);
     return;
   }
+  if (spec.type === "image") {
+    if (spec.source === "") throw new InvalidParameterError("field Source must not be empty");
+    if (spec.subpath !== undefined && !isLocalPath(spec.subpath)) {
+      throw new InvalidParameterError("subpath must be a relative path within the volume");
+    }
+    return;
+  }
   if (spec.type === "volume") {
     if (spec.propagation !== "") throw new InvalidParameterError("field BindOptions must not be specified");
     const anonymous = spec.source === "";
@@ -226,13 +232,14 @@ function checkReadOnly({ ReadOnly, BindOptions }: Mount): void {
 }
 
 /** Options that belong to another type of mount. */
-function checkFields(type: "bind" | "volume" | "tmpfs", mount: Mount): void {
+function checkFields(type: MountSpec["type"], mount: Mount): void {
   const extra = (field: keyof Mount, of: string) => {
     if (type !== of && mount[field]) throw invalidMount(type, `field ${field} must not be specified`);
   };
   extra("BindOptions", "bind");
   extra("VolumeOptions", "volume");
   extra("TmpfsOptions", "tmpfs");
+  extra("ImageOptions", "image");
   if (type === "tmpfs" && mount.Source) throw invalidMount(type, "field Source must not be specified");
 }
 

@@ -6,8 +6,11 @@ import { mkdir, stat } from "node:fs/promises";
 import { hasCode } from "../../../base/error-codes.ts";
 import type { ContainerMount, ContainerRecord } from "../../../core/container.ts";
 import { InvalidParameterError, messageOf, SystemError } from "../../../core/errors.ts";
+import type { RootFiles } from "../../../core/rootfs.ts";
 import type { RuntimeMount } from "../../../core/runtime-spec.ts";
+import type { Snapshotter } from "../../../core/snapshots.ts";
 import type { ContainerVolumes } from "../../../core/storage.ts";
+import { mountImage } from "./image-mounts.ts";
 import { cleanDestination, mergeTmpfsOptions } from "./mount-specs.ts";
 import { checkPropagation } from "./propagation.ts";
 
@@ -15,6 +18,13 @@ import { checkPropagation } from "./propagation.ts";
 export interface PreparedMount extends RuntimeMount {
   /** What its target in the container must be. */
   readonly target: "directory" | "file";
+}
+
+/** Where the sources of mounts come from. */
+export interface PreparedSources {
+  readonly volumes: ContainerVolumes;
+  readonly snapshots: Pick<Snapshotter, "mount">;
+  readonly rootFiles: Pick<RootFiles, "resolve">;
 }
 
 /** Mounts that can be put in a runtime spec now. Disposing gives volumes up; do it when the process has ended. */
@@ -27,13 +37,19 @@ export interface PreparedMounts extends AsyncDisposable {
 /** @throws InvalidParameterError, NotFoundError or SystemError if a source cannot be mounted */
 export async function prepareMounts(
   container: Pick<ContainerRecord, "id" | "mounts" | "hostConfig">,
-  volumes: ContainerVolumes,
+  sources: PreparedSources,
 ): Promise<PreparedMounts> {
   await using undo = new AsyncDisposableStack();
-  undo.defer(() => volumes.unmount(container.id));
+  undo.defer(() => sources.volumes.unmount(container.id));
   const passing = await checkPropagation(container.mounts);
   const mounts: PreparedMount[] = [];
-  for (const mount of passing.mounts) mounts.push(await prepareMount(container.id, mount, volumes));
+  for (const mount of passing.mounts) {
+    if (mount.type !== "image") mounts.push(await prepareMount(container.id, mount, sources.volumes));
+    else {
+      const image = undo.use(await mountImage(container.id, mount, sources));
+      mounts.push(await toBindMount(image.path, mount));
+    }
+  }
   for (const [destination, options] of Object.entries(container.hostConfig.Tmpfs ?? {})) {
     mounts.push(toTmpfsMount(cleanDestination(destination), options));
   }

@@ -8,7 +8,10 @@
 import type { ContainerConfig, HostConfig } from "../../../api/types.ts";
 import type { ContainerMount, ContainerRecord } from "../../../core/container.ts";
 import { InvalidParameterError, NotFoundError } from "../../../core/errors.ts";
+import type { ContainerImages } from "../../../core/image.ts";
+import type { Snapshotter } from "../../../core/snapshots.ts";
 import type { ContainerVolumes } from "../../../core/storage.ts";
+import { resolveImageMount } from "./image-mounts.ts";
 import {
   cleanDestination,
   type MountSpec,
@@ -31,6 +34,8 @@ export interface MountRequest {
 export interface MountSources {
   readonly volumes: ContainerVolumes;
   readonly dataRoot: string;
+  readonly images: Pick<ContainerImages, "resolve">;
+  readonly snapshots: Pick<Snapshotter, "describe">;
   /** For `--volumes-from`. @throws NotFoundError */
   getContainer(reference: string): Pick<ContainerRecord, "mounts">;
 }
@@ -56,8 +61,7 @@ export async function resolveMounts(request: MountRequest, sources: MountSources
 
   const resolved = new Map<string, ContainerMount>();
   for (const mount of inherited) resolved.set(mount.destination, mount);
-  for (const spec of asked)
-    resolved.set(spec.destination, await acquire(request.containerId, spec, sources.volumes));
+  for (const spec of asked) resolved.set(spec.destination, await acquire(request.containerId, spec, sources));
   for (const mount of inherited) {
     if (mount.type === "volume" && resolved.get(mount.destination) === mount) {
       await sources.volumes.acquire(request.containerId, { name: mount.name, driver: mount.driver });
@@ -75,14 +79,11 @@ export async function resolveMounts(request: MountRequest, sources: MountSources
   return [...resolved.values()];
 }
 
-async function acquire(
-  containerId: string,
-  spec: MountSpec,
-  volumes: ContainerVolumes,
-): Promise<ContainerMount> {
+async function acquire(containerId: string, spec: MountSpec, sources: MountSources): Promise<ContainerMount> {
   const { type, source, destination, rw, mode, propagation } = spec;
   if (type === "tmpfs")
     return { type, source: "", destination, mode, rw, propagation, tmpfs: spec.tmpfs ?? {} };
+  if (type === "image") return resolveImageMount(containerId, spec, sources);
   if (type === "bind") {
     return {
       type,
@@ -97,7 +98,7 @@ async function acquire(
       createMountpoint: spec.createMountpoint,
     };
   }
-  const volume = await volumes.acquire(containerId, {
+  const volume = await sources.volumes.acquire(containerId, {
     name: source || undefined,
     driver: spec.driver,
     driverOpts: spec.driverOpts,
