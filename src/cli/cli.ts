@@ -23,6 +23,7 @@ import {
   string,
   withDefaults,
 } from "./flags/flags.ts";
+import type { CliPlugin, PluginPlaces } from "./plugins/find.ts";
 import { BrokenPipeError, isTerminal, Output } from "./terminal/output.ts";
 
 const SHORT = "A self-sufficient runtime for containers";
@@ -107,10 +108,6 @@ async function dispatch(
     stdout.line(`Docker version ${VERSION}, build ${COMMIT}`);
     return 0;
   }
-  if (globals.help || name === undefined) {
-    await showRootHelp(globals.help ? stdout : stderr, flagTable, program);
-    return 0;
-  }
   const cli = new ClientCli({
     program,
     environment,
@@ -119,11 +116,17 @@ async function dispatch(
     flags: globals.values,
     changed: globals.changed,
   });
+  if (globals.help || name === undefined) {
+    await showRootHelp(globals.help ? stdout : stderr, flagTable, program, await cli.plugins);
+    return 0;
+  }
   if (name === "help") return await showHelp(rest, cli, flagTable);
   const group = Object.hasOwn(groups, name) ? groups[name] : undefined;
   if (group) return await runInGroup(name, group, rest, cli);
   const found = findCommand(topLevel, name);
   if (!found) {
+    const status = await runAsPlugin(name, args, cli);
+    if (status !== undefined) return status;
     const near = await meant(name, [...Object.keys(groups), ...namesOf(topLevel)]);
     throw new Error(
       `${program}: unknown command: ${program} ${name}\n\n${near}Run '${program} --help' for more information`,
@@ -162,6 +165,32 @@ async function runInGroup(
     );
   }
   return await runCommand(found.entry, `${path} ${found.name}`, rest, cli);
+}
+
+/** A command that is none of ours may be a plugin's. @returns undefined if there is no such plugin that can be run */
+async function runAsPlugin(
+  name: string,
+  args: readonly string[],
+  cli: ClientCli,
+): Promise<number | undefined> {
+  const [{ findPlugin }, { runPlugin }] = await Promise.all([
+    import("./plugins/find.ts"),
+    import("./plugins/run.ts"),
+  ]);
+  const plugin = await findPlugin(name, pluginPlaces(cli));
+  if (!plugin) return undefined;
+  if (plugin.Err !== undefined)
+    throw new Error(`${cli.program}: plugin ${plugin.Path} is not valid: ${plugin.Err}`);
+  const { program, environment } = cli;
+  return await runPlugin(plugin, { args, environment, program, address: cli.defaultAddress });
+}
+
+function pluginPlaces({ config }: Cli): PluginPlaces {
+  return {
+    directory: config.directory,
+    extra: config.settings.cliPluginsExtraDirs ?? [],
+    builtin: new Set([...Object.keys(groups), ...namesOf(topLevel)]),
+  };
 }
 
 /** In cobra's words; empty where nothing is near. */
@@ -219,10 +248,10 @@ function usageError(error: unknown, line: string, path: string): unknown {
 
 // ---- help: loaded only when asked for
 
-async function showHelp(names: readonly string[], cli: Cli, flagTable: FlagTable): Promise<number> {
+async function showHelp(names: readonly string[], cli: ClientCli, flagTable: FlagTable): Promise<number> {
   const [first, second] = names;
   if (first === undefined) {
-    await showRootHelp(cli.stdout, flagTable, cli.program);
+    await showRootHelp(cli.stdout, flagTable, cli.program, await cli.plugins);
     return 0;
   }
   const group = groups[first];
@@ -249,13 +278,24 @@ async function showGroupHelp(out: Output, path: string, group: CommandGroup): Pr
   out.write(groupHelp({ path, program: path, columns: helpColumns() }, group.short, commands));
 }
 
-async function showRootHelp(out: Output, flags: FlagTable, program: string): Promise<void> {
+async function showRootHelp(
+  out: Output,
+  flags: FlagTable,
+  program: string,
+  plugins: readonly CliPlugin[],
+): Promise<void> {
   const { rootHelp } = await import("./help.ts");
   const common = Object.entries(topLevel)
     .filter(([, { common }]) => common !== undefined)
     .sort(([, a], [, b]) => (a.common ?? 0) - (b.common ?? 0));
   const others = Object.entries(topLevel).filter(([, { common }]) => common === undefined);
   const management = Object.entries(groups).map(([name, { short }]) => ({ name, short }));
+  // Marked as Docker marks them: they are not the client's own.
+  const added = plugins.filter(({ Err, Hidden }) => Err === undefined && Hidden !== true);
+  management.push(
+    ...added.map(({ Name, ShortDescription = "" }) => ({ name: `${Name}*`, short: ShortDescription })),
+  );
+  management.sort((a, b) => (a.name < b.name ? -1 : 1));
   out.write(
     rootHelp({ path: program, program, columns: helpColumns() }, SHORT, {
       common: await loadSummaries(Object.fromEntries(common)),
@@ -340,16 +380,36 @@ class ClientCli implements Cli {
     );
   }
 
-  /** Where the engine is: as a context says, or flags and environment. */
-  #endpoint(): Pick<EngineOptions, "address" | "tls"> {
+  /** The address of our own engine, where nobody has named another. */
+  get defaultAddress(): string | undefined {
+    return this.#endpoint().address === DEFAULT_ADDRESS ? DEFAULT_ADDRESS : undefined;
+  }
+
+  get plugins(): Promise<readonly CliPlugin[]> {
+    return import("./plugins/find.ts").then(({ listPlugins }) => listPlugins(pluginPlaces(this)));
+  }
+
+  get currentContext(): string {
     const { host, context } = this.#flags;
     const { GANTRY_HOST, DOCKER_HOST, DOCKER_CONTEXT } = this.environment;
-    const chosen = chooseContext({
+    return chooseContext({
       flag: context,
       hasAddress: { flag: host.length > 0, environment: Boolean(GANTRY_HOST || DOCKER_HOST) },
       variable: DOCKER_CONTEXT,
       current: () => this.config.settings.currentContext,
     });
+  }
+
+  get defaultHost(): string {
+    const { GANTRY_HOST, DOCKER_HOST } = this.environment;
+    return (this.#flags.host[0] ?? (GANTRY_HOST || DOCKER_HOST || "")).trim() || DEFAULT_ADDRESS;
+  }
+
+  /** Where the engine is: as a context says, or flags and environment. */
+  #endpoint(): Pick<EngineOptions, "address" | "tls"> {
+    const { host } = this.#flags;
+    const { GANTRY_HOST, DOCKER_HOST } = this.environment;
+    const chosen = this.currentContext;
     if (chosen !== DEFAULT_CONTEXT) {
       const { address, tls } = readContext(this.config.directory, chosen);
       return { address: address || DEFAULT_ADDRESS, ...(tls && { tls }) };

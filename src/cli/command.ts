@@ -2,6 +2,7 @@
 import type { Engine } from "../client/engine.ts";
 import type { ConfigFile } from "./config/config-file.ts";
 import type { FlagTable, FlagValues } from "./flags/flags.ts";
+import type { CliPlugin } from "./plugins/find.ts";
 import type { Output } from "./terminal/output.ts";
 
 export interface Command<F extends FlagTable = FlagTable> {
@@ -54,6 +55,12 @@ export interface Cli {
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly config: ConfigFile;
   readonly debug: boolean;
+  /** The context in use, by flags, environment and settings. */
+  readonly currentContext: string;
+  /** The address that flags and environment name, or our own engine's. */
+  readonly defaultHost: string;
+  /** Docker's CLI plugins on this machine, those that cannot be run included. */
+  readonly plugins: Promise<readonly CliPlugin[]>;
 }
 
 /** Ends the command with a status; `message` is printed as it is, and nothing if it is empty. */

@@ -89,6 +89,20 @@ export const groups: Readonly<Record<string, CommandGroup>> = {
       wait,
     },
   },
+  context: {
+    short: "Manage contexts",
+    commands: {
+      create: entry(() => import("./commands/context/create.ts")),
+      export: entry(() => import("./commands/context/export.ts")),
+      import: entry(() => import("./commands/context/import.ts")),
+      inspect: entry(() => import("./commands/context/inspect.ts")),
+      ls: entry(() => import("./commands/context/ls.ts"), { aliases: ["list"] }),
+      rm: entry(() => import("./commands/context/rm.ts"), { aliases: ["remove"] }),
+      show: entry(() => import("./commands/context/show.ts")),
+      update: entry(() => import("./commands/context/update.ts")),
+      use: entry(() => import("./commands/context/use.ts")),
+    },
+  },
   image: {
     short: "Manage images",
     commands: {

@@ -37,6 +37,7 @@ interface ConfigDocument {
   detachKeys?: string;
   currentContext?: string;
   pruneFilters?: string[];
+  cliPluginsExtraDirs?: string[];
   proxies?: Record<string, Record<string, string>>;
 }
 
@@ -105,6 +106,13 @@ export class ConfigFile {
     if (stored === undefined) return false;
     this.#save({ ...this.settings, auths });
     return true;
+  }
+
+  /** @param name undefined for the default one; writes nothing if it is so already */
+  setCurrentContext(name: string | undefined): void {
+    if ((this.settings.currentContext || undefined) === name) return;
+    const { currentContext: _before, ...rest } = this.settings;
+    this.#save(name === undefined ? rest : { ...rest, currentContext: name });
   }
 
   get usesHelper(): boolean {

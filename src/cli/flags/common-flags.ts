@@ -51,6 +51,24 @@ export function strings(base: { readonly usage: string; readonly short?: string 
   };
 }
 
+/** pflag's StringToString: repeatable, each occurrence a CSV line of `key=value`. */
+export function stringToString(base: { readonly usage: string }): Flag<Readonly<Record<string, string>>> {
+  return {
+    ...base,
+    type: "stringToString",
+    defaultText: "[]",
+    initial: () => ({}),
+    take: (value, text) => {
+      const pairs = parseCsvLine(text).map((pair) => {
+        const [key, rest] = cut(pair, "=");
+        if (rest === undefined) throw new Error(`${pair} must be formatted as key=value`);
+        return [key, rest] as const;
+      });
+      return { ...value, ...Object.fromEntries(pairs) };
+    },
+  };
+}
+
 /** One line of CSV (RFC 4180): commas separate, double quotes protect. */
 export function parseCsvLine(text: string): string[] {
   if (text === "") return [];

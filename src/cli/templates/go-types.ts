@@ -208,6 +208,8 @@ const structs = {
   "v1.Platform": `
     Architecture=architecture string; OS=os string; OSVersion=os.version? string;
     OSFeatures=os.features? []string; Variant=variant? string`,
+  "context.contextWithTLSListing": `
+    Name? string; Metadata? any; Endpoints? map[string]any; TLSMaterial map[string]any; Storage any`,
   "volume.UsageData": "RefCount int; Size int",
   "volume.Volume": `
     ClusterVolume? any; CreatedAt? string; Driver string; Labels map[string]string; Mountpoint string;

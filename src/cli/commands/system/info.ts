@@ -22,8 +22,9 @@ export const command = defineCommand({
     const lines = [
       "Client:",
       ` Version:    ${VERSION}`,
-      " Context:    default",
+      ` Context:    ${cli.currentContext}`,
       ` Debug Mode: ${cli.debug}`,
+      ...(await describePlugins(cli)),
       "",
       "Server:",
     ];
@@ -43,11 +44,27 @@ export const command = defineCommand({
   },
 });
 
+/** Those that cannot be run are warned of. */
+async function describePlugins(cli: Cli): Promise<string[]> {
+  const plugins = await cli.plugins;
+  for (const { Path, Err } of plugins) {
+    if (Err !== undefined) cli.stderr.line(`WARNING: Plugin "${Path}" is not valid: ${Err}`);
+  }
+  const good = plugins.filter(({ Err }) => Err === undefined);
+  if (good.length === 0) return [];
+  const lines = good.flatMap(({ Name, ShortDescription = "", Vendor = "", Version = "", Path }) => [
+    `  ${Name}: ${ShortDescription} (${Vendor})`,
+    ...(Version === "" ? [] : [`    Version:  ${Version}`]),
+    `    Path:     ${Path}`,
+  ]);
+  return [" Plugins:", ...lines];
+}
+
 async function printFormatted(cli: Cli, format: string): Promise<number> {
   const template = parseInspectTemplate(format === "json" ? "{{json .}}" : format);
   const { toGoStruct } = await import("../../templates/go-types.ts");
   const { ApiVersion: _negotiated, ...version } = clientVersion(cli);
-  const client = { ClientInfo: { Debug: cli.debug, ...version, Plugins: [] } };
+  const client = { ClientInfo: { Debug: cli.debug, ...version, Plugins: await cli.plugins } };
   const needsServer = !/\.[a-zA-Z]/.test(format) || !fits(template, toGoStruct("system.sparseInfo", client));
   const { info, failure } = needsServer ? await serverInfo(cli) : {};
   const failures: unknown[] = failure === undefined ? [] : [failure];
