@@ -124,7 +124,19 @@ describe("a stage", () => {
       [2, 0, -1],
       [3, 1, 0],
     ]);
-    expect(actionsOf(steps, 1)[0]?.action).toMatchObject({ type: "mkfile", path: "E", mode: 0o644 });
+    expect(actionsOf(steps, 1)[0]?.action).toMatchObject({ type: "mkfile", path: "/E", mode: 0o644 });
+  });
+
+  test("--link over nothing is the copy alone", async () => {
+    const { steps } = await buildWith("FROM scratch\nCOPY --link a /");
+    expect(steps.map((step) => step.op.op.type)).toEqual(["source", "file"]);
+  });
+
+  test("a variable that is set again comes last, in the image where it was", async () => {
+    const { steps, config } = await buildWith("FROM busybox\nENV X=1 Y=2\nENV X=3\nRUN a", { images });
+    const exec = steps.findLast(({ op }) => op.op.type === "exec")?.op.op as ExecOp;
+    expect(exec.meta.env.slice(-2)).toEqual(["Y=2", "X=3"]);
+    expect(config.config.Env?.slice(-2)).toEqual(["X=3", "Y=2"]);
   });
 
   test("--link copies onto nothing and merges", async () => {

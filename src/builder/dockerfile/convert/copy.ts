@@ -66,12 +66,19 @@ export function convertCopy(step: CopyStep): void {
     const layer = copyAll(undefined, copies, { ...shown, progressGroup: { ...group, weak: true } });
     const linkName = nameOfSameStep(build, `LINK ${line}`, conversion, platform, environment);
     const below = build.output;
-    build.output = vertex({
-      ...shown,
-      name: linkName,
-      progressGroup: group,
-      work: (use) => ({ type: "merge", inputs: [use(below), use(layer)].filter((index) => index >= 0) }),
-    });
+    // Over nothing there is nothing to merge.
+    build.output =
+      below === undefined
+        ? layer
+        : vertex({
+            ...shown,
+            name: linkName,
+            progressGroup: group,
+            work: (use) => ({
+              type: "merge",
+              inputs: [use(below), use(layer)].filter((index) => index >= 0),
+            }),
+          });
   } else {
     build.output = copyAll(build.output, copies, shown);
   }

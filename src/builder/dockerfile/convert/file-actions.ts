@@ -1,5 +1,6 @@
 /** Vertices of file operations: copies, files, directories, one after the other in one layer. */
 import type { ChownOpt, CopyAction, FileAction, UserOpt } from "../../graph/ops.ts";
+import { joinPath } from "../paths.ts";
 import { type Output, type VertexPlan, vertex } from "./output.ts";
 
 type Shown = Omit<VertexPlan, "work">;
@@ -34,7 +35,13 @@ export function copyAll(base: Output, copies: readonly Copying[], shown: Shown):
           input,
           secondaryInput: sources[index] ?? -1,
           output: index === copies.length - 1 ? 0 : -1,
-          action: { ...defaultCopy, ...copy.options, ...owner, src: copy.src, dest: copy.dest },
+          action: {
+            ...defaultCopy,
+            ...copy.options,
+            ...owner,
+            src: joinPath("/", copy.src),
+            dest: copy.dest,
+          },
         };
       });
       return { type: "file", actions };
@@ -69,7 +76,13 @@ const defaultCopy: CopyAction = {
 /** One file, alone in a file system. */
 export function fileOf(path: string, mode: number, text: string, shown: Shown): Output {
   const data = new TextEncoder().encode(text);
-  return one(undefined, shown, () => ({ type: "mkfile", path, mode, data, timestamp: KEEP_TIME }));
+  return one(undefined, shown, () => ({
+    type: "mkfile",
+    path: joinPath("/", path),
+    mode,
+    data,
+    timestamp: KEEP_TIME,
+  }));
 }
 
 export interface MakeDirectory {

@@ -40,7 +40,7 @@ export function convertRun(
   const handed = handedMounts(build, instruction, mounts);
   const environment = build.environment;
   const masked = maskedSecrets(environment, mounts);
-  const syntax = { escape: conversion.escape, keepQuotes: true, keepUnset: true };
+  const syntax = { escape: conversion.escape, keepQuotes: true, keepEscapes: true, keepUnset: true };
   const name = nameStep(
     build,
     shownLine(program.shown, masked, syntax),

@@ -107,8 +107,10 @@ export class StageBuild {
     return environmentFrom(this.runtime.variables);
   }
 
+  /** The last one set is the last in order. */
   setVariable(name: string, value: string): void {
     const variables = new Map(this.runtime.variables);
+    variables.delete(name);
     variables.set(name, value);
     this.runtime = { ...this.runtime, variables };
   }

@@ -176,7 +176,8 @@ class Pass {
       if (next === undefined) continue;
       const isEscaped = next === '"' || next === "$" || next === this.#syntax.escape;
       if (isEscaped) this.#at++;
-      text += isEscaped ? next : letter;
+      if (isEscaped) text += next;
+      else if (!this.#keepEscapes) text += letter;
     }
     throw new DockerfileError("unexpected end of statement while looking for matching double-quote");
   }
