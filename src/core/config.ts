@@ -63,6 +63,8 @@ export interface RegistryConfig {
   readonly insecureRegistries: readonly string[];
   readonly mirrors: readonly string[];
   /** Tries for one blob, those without progress in a row; undefined: 5. */
+  /** Where administrators describe single registries (`registry/client/host-files.ts`), the most particular first. */
+  readonly hostDirectories?: readonly string[];
   readonly maxAttempts?: number | undefined;
   readonly proxies?: ProxyConfig | undefined;
 }

@@ -96,6 +96,7 @@ export class Authorizations {
             }),
           ),
           insecure: host.insecure,
+          ...(host.tls ? { tls: host.tls } : {}),
           proxies: host.proxies,
           signal,
         })
@@ -103,6 +104,7 @@ export class Authorizations {
           method: "GET",
           headers: account?.username ? { authorization: basic(account) } : {},
           insecure: host.insecure,
+          ...(host.tls ? { tls: host.tls } : {}),
           proxies: host.proxies,
           signal,
         });

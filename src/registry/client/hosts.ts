@@ -1,6 +1,7 @@
 /** Which hosts are spoken to, and how far each of them is trusted. */
 import type { ProxyConfig, RegistryConfig } from "../../core/config.ts";
 import { DEFAULT_DOMAIN } from "../../core/references.ts";
+import { type HostCapability, type HostEntry, type HostTls, readHostFile } from "./host-files.ts";
 
 /** Docker Hub's registry has another name than its images. */
 const HUB = "registry-1.docker.io";
@@ -15,10 +16,38 @@ export interface RegistryHost {
   /** Known scheme, from a mirror's URL. */
   readonly scheme?: "http" | "https";
   readonly proxies?: ProxyConfig | undefined;
+  /** In place of `/v2`. */
+  readonly root?: string;
+  /** Absent: all. */
+  readonly capabilities?: ReadonlySet<HostCapability>;
+  /** Sent to this host alone. */
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly tls?: HostTls;
+  /** The registry that a mirror stands for, which it is told. */
+  readonly namespace?: string;
 }
 
 /** The hosts to ask for repositories of a domain, in order. */
 export function hostsOf(domain: string, config: RegistryConfig): RegistryHost[] {
+  const file = readHostFile(config.hostDirectories ?? [], domain);
+  const hosts = configuredHosts(domain, config);
+  const own = hosts.at(-1);
+  if (!file || !own) return hosts;
+  const server = file.server ? fromFile(file.server, own) : own;
+  const mirrors = file.mirrors.map((entry) => fromFile(entry, { ...own, mirror: true, namespace: domain }));
+  // Whoever lists mirrors in a file has said all about them.
+  const before = mirrors.length > 0 ? mirrors : hosts.slice(0, -1);
+  return [...before, { ...server, ...(file.tls && !server.tls ? { tls: file.tls } : {}) }];
+}
+
+function fromFile(entry: HostEntry, base: RegistryHost): RegistryHost {
+  const { address, scheme, root, capabilities, skipVerify, tls, headers } = entry;
+  // Plain http that an administrator wrote down is meant.
+  const insecure = skipVerify || scheme === "http" || (base.insecure && address === base.address && !tls);
+  return { ...base, address, scheme, root, capabilities, headers, insecure, ...(tls ? { tls } : {}) };
+}
+
+function configuredHosts(domain: string, config: RegistryConfig): RegistryHost[] {
   const { proxies } = config;
   if (domain !== DEFAULT_DOMAIN)
     return [{ address: domain, insecure: isInsecure(domain, config), mirror: false, proxies }];

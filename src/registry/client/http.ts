@@ -7,6 +7,7 @@
  */
 import type { ProxyConfig } from "../../core/config.ts";
 import { InvalidParameterError, SystemError, UnavailableError } from "../../core/errors.ts";
+import type { HostTls } from "./host-files.ts";
 import type { RegistryHost } from "./hosts.ts";
 import { proxyFor } from "./proxy.ts";
 
@@ -70,13 +71,14 @@ export class RegistryHttp {
   }
 
   async #follow(host: RegistryHost, scheme: "http" | "https", request: RegistryRequest): Promise<Response> {
-    const first = new URL(`${scheme}://${host.address}${request.path}`);
+    const first = urlOf(host, scheme, request.path);
     const origin = request.url ? this.#originOf(host) : first.origin;
     let url = request.url ?? first;
     for (let redirects = 0; redirects <= MOST_REDIRECTS; redirects++) {
       const headers: Record<string, string> = { "user-agent": "gantry", ...request.headers };
-      if (request.authorization !== undefined && url.origin === origin) {
-        headers.authorization = request.authorization;
+      if (url.origin === origin) {
+        Object.assign(headers, host.headers);
+        if (request.authorization !== undefined) headers.authorization = request.authorization;
       }
       const response = await send(url, {
         method: request.method ?? "GET",
@@ -84,6 +86,7 @@ export class RegistryHttp {
         ...(request.body ? { body: request.body } : {}),
         ...(request.timeout === undefined ? {} : { timeout: request.timeout }),
         insecure: host.insecure,
+        ...(host.tls && url.origin === origin ? { tls: host.tls } : {}),
         proxies: host.proxies,
         signal: request.signal,
       });
@@ -97,6 +100,13 @@ export class RegistryHttp {
     }
     throw new SystemError(`${request.method ?? "GET"} ${first}: stopped after ${MOST_REDIRECTS} redirects`);
   }
+}
+
+/** A host may have its API below another path, and be told which registry it stands for. */
+function urlOf({ address, root = "/v2", namespace }: RegistryHost, scheme: string, path: string): URL {
+  const url = new URL(`${scheme}://${address}${path.replace(/^\/v2(?=\/|$)/, root)}`);
+  if (namespace !== undefined && namespace !== address) url.searchParams.set("ns", namespace);
+  return url;
 }
 
 function isChange(method: RegistryMethod = "GET"): boolean {
@@ -128,6 +138,7 @@ export interface SendOptions {
   /** Until the headers are there, in ms. */
   readonly timeout?: number;
   readonly insecure: boolean;
+  readonly tls?: HostTls;
   readonly proxies: ProxyConfig | undefined;
   readonly signal: AbortSignal;
 }
@@ -150,7 +161,7 @@ export async function send(url: URL, options: SendOptions): Promise<Response> {
       signal: AbortSignal.any([options.signal, late.signal]),
       ...(body === undefined ? {} : { body: isStream ? (body.open() as Bun.BodyInit) : body }),
       ...(proxy === undefined ? {} : { proxy }),
-      ...(options.insecure ? { tls: { rejectUnauthorized: false } } : {}),
+      ...(options.insecure || options.tls ? { tls: tlsOf(options) } : {}),
     });
   } catch (error) {
     options.signal.throwIfAborted();
@@ -159,6 +170,15 @@ export async function send(url: URL, options: SendOptions): Promise<Response> {
   } finally {
     clearTimeout(timer);
   }
+}
+
+function tlsOf({ insecure, tls = {} }: SendOptions): Bun.TLSOptions & { rejectUnauthorized: boolean } {
+  const { ca, cert, key } = tls;
+  return {
+    rejectUnauthorized: !insecure,
+    ...(ca ? { ca: [...ca] } : {}),
+    ...(cert && key ? { cert, key } : {}),
+  };
 }
 
 /** Go's HTTP client, whose words people know, writes `Get "https://…"`. */

@@ -6,6 +6,7 @@ import { MANIFEST_TYPES } from "../../core/manifests.ts";
 import { familiarString, type Reference } from "../../core/references.ts";
 import { type FetchedManifest, MANIFEST_LIMIT, type RegistryOptions } from "../../core/registry.ts";
 import { toEngineError, toPushError } from "./errors.ts";
+import type { HostCapability } from "./host-files.ts";
 import type { RegistryHost } from "./hosts.ts";
 import { readBody } from "./http.ts";
 import { pullScope, pushScope, type RegistrySession } from "./session.ts";
@@ -19,14 +20,19 @@ export async function fetchManifest(
   reference: Reference,
   options: RegistryOptions,
 ): Promise<FetchedManifest> {
-  return await session.onAnyHost(reference, options, async (host) => {
-    const response = await requestManifest(session, "GET", host, reference, options);
-    const bytes = await readBody(response, MANIFEST_LIMIT);
-    if (response.status !== 200) throw toEngineError(reference, response.status, bytes);
-    const digest = digestOf(bytes);
-    checkManifestDigest(reference, response, digest);
-    return { descriptor: { mediaType: mediaTypeOf(response), digest, size: bytes.byteLength }, bytes };
-  });
+  return await session.onAnyHost(
+    reference,
+    options,
+    async (host) => {
+      const response = await requestManifest(session, "GET", host, reference, options);
+      const bytes = await readBody(response, MANIFEST_LIMIT);
+      if (response.status !== 200) throw toEngineError(reference, response.status, bytes);
+      const digest = digestOf(bytes);
+      checkManifestDigest(reference, response, digest);
+      return { descriptor: { mediaType: mediaTypeOf(response), digest, size: bytes.byteLength }, bytes };
+    },
+    needOf(reference),
+  );
 }
 
 export async function describeManifest(
@@ -34,17 +40,22 @@ export async function describeManifest(
   reference: Reference,
   options: RegistryOptions,
 ): Promise<Descriptor> {
-  const described = await session.onAnyHost(reference, options, async (host) => {
-    const response = await requestManifest(session, "HEAD", host, reference, options);
-    await response.body?.cancel();
-    // The answer to HEAD has no error document: GET tells more.
-    if (response.status !== 200) return undefined;
-    const digest = response.headers.get("docker-content-digest") ?? "";
-    const size = Number(response.headers.get("content-length") ?? "-1");
-    if (!isDigest(digest) || !Number.isInteger(size) || size < 0) return undefined;
-    checkManifestDigest(reference, response, reference.digest ?? digest);
-    return { mediaType: mediaTypeOf(response), digest, size };
-  });
+  const described = await session.onAnyHost(
+    reference,
+    options,
+    async (host) => {
+      const response = await requestManifest(session, "HEAD", host, reference, options);
+      await response.body?.cancel();
+      // The answer to HEAD has no error document: GET tells more.
+      if (response.status !== 200) return undefined;
+      const digest = response.headers.get("docker-content-digest") ?? "";
+      const size = Number(response.headers.get("content-length") ?? "-1");
+      if (!isDigest(digest) || !Number.isInteger(size) || size < 0) return undefined;
+      checkManifestDigest(reference, response, reference.digest ?? digest);
+      return { mediaType: mediaTypeOf(response), digest, size };
+    },
+    needOf(reference),
+  );
   return described ?? (await fetchManifest(session, reference, options)).descriptor;
 }
 
@@ -96,27 +107,37 @@ export async function listTags(
   repository: Reference,
   options: RegistryOptions,
 ): Promise<string[]> {
-  return await session.onAnyHost(repository, options, async (host) => {
-    const tags: string[] = [];
-    const seen = new Set<string>();
-    let path: string | undefined = `/v2/${repository.path}/tags/list`;
-    // A page that leads to one that was there has nothing more to tell.
-    while (path !== undefined && !seen.has(path)) {
-      if (seen.size === MOST_TAG_PAGES) {
-        throw new InvalidParameterError(`the registry's list of tags of ${repository.path} has no end`, {
-          subject: repository.path,
-        });
+  return await session.onAnyHost(
+    repository,
+    options,
+    async (host) => {
+      const tags: string[] = [];
+      const seen = new Set<string>();
+      let path: string | undefined = `/v2/${repository.path}/tags/list`;
+      // A page that leads to one that was there has nothing more to tell.
+      while (path !== undefined && !seen.has(path)) {
+        if (seen.size === MOST_TAG_PAGES) {
+          throw new InvalidParameterError(`the registry's list of tags of ${repository.path} has no end`, {
+            subject: repository.path,
+          });
+        }
+        seen.add(path);
+        const request = { path, signal: options.signal };
+        const response = await session.patient(host, [pullScope(repository)], request, options);
+        const bytes = await readBody(response, MANIFEST_LIMIT);
+        if (response.status !== 200) throw toEngineError(repository, response.status, bytes);
+        tags.push(...parseTags(bytes));
+        path = nextPage(response, path);
       }
-      seen.add(path);
-      const request = { path, signal: options.signal };
-      const response = await session.patient(host, [pullScope(repository)], request, options);
-      const bytes = await readBody(response, MANIFEST_LIMIT);
-      if (response.status !== 200) throw toEngineError(repository, response.status, bytes);
-      tags.push(...parseTags(bytes));
-      path = nextPage(response, path);
-    }
-    return tags;
-  });
+      return tags;
+    },
+    "resolve",
+  );
+}
+
+/** Who is asked what a tag means decides what is run. */
+function needOf({ digest }: Reference): HostCapability {
+  return digest === undefined ? "resolve" : "pull";
 }
 
 function pathOf(reference: Reference): string {

@@ -9,6 +9,7 @@ import type { RegistryOptions } from "../../core/registry.ts";
 import { Authorizations } from "./authorization.ts";
 import { type Challenge, parseChallenges } from "./challenge.ts";
 import { BusyError } from "./errors.ts";
+import type { HostCapability } from "./host-files.ts";
 import { hostsOf, type RegistryHost } from "./hosts.ts";
 import { ConnectionError, RegistryHttp, type RegistryRequest } from "./http.ts";
 
@@ -47,8 +48,10 @@ export class RegistrySession {
     reference: Reference,
     options: RegistryOptions,
     work: (host: RegistryHost) => Promise<T>,
+    need: HostCapability = "pull",
   ): Promise<T> {
-    for (const host of this.hostsOf(reference.domain).slice(0, -1)) {
+    const mirrors = this.hostsOf(reference.domain).slice(0, -1);
+    for (const host of mirrors.filter(({ capabilities }) => capabilities?.has(need) ?? true)) {
       try {
         return await work(host);
       } catch {

@@ -319,6 +319,13 @@ export const OPTIONS = [
     usage: "Path to use for daemon PID file",
   },
   {
+    flag: "registry-hosts-dir",
+    key: "registry-hosts-dirs",
+    kind: "list",
+    usage:
+      "Directories with a directory for each registry: hosts.toml, certificates (default [/etc/gantry/hosts.d,/etc/docker/certs.d])",
+  },
+  {
     flag: "registry-mirror",
     key: "registry-mirrors",
     kind: "list",

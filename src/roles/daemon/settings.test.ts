@@ -135,6 +135,7 @@ describe("the configuration", () => {
     expect(config.registry).toEqual({
       insecureRegistries: ["10.0.0.0/8", "reg:5000"],
       mirrors: ["https://mirror.example/"],
+      hostDirectories: ["/etc/gantry/hosts.d", "/etc/docker/certs.d"],
       maxAttempts: 5,
       proxies: { http: "", https: "", none: "" },
     });

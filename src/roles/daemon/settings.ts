@@ -88,11 +88,18 @@ export function toEngineConfig(flags: Flags, file: ConfigFile, environment: Envi
     registry: {
       insecureRegistries: settings.strings("insecure-registry").map(toInsecureRegistry),
       mirrors: settings.strings("registry-mirror").map(toMirror),
+      hostDirectories: toHostDirectories(settings.strings("registry-hosts-dir")),
       maxAttempts: atLeast(1, "max-download-attempts", settings.number("max-download-attempts") || 5),
       proxies: toProxies(settings, environment.proxies),
     },
     containers: toContainerDefaults(settings),
   };
+}
+
+const HOST_DIRECTORIES = ["/etc/gantry/hosts.d", "/etc/docker/certs.d"];
+
+function toHostDirectories(given: readonly string[]): readonly string[] {
+  return given.length > 0 ? given : HOST_DIRECTORIES;
 }
 
 /** Docker's options that say nothing here: told once at start. @throws InvalidParameterError for what cannot be done */
