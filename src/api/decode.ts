@@ -27,8 +27,6 @@ export interface Decoder<T> {
   readonly goType?: string;
 }
 
-export type Decoded<D> = D extends Decoder<infer T> ? T : never;
-
 /** As Go's. Beyond it a parser that recurses needs hundreds of megabytes to say no. */
 const MAX_DEPTH = 10_000;
 
@@ -88,10 +86,6 @@ export const string: Decoder<string> = scalar("string", "", (value) =>
 
 export const bool: Decoder<boolean> = scalar("bool", false, (value) =>
   typeof value === "boolean" ? value : undefined,
-);
-
-export const float64: Decoder<number> = scalar("float64", 0, (value) =>
-  typeof value === "number" && Number.isFinite(value) ? value : undefined,
 );
 
 const MIN_INT64 = -(2n ** 63n);
@@ -212,11 +206,6 @@ export function struct<T extends object>(name: string, fields: Fields<T>): Decod
     }
     return result;
   });
-}
-
-/** Several decoders on the same object, as with embedded Go structs: what each of them knows, in one value. */
-export function both<A extends object, B extends object>(a: Decoder<A>, b: Decoder<B>): Decoder<A & B> {
-  return typed(a.goType ?? "struct", (value, place) => ({ ...a(value, place), ...b(value, place) }));
 }
 
 /** Changes the decoded value; what the function throws as DecodeError is the client's fault. */

@@ -10,7 +10,7 @@ export interface Frame {
   readonly bytes: Uint8Array;
 }
 
-export const FRAME_HEADER = 8;
+const FRAME_HEADER = 8;
 const STREAMS: readonly FrameStream[] = ["stdin", "stdout", "stderr", "systemerr"];
 
 /** Raw bytes: a terminal, or an API before 1.42 whatever the container. */
@@ -27,7 +27,7 @@ export function encodeFrame(stream: FrameStream, bytes: Uint8Array): Uint8Array 
 }
 
 /** Bytes that are no frames: a raw stream was taken for a multiplexed one. */
-export class FrameError extends Error {
+class FrameError extends Error {
   override readonly name = "FrameError";
 }
 

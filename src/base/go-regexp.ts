@@ -10,7 +10,7 @@ export interface GoRegExp {
 }
 
 /** Not a regular expression. The message is Go's: ``error parsing regexp: missing closing ): `a(` ``. */
-export class GoRegExpError extends Error {
+class GoRegExpError extends Error {
   override readonly name = "GoRegExpError";
 }
 

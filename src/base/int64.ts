@@ -3,7 +3,7 @@
 const MOST = 2n ** 63n - 1n;
 
 /** A number where it can be one. */
-export function toInt64(value: bigint): number | bigint {
+function toInt64(value: bigint): number | bigint {
   const number = Number(value);
   return Number.isSafeInteger(number) ? number : value;
 }

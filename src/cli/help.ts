@@ -8,7 +8,7 @@ export interface HelpTopic {
   readonly columns: number;
 }
 
-export function useLine(command: Command, path: string): string {
+function useLine(command: Command, path: string): string {
   const rest = command.use.indexOf(" ");
   return rest < 0 ? path : `${path}${command.use.slice(rest)}`;
 }
@@ -62,7 +62,7 @@ function summaries(commands: readonly NamedSummary[]): string {
 }
 
 /** pflag's FlagUsagesWrapped: one flag a line, descriptions wrapped in their column. */
-export function flagUsages(flags: FlagTable, columns: number): string {
+function flagUsages(flags: FlagTable, columns: number): string {
   const shown = Object.keys(flags)
     .sort()
     .filter((name) => !flags[name]?.hidden)

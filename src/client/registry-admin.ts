@@ -5,7 +5,7 @@ import { encodeRequestHead, readBody, readResponseHead } from "./http.ts";
 import { ByteSocket } from "./socket.ts";
 
 /** The registry said no, in its own words. */
-export class RegistryAdminError extends EngineError {
+class RegistryAdminError extends EngineError {
   readonly status: number;
 
   constructor(status: number, message: string) {

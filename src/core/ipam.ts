@@ -17,7 +17,7 @@ export interface IpPrefix extends IpAddress {
   readonly length: number;
 }
 
-export function widthOf(family: 4 | 6): number {
+function widthOf(family: 4 | 6): number {
   return family === 4 ? 32 : 128;
 }
 

@@ -20,7 +20,7 @@ export interface LogRecord {
 const NEWLINE = 10;
 const SPACE = 32;
 /** The monitor reads 8 KiB at a time: a longer record is no record. */
-export const LONGEST_RECORD = 64 * 1024;
+const LONGEST_RECORD = 64 * 1024;
 const decoder = new TextDecoder("latin1");
 
 /** Cuts a file's bytes into records, in pieces of any size. What is no record (torn by a crash) is skipped. */
@@ -61,7 +61,7 @@ export class LogRecordParser {
 }
 
 /** @param line with its newline @returns undefined if it is no record */
-export function parseRecord(line: Uint8Array): LogRecord | undefined {
+function parseRecord(line: Uint8Array): LogRecord | undefined {
   const timeEnd = line.indexOf(SPACE);
   // 20 is the least: a time without a fraction, in UTC.
   if (timeEnd < 20 || timeEnd > 40) return undefined;

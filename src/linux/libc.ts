@@ -7,7 +7,7 @@
 import { dlopen, FFIType, type Pointer, ptr, read } from "bun:ffi";
 import { constants } from "node:os";
 
-const { i32, i64, i64_fast, u32, u64, pointer, cstring } = { ...FFIType, pointer: FFIType.ptr };
+const { i32, i64, i64_fast, u32, u64, pointer } = { ...FFIType, pointer: FFIType.ptr };
 
 /** Symbols are added here by whoever needs one. A pointer that may be null is passed as `null`. */
 export const { symbols: libc } = dlopen("libc.so.6", {
@@ -76,7 +76,6 @@ export const { symbols: libc } = dlopen("libc.so.6", {
   sync_file_range: { args: [i32, i64, i64, u32], returns: i32 },
 });
 export type { Pointer };
-export { cstring as cstringType };
 
 /** A system call failed; `code` is the symbolic errno as Node names it (`EBUSY`). */
 export class LinuxError extends Error {
@@ -96,7 +95,7 @@ export class LinuxError extends Error {
 
 const names = new Map(Object.entries(constants.errno).map(([name, value]) => [value, name]));
 
-export function errnoName(errno: number): string {
+function errnoName(errno: number): string {
   return names.get(errno) ?? `errno ${errno}`;
 }
 

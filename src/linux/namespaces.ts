@@ -9,7 +9,7 @@
 import { closeSync, openSync } from "node:fs";
 import { check, LinuxError, lastErrno, libc } from "./libc.ts";
 
-export const CLONE = { FS: 0x200, NEWNS: 0x20000, NEWNET: 0x40000000 } as const;
+const CLONE = { FS: 0x200, NEWNS: 0x20000, NEWNET: 0x40000000 } as const;
 
 /** Ends sharing of cwd, root and umask between the JavaScript thread and the others. Idempotent. */
 export function ownThreadFs(): void {

@@ -33,7 +33,7 @@ const NFT_MSG = {
   DELSETELEM: 14,
   GETGEN: 16,
 } as const;
-export const NFPROTO = { INET: 1, IPV4: 2 } as const;
+const NFPROTO = { INET: 1, IPV4: 2 } as const;
 const ELEMENTS = { TABLE: 1, SET: 2, LIST: 3 } as const;
 const LIST_ELEM = 1;
 const ELEM = { KEY: 1, DATA: 2 } as const;
@@ -122,7 +122,7 @@ export function encodeElementChange(table: string, change: ElementChange): Netli
 }
 
 /** Changes of one set as one: fewer messages. Like the kernel takes them: flush, then removals, then additions. */
-export function merged(changes: readonly ElementChange[]): ElementChange[] {
+function merged(changes: readonly ElementChange[]): ElementChange[] {
   const sets = new Map<string, { flush: boolean; add: SetElement[]; remove: SetElement[] }>();
   for (const { set, flush = false, add = [], remove = [] } of changes) {
     const known = sets.get(set) ?? { flush: false, add: [], remove: [] };
@@ -253,7 +253,7 @@ function encodeRedirect(table: string, chain: string, redirect: LocalRedirect): 
 }
 
 /** A table `ip <table>` whose output chain leads local ports elsewhere. */
-export function encodeLocalRedirects(table: string, redirects: readonly LocalRedirect[]): NetlinkMessage[] {
+function encodeLocalRedirects(table: string, redirects: readonly LocalRedirect[]): NetlinkMessage[] {
   const chain = "output";
   const name = [attribute(NFTA.TABLE_NAME, text(table))];
   return [

@@ -126,7 +126,7 @@ function linkHeader(family: number, index: number, flags = 0, change = 0): Buffe
 }
 
 /** `02:42:ac:11:00:02` → six bytes. @throws LinuxError EINVAL */
-export function encodeMac(mac: string): Buffer {
+function encodeMac(mac: string): Buffer {
   if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(mac)) throw new LinuxError("mac", constants.errno.EINVAL, mac);
   return Buffer.from(mac.replaceAll(":", ""), "hex");
 }
@@ -208,7 +208,7 @@ export function encodePortFlags(
   };
 }
 
-export function encodeDeleteLink(index: number): NetlinkMessage {
+function encodeDeleteLink(index: number): NetlinkMessage {
   return { type: RTM.DELLINK, body: linkHeader(0, index) };
 }
 
@@ -297,7 +297,7 @@ export function encodeForwardingEntry(port: number, mac: string): NetlinkMessage
   };
 }
 
-export function parseLink(body: Buffer): Link {
+function parseLink(body: Buffer): Link {
   const attributes = parseAttributes(body, 16);
   const info = attributes.get(IFLA.LINKINFO);
   return {
@@ -321,7 +321,7 @@ function familyOf(value: number): 4 | 6 | undefined {
   return value === AF[4] ? 4 : value === AF[6] ? 6 : undefined;
 }
 
-export function parseLinkAddress(body: Buffer): LinkAddress | undefined {
+function parseLinkAddress(body: Buffer): LinkAddress | undefined {
   const family = familyOf(body.readUInt8(0));
   const attributes = parseAttributes(body, 8);
   const bytes = attributes.get(IFA.LOCAL) ?? attributes.get(IFA.ADDRESS);
@@ -329,7 +329,7 @@ export function parseLinkAddress(body: Buffer): LinkAddress | undefined {
   return { family, bytes, length: body.readUInt8(1), index: body.readUInt32LE(4) };
 }
 
-export function parseRoute(body: Buffer): Route | undefined {
+function parseRoute(body: Buffer): Route | undefined {
   const family = familyOf(body.readUInt8(0));
   if (!family || body.readUInt8(7) !== RTN_UNICAST) return undefined;
   const attributes = parseAttributes(body, 12);

@@ -86,13 +86,6 @@ export function* processArguments(): Generator<{ pid: number; args: readonly str
   }
 }
 
-const PR_SET_CHILD_SUBREAPER = 36;
-
-/** Orphans below this process become its children, instead of those of pid 1. */
-export function becomeSubreaper(): void {
-  check(libc.prctl(PR_SET_CHILD_SUBREAPER, 1n, 0n, 0n, 0n), "prctl", "PR_SET_CHILD_SUBREAPER");
-}
-
 const PR_SET_PDEATHSIG = 1;
 
 /**

@@ -30,7 +30,7 @@ export interface BodyLimits {
   readonly jsonTimeout: number;
 }
 
-export const DEFAULT_BODY_LIMITS: BodyLimits = { maxJson: 4 * 1024 * 1024, jsonTimeout: 60_000 };
+const DEFAULT_BODY_LIMITS: BodyLimits = { maxJson: 4 * 1024 * 1024, jsonTimeout: 60_000 };
 
 export interface CallOptions {
   readonly route: Route;

@@ -186,7 +186,7 @@ const mount = struct<Mount>("mount.Mount", {
 
 const portBinding = struct<PortBinding>("nat.PortBinding", { HostIp: string, HostPort: string });
 
-export const hostConfig: Decoder<HostConfig> = struct<HostConfig>("container.HostConfig", {
+const hostConfig: Decoder<HostConfig> = struct<HostConfig>("container.HostConfig", {
   ...resourceFields,
   Binds: array(string),
   ContainerIDFile: string,

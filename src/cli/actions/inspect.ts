@@ -94,7 +94,7 @@ export function parseInspectTemplate(format: string, options?: TemplateOptions):
 }
 
 /** Go's json.Indent with four spaces: digits and escapes stay as they are. */
-export function indentJson(text: string): string {
+function indentJson(text: string): string {
   let out = "";
   let depth = 0;
   let empty = false;

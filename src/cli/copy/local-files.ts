@@ -111,7 +111,7 @@ export function renameArchive(
 }
 
 /** Go's filepath.Split of a clean path, where a dot at the end stays: `a/b/.` is `.` in `a/b`. */
-export function splitPath(path: string): { directory: string; base: string } {
+function splitPath(path: string): { directory: string; base: string } {
   const clean = posix.normalize(path).replace(/(?<=.)\/$/, "") + (specifiesCurrent(path) ? "/." : "");
   if (clean === "/") return { directory: "/", base: "/" };
   return { directory: posix.dirname(clean), base: posix.basename(clean) };

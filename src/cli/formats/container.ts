@@ -126,7 +126,7 @@ export function joinLabels(labels: Readonly<Record<string, string>>): string {
 type Port = NonNullable<ContainerSummary["Ports"]>[number];
 
 /** Runs of ports are joined: `0.0.0.0:80-81->80-81/tcp, 443/tcp`. */
-export function displayPorts(ports: readonly Port[]): string {
+function displayPorts(ports: readonly Port[]): string {
   const groups = new Map<string, { first: number; last: number }>();
   const shown: string[] = [];
   const mapped: string[] = [];

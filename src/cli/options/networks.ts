@@ -117,7 +117,7 @@ export function toEndpoints(
   return endpoints;
 }
 
-export function isUserDefined(mode: string): boolean {
+function isUserDefined(mode: string): boolean {
   return (
     !["default", "bridge", "host", "none"].includes(mode) &&
     !mode.startsWith("container:") &&

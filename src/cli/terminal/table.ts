@@ -45,7 +45,7 @@ export function alignColumns(text: string, { minWidth, padding }: TableLayout): 
 }
 
 /** Characters on a terminal: wide ones count twice. */
-export function displayWidth(text: string): number {
+function displayWidth(text: string): number {
   return /^[\x20-\x7e]*$/.test(text) ? text.length : Bun.stringWidth(text, { countAnsiEscapeCodes: true });
 }
 

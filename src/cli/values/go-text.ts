@@ -30,8 +30,3 @@ function escapeCode(code: number): string {
   if (code < 0x10000) return `\\u${code.toString(16).padStart(4, "0")}`;
   return `\\U${code.toString(16).padStart(8, "0")}`;
 }
-
-/** `[a b c]`, as Go prints a slice with `%v`. */
-export function goSlice(items: readonly unknown[]): string {
-  return `[${items.join(" ")}]`;
-}

@@ -173,7 +173,7 @@ class Filler implements AsyncDisposable {
   }
 }
 
-export async function* linesOf<T>(stream: ReadableStream<Uint8Array>): AsyncGenerator<T> {
+async function* linesOf<T>(stream: ReadableStream<Uint8Array>): AsyncGenerator<T> {
   const decoder = new TextDecoder();
   let rest = "";
   for await (const bytes of stream) {

@@ -50,7 +50,7 @@ export function statPath(root: ForeignRoot, path: string): PathStat {
   }
 }
 
-export function goMode(stats: BigIntStats): number {
+function goMode(stats: BigIntStats): number {
   const mode = Number(stats.mode);
   const kind = stats.isDirectory()
     ? GO.directory

@@ -10,7 +10,7 @@ const CLASS_IN = 1;
 const HEADER = 12;
 const FLAG = { QR: 0x8000, TC: 0x0200, RD: 0x0100, RA: 0x0080, AA: 0x0400 } as const;
 /** Without EDNS a UDP answer is at most this long. */
-export const PLAIN_UDP_SIZE = 512;
+const PLAIN_UDP_SIZE = 512;
 /** What we say that we take, and never exceed: fits every path without fragments (DNS flag day 2020). */
 const OWN_UDP_SIZE = 1232;
 

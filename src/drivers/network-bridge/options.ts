@@ -35,7 +35,7 @@ export type GatewayMode = (typeof GATEWAY_MODES)[number];
 const GATEWAY_MODES = ["nat", "nat-unprotected", "routed", "isolated"] as const;
 
 const BRIDGE = "com.docker.network.bridge.";
-export const OPTION = {
+const OPTION = {
   bridge: `${BRIDGE}name`,
   mtu: "com.docker.network.driver.mtu",
   masquerade: `${BRIDGE}enable_ip_masquerade`,

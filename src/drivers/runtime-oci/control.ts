@@ -7,11 +7,6 @@ export function resizeTerminal(fifo: string, { height, width }: TerminalSize): v
   writeLine(fifo, `1 ${clamp(height)} ${clamp(width)}\n`);
 }
 
-/** The log file was renamed: the monitor goes on in a new one. */
-export function reopenLog(fifo: string): void {
-  writeLine(fifo, "2 0 0\n");
-}
-
 /** conmon takes 0 to 1000. */
 function clamp(cells: number): number {
   return Math.max(0, Math.min(1000, Math.trunc(cells)));

@@ -2,7 +2,7 @@
 import { SystemError } from "../../core/errors.ts";
 
 /** Milliseconds. */
-export const START_DEADLINE = 120_000;
+const START_DEADLINE = 120_000;
 
 /** Settles with the work, or rejects first: with the signal's reason, or after the time limit. The work goes on. */
 export async function within<T>(

@@ -208,7 +208,7 @@ async function connectStdio(directory: string, { stdin, tty }: ExecOptions): Pro
   };
 }
 
-export class OciExec implements ExecTask {
+class OciExec implements ExecTask {
   readonly id: string;
   readonly exited: Promise<TaskExit>;
   readonly #directory: string;

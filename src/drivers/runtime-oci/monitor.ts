@@ -124,7 +124,7 @@ export class MonitorMessages {
 }
 
 /** conmon escapes its messages by hand and not always well: then the text is taken as it stands. */
-export function parseMessage(line: string): MonitorMessage {
+function parseMessage(line: string): MonitorMessage {
   const [, data] = /"data":\s*(-?\d+)/.exec(line) ?? [];
   try {
     const parsed: unknown = JSON.parse(line);

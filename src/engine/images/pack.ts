@@ -132,7 +132,7 @@ export class Packer {
   }
 }
 
-export function isPacked(image: ImageRecord): image is PackedImage {
+function isPacked(image: ImageRecord): image is PackedImage {
   return image.manifest !== undefined && image.layers.every(({ blob }) => blob !== undefined);
 }
 

@@ -94,7 +94,7 @@ export class ProgressQueue implements AsyncIterable<ProgressMessage> {
 }
 
 /** The newest `current` of what grows at most ten times a second. */
-export const PROGRESS_INTERVAL_MS = 100;
+const PROGRESS_INTERVAL_MS = 100;
 
 /** At most one call in the interval. */
 export function throttled(report: (current: number) => void): (current: number) => void {

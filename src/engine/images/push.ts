@@ -288,7 +288,7 @@ interface Chosen {
 }
 
 /** Not for distribution: registries have no bytes of it. */
-export function isForeign({ mediaType, urls = [] }: Descriptor): boolean {
+function isForeign({ mediaType, urls = [] }: Descriptor): boolean {
   return urls.length > 0 && /foreign|nondistributable/.test(mediaType);
 }
 

@@ -4,7 +4,7 @@ import type { ContainerRecord } from "../../core/container.ts";
 import { findAddress } from "../../core/ipam.ts";
 import type { UpstreamServer } from "../../core/name-server.ts";
 
-export const EMBEDDED_DNS = "127.0.0.11";
+const EMBEDDED_DNS = "127.0.0.11";
 /** What Docker falls back to where the host has only servers that a container cannot reach. */
 const FALLBACK_SERVERS = ["8.8.8.8", "8.8.4.4"];
 

@@ -28,7 +28,7 @@ function parsePortNumber(text: string, whole: string): number {
 }
 
 /** `8080`, `8000-8010`, empty for any. @throws InvalidParameterError */
-export function parseHostPort(text: string): { first: number; last: number } {
+function parseHostPort(text: string): { first: number; last: number } {
   if (text === "" || text === "0") return { first: 0, last: 0 };
   const [low = "", high = low] = text.split("-");
   const [first, last] = [parsePortNumber(low, text), parsePortNumber(high, text)];

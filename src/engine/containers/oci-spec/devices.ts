@@ -86,7 +86,7 @@ function blockOrChar(type: RuntimeDevice["type"]): "b" | "c" {
 }
 
 /** `c 10:* rwm`. @throws InvalidParameterError */
-export function parseDeviceRule(text: string): RuntimeDeviceRule {
+function parseDeviceRule(text: string): RuntimeDeviceRule {
   const match = /^([acb]) ([0-9]+|\*):([0-9]+|\*) ([rwm]{1,3})$/.exec(text);
   if (!match) throw new InvalidParameterError(`invalid device cgroup rule format: '${text}'`);
   const [, type, major, minor, access] = match;

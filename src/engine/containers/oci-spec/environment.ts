@@ -1,5 +1,5 @@
 /** The environment of a container's processes. @see moby container/container_unix.go (CreateDaemonEnvironment) */
-export const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 export interface EnvironmentRequest {
   readonly hostname: string;
@@ -21,7 +21,7 @@ export function toEnvironment({ hostname, tty, linked, env, home }: EnvironmentR
 }
 
 /** Later entries of a name take the place of the earlier one. */
-export function mergeEnvironment(base: readonly string[], changes: readonly string[]): string[] {
+function mergeEnvironment(base: readonly string[], changes: readonly string[]): string[] {
   const merged = new Map<string, string>();
   for (const entry of [...base, ...changes]) {
     const at = entry.indexOf("=");

@@ -45,7 +45,7 @@ async function runPs(given: readonly string[]): Promise<string> {
 }
 
 /** The last column, the command, may hold spaces. */
-export function parsePs(output: string, pids: ReadonlySet<number>): ProcessTable {
+function parsePs(output: string, pids: ReadonlySet<number>): ProcessTable {
   const [head = "", ...lines] = output.split("\n").filter((line) => line.trim() !== "");
   const titles = head.trim().split(/\s+/);
   const column = titles.indexOf("PID");
