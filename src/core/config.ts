@@ -100,6 +100,12 @@ export interface EngineConfig {
     | { readonly verify: boolean; readonly ca?: string; readonly cert: string; readonly key: string }
     | undefined;
   readonly insecureTcp: boolean;
+  /** Plugins that are asked about every call, in this order. */
+  readonly authorizationPlugins: readonly string[];
+  /** Where every call is written down. */
+  readonly auditLog: string | undefined;
+  /** As they were written: `unix:///run/ci.sock;allow=read`. */
+  readonly scopedSockets: readonly string[];
   readonly labels: readonly string[];
   readonly logLevel: LogLevel;
   /** Seconds that a daemon shutdown gives to requests in flight. */

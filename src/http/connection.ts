@@ -28,15 +28,18 @@ export class Connection {
   readonly #socket: Socket;
   readonly #limits: ConnectionLimits;
   readonly #render: RenderError;
+  readonly #listening: string;
   readonly #reader: SocketReader;
   readonly #writer: SocketWriter;
   #exchange: Exchange | undefined;
   #closing = false;
 
-  constructor(socket: Socket, limits: ConnectionLimits, render: RenderError) {
+  /** @param listening the address that the client connected to */
+  constructor(socket: Socket, limits: ConnectionLimits, render: RenderError, listening: string) {
     this.#socket = socket;
     this.#limits = limits;
     this.#render = render;
+    this.#listening = listening;
     this.#writer = new SocketWriter(socket);
     this.#reader = new SocketReader(socket, () => this.#clientEnded());
   }
@@ -83,7 +86,11 @@ export class Connection {
 
   /** False if the socket has left HTTP. */
   async #serveOne(head: RequestHead, handler: (exchange: Exchange) => Promise<void>): Promise<boolean> {
-    const exchange = new Exchange(head, this.#socket, this.#reader, this.#writer);
+    const exchange = new Exchange(head, this.#socket, {
+      reader: this.#reader,
+      writer: this.#writer,
+      listening: this.#listening,
+    });
     this.#exchange = exchange;
     try {
       await handler(exchange);

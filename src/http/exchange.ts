@@ -24,6 +24,10 @@ export interface Peer {
   readonly encrypted: boolean;
   /** The common name of the certificate that the client has shown, if it was asked for one. */
   readonly certificateName: string | undefined;
+  /** That certificate, in DER. */
+  readonly certificate: Uint8Array | undefined;
+  /** Where it connected to: `unix:///run/x.sock`, `tcp://127.0.0.1:2376`. */
+  readonly socket: string;
 }
 
 /** Raw bytes both ways, after HTTP. */
@@ -54,6 +58,7 @@ export class Exchange {
   readonly #socket: Socket;
   readonly #reader: SocketReader;
   readonly #writer: SocketWriter;
+  readonly #listening: string;
   /** Called as it happens; `signal` is the simpler way. */
   onInterrupt: ((what: Interruption) => void) | undefined;
   #state: "open" | "replying" | "done" | "raw" = "open";
@@ -61,11 +66,17 @@ export class Exchange {
   #abort: AbortController | undefined;
   #interrupted: Error | undefined;
 
-  constructor(head: RequestHead, socket: Socket, reader: SocketReader, writer: SocketWriter) {
+  constructor(
+    head: RequestHead,
+    socket: Socket,
+    io: { readonly reader: SocketReader; readonly writer: SocketWriter; readonly listening: string },
+  ) {
+    const { reader, writer } = io;
     this.head = head;
     this.#socket = socket;
     this.#reader = reader;
     this.#writer = writer;
+    this.#listening = io.listening;
     this.#keepAlive = head.keepAlive;
     this.body = new RequestBody(
       reader,
@@ -85,6 +96,8 @@ export class Exchange {
       address: socket.remoteAddress || undefined,
       encrypted,
       certificateName: Array.isArray(name) ? name[0] : name,
+      certificate: name === undefined ? undefined : certificate?.raw,
+      socket: this.#listening,
     };
   }
 

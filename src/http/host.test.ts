@@ -284,10 +284,11 @@ describe("over TLS", () => {
   });
 
   test("the handler knows who is there, also after certificates were taken over", async () => {
-    const { host, listening, port } = await secured(
-      (exchange) => exchange.reply(200, [], JSON.stringify(exchange.peer)),
-      pem("ca.pem"),
-    );
+    const { host, listening, port } = await secured((exchange) => {
+      const { certificate, socket, ...who } = exchange.peer;
+      const shown = { ...who, certificate: certificate !== undefined, socket: socket.split(":")[0] };
+      return exchange.reply(200, [], JSON.stringify(shown));
+    }, pem("ca.pem"));
     const ask = (certificate: object) =>
       new Promise<string>((resolve) => {
         httpsRequest(
@@ -300,7 +301,8 @@ describe("over TLS", () => {
           .end();
       });
     const alice = { cert: pem("client.pem"), key: pem("client.key") };
-    const known = '{"address":"127.0.0.1","encrypted":true,"certificateName":"alice"}';
+    const known =
+      '{"address":"127.0.0.1","encrypted":true,"certificateName":"alice","certificate":true,"socket":"tcp"}';
     expect([await ask(alice), await ask({})]).toEqual([known, "refused"]);
     listening.reloadTls({ cert: pem("second.pem"), key: pem("second.key"), ca: pem("ca.pem") });
     expect([await ask(alice), await ask({})]).toEqual([known, "refused"]);

@@ -109,11 +109,15 @@ class Host implements HttpHost {
       if (!http2) throw new HttpError(505, "unsupported HTTP version");
       return http2(exchange.takeOverHttp2(), exchange);
     };
-    const listener = await listen(endpoint, (socket) => this.#accept(socket, either), {
-      maxConnections: Math.ceil(this.#maxConnections * (1 + TURNED_AWAY_SHARE)),
-      handshakeTimeout: this.#limits.handshakeTimeout ?? HANDSHAKE_TIMEOUT,
-      onListening: this.#onListening,
-    });
+    const listener: Listening = await listen(
+      endpoint,
+      (socket) => this.#accept(socket, either, () => listener.address),
+      {
+        maxConnections: Math.ceil(this.#maxConnections * (1 + TURNED_AWAY_SHARE)),
+        handshakeTimeout: this.#limits.handshakeTimeout ?? HANDSHAKE_TIMEOUT,
+        onListening: this.#onListening,
+      },
+    );
     this.#listeners.push(listener);
     return listener;
   }
@@ -132,8 +136,8 @@ class Host implements HttpHost {
     return { exchanges: this.#exchanges.size, connections: this.#connections.size };
   }
 
-  #accept(socket: Socket, handler: ExchangeHandler): void {
-    const connection = new Connection(socket, this.#connectionLimits, this.#render);
+  #accept(socket: Socket, handler: ExchangeHandler, address: () => string): void {
+    const connection = new Connection(socket, this.#connectionLimits, this.#render, address());
     if (this.#connections.size >= this.#maxConnections) {
       connection.refuse(new HttpError(503, "too many connections"));
       return;

@@ -13,6 +13,7 @@ import { checkConflicts, readConfigFile } from "./daemon/config-file.ts";
 import { toEndpoints } from "./daemon/endpoints.ts";
 import { handlersToList, identity, openEngine } from "./daemon/engine.ts";
 import { type Flags, parseFlags, UsageError, usage } from "./daemon/flags.ts";
+import { openGates } from "./daemon/gates.ts";
 import { takeGround } from "./daemon/ground.ts";
 import {
   claimResources,
@@ -95,7 +96,9 @@ async function serve(wanted: EngineConfig, configure: () => EngineConfig): Promi
     limits: { maxConnections: connectionsFor(openFiles) },
     onListening: lengthenBacklog,
   });
-  for (const endpoint of endpoints) await server.listen(endpoint);
+  using gates = openGates(config, engine);
+  for (const endpoint of endpoints) await server.listen(endpoint, { gates: gates.all });
+  for (const { endpoint, gates: own } of gates.scoped) await server.listen(endpoint, { gates: own });
   log("info", "daemon has completed initialization", {
     version: VERSION,
     instance: config.paths.instance,
@@ -103,7 +106,10 @@ async function serve(wanted: EngineConfig, configure: () => EngineConfig): Promi
   });
   keepMemorySmall();
 
-  process.on("SIGHUP", () => engine.reload(configure));
+  process.on("SIGHUP", () => {
+    gates.reopen();
+    engine.reload(configure);
+  });
   log("info", "stopping; containers go on", { signal: await told });
   await server.close(engine.config().shutdownTimeout * 1000);
 }

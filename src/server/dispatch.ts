@@ -5,7 +5,8 @@ import { API_VERSION, type ApiVersion, compareVersions, MIN_API_VERSION, type Ro
 import { log } from "../base/log.ts";
 import { InvalidParameterError, NotFoundError, NotImplementedError } from "../core/errors.ts";
 import type { AdmissionCheck, Exchange, ReplyHeaders } from "../http/index.ts";
-import type { Handlers } from "./call.ts";
+import type { Handler, Handlers } from "./call.ts";
+import type { Gate } from "./gates/gate.ts";
 import { type BodyLimits, HttpCall } from "./http-call.ts";
 import { toHttpError } from "./http-errors.ts";
 import type { Identity } from "./identity.ts";
@@ -39,7 +40,10 @@ export class Dispatcher {
   }
 
   /** Never rejects: whatever a request does, the daemon goes on. */
-  async handle(exchange: Exchange, admit?: AdmissionCheck): Promise<void> {
+  async handle(
+    exchange: Exchange,
+    { admit, gates = [] }: { readonly admit?: AdmissionCheck; readonly gates?: readonly Gate[] } = {},
+  ): Promise<void> {
     const { method, target } = exchange.head;
     const question = target.indexOf("?");
     const query = question < 0 ? "" : target.slice(question + 1);
@@ -52,12 +56,15 @@ export class Dispatcher {
       const path = parsePath(question < 0 ? target : target.slice(0, question));
       if (path.version) call = this.#unrouted(exchange, query, parseVersion(path.version));
       const { match, version } = this.#route(method, path);
-      call = this.#call(exchange, match.route, { version, params: match.params, query });
+      const whole = path.version ? `/v${path.version}${path.path}` : path.path;
+      call = this.#call(exchange, match.route, { version, params: match.params, query, path: whole });
       const handler = this.#handlers[match.route.operation];
       if (!handler) throw notBuilt(match.route);
-      await answer(call, () => handler(call));
+      await answer(call, () => passing(gates, call, handler));
     } catch (error) {
       await this.#fail(call, error);
+    } finally {
+      for (const gate of gates) gate.done?.(call, call.status);
     }
   }
 
@@ -96,14 +103,14 @@ export class Dispatcher {
   #call(
     exchange: Exchange,
     route: Route,
-    request: { version: ApiVersion; params: Readonly<Record<string, string>>; query: string },
+    request: { version: ApiVersion; params: Readonly<Record<string, string>>; query: string; path: string },
   ): HttpCall {
     return new HttpCall(exchange, { ...request, route, headers: this.#headers, limits: this.#limits });
   }
 
   /** For replies to what is no operation. */
   #unrouted(exchange: Exchange, query: string, version: ApiVersion = API_VERSION): HttpCall {
-    return this.#call(exchange, UNROUTED, { version, params: {}, query });
+    return this.#call(exchange, UNROUTED, { version, params: {}, query, path: "" });
   }
 }
 
@@ -117,6 +124,20 @@ const UNROUTED: Route = {
 };
 
 const ABORTED = { status: 503, message: "request was aborted" } as const;
+
+/** Each gate lets the call in, or throws; of the reply each is asked in the same order. */
+async function passing(gates: readonly Gate[], call: HttpCall, handler: Handler): Promise<void> {
+  for (const gate of gates) await gate.enter(call);
+  const leaving = gates.filter((gate) => gate.leave && !gate.idle?.());
+  if (leaving.length > 0) {
+    call.watchReplies(async (reply) => {
+      let passed = reply;
+      for (const gate of leaving) passed = (await gate.leave?.(call, passed)) ?? passed;
+      return passed;
+    });
+  }
+  await handler(call);
+}
 
 async function answer(call: HttpCall, work: () => Promise<void> | void): Promise<void> {
   await work();

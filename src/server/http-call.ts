@@ -12,6 +12,7 @@ import {
   HttpError,
   type Interruption,
   overWebsocket,
+  type Peer,
   type RawConnection,
   type ReplyHeaders,
   readWhole,
@@ -20,6 +21,7 @@ import {
   websocketHandshake,
 } from "../http/index.ts";
 import type { Call, HijackedConnection, Query, ReplyStream, StreamOptions } from "./call.ts";
+import type { GatedCall, GatedReply } from "./gates/gate.ts";
 import type { ErrorReply } from "./http-errors.ts";
 import { QueryString } from "./query.ts";
 
@@ -37,6 +39,8 @@ export interface CallOptions {
   readonly version: ApiVersion;
   readonly params: Readonly<Record<string, string>>;
   readonly query: string;
+  /** Decoded, with its version. */
+  readonly path: string;
   /** Headers of every reply. */
   readonly headers: ReplyHeaders;
   readonly limits?: BodyLimits;
@@ -45,12 +49,12 @@ export interface CallOptions {
 /** Older clients print what they get. */
 const FIRST_JSON_ERRORS: ApiVersion = [1, 24];
 
-export class HttpCall implements Call {
+export class HttpCall implements Call, GatedCall {
   readonly operation: string;
   readonly version: ApiVersion;
   readonly route: Route;
   readonly #exchange: Exchange;
-  readonly #params: Readonly<Record<string, string>>;
+  #params: Readonly<Record<string, string>>;
   readonly #queryText: string;
   readonly #limits: BodyLimits;
   readonly #headers: (readonly [string, string])[];
@@ -61,6 +65,10 @@ export class HttpCall implements Call {
   #streamErrors: StreamOptions["errors"];
   #raw: RawConnection | undefined;
   #replied: Promise<void> | undefined;
+  readonly #path: string;
+  #body: { readonly text: string | undefined } | undefined;
+  #status = 0;
+  #watch: ((reply: GatedReply) => Promise<GatedReply>) | undefined;
 
   constructor(exchange: Exchange, options: CallOptions) {
     this.#exchange = exchange;
@@ -69,6 +77,7 @@ export class HttpCall implements Call {
     this.version = options.version;
     this.#params = options.params;
     this.#queryText = options.query;
+    this.#path = options.path;
     this.#headers = [...options.headers];
     this.#limits = options.limits ?? DEFAULT_BODY_LIMITS;
     exchange.onInterrupt = (what) => this.#interrupted(what);
@@ -76,6 +85,46 @@ export class HttpCall implements Call {
 
   atLeast(version: ApiVersion): boolean {
     return compareVersions(this.version, version) >= 0;
+  }
+
+  get method(): string {
+    return this.#exchange.head.method;
+  }
+
+  get params(): Readonly<Record<string, string>> {
+    return this.#params;
+  }
+
+  get peer(): Peer {
+    return this.#exchange.peer;
+  }
+
+  get uri(): string {
+    const path = encodeURI(this.#path).replace(/[?#]/g, encodeURIComponent);
+    return this.#queryText === "" ? path : `${path}?${this.#queryText}`;
+  }
+
+  /** Of the reply that was sent, or begun; 0 if there is none. */
+  get status(): number {
+    return this.#status;
+  }
+
+  /** Has whole replies of success looked at before they go out. */
+  watchReplies(watch: (reply: GatedReply) => Promise<GatedReply>): void {
+    this.#watch = watch;
+  }
+
+  async bodyText(): Promise<string | undefined> {
+    this.#body ??= { text: await this.#jsonText() };
+    return this.#body.text;
+  }
+
+  replaceParam(name: string, value: string): void {
+    this.#params = { ...this.#params, [name]: value };
+  }
+
+  replaceBody(text: string): void {
+    this.#body = { text };
   }
 
   param(name: string): string {
@@ -144,7 +193,7 @@ export class HttpCall implements Call {
   }
 
   async decode<T>(decoder: Decoder<T>): Promise<T> {
-    const text = await this.#jsonText();
+    const text = await this.bodyText();
     try {
       return decoder(text === undefined ? {} : parseJson(text));
     } catch (error) {
@@ -176,6 +225,7 @@ export class HttpCall implements Call {
     const { status = 200, contentType = "application/json", headers = {} } = options;
     for (const [name, value] of Object.entries(headers)) this.setHeader(name, value);
     if (contentType) this.setHeader("Content-Type", contentType);
+    this.#status = status;
     const reply = this.#exchange.stream(status, this.#headers);
     this.#stream = reply;
     this.#streamErrors = options.errors;
@@ -201,7 +251,7 @@ export class HttpCall implements Call {
       this.#raw[Symbol.dispose]();
       return;
     }
-    if (this.#exchange.open) throw new Error(`${this.operation} gave no reply`);
+    if (this.#exchange.open && !this.#replied) throw new Error(`${this.operation} gave no reply`);
     await this.#stream?.end();
     await this.#replied;
   }
@@ -227,10 +277,31 @@ export class HttpCall implements Call {
 
   #reply(status: number, contentType: string | undefined, body: string): void {
     if (contentType) this.setHeader("Content-Type", contentType);
+    if (this.#watch && status < 400) {
+      this.#replied = this.#replyWatched(this.#watch, status, body);
+      // Awaited by `finish`, at the latest.
+      this.#replied.catch(() => undefined);
+      return;
+    }
+    this.#status = status;
     this.#replied = this.#exchange.reply(status, this.#headers, body);
   }
 
+  /** @throws what the watcher throws: the reply is withheld */
+  async #replyWatched(
+    watch: (reply: GatedReply) => Promise<GatedReply>,
+    status: number,
+    body: string,
+  ): Promise<void> {
+    const headers = [...this.#headers];
+    this.#watch = undefined;
+    const passed = await watch({ status, headers, body });
+    this.#status = passed.status;
+    await this.#exchange.reply(passed.status, passed.headers, passed.body);
+  }
+
   #takeOver(contentType: string): RawConnection {
+    this.#status = this.header("upgrade") === undefined ? 200 : 101;
     // As dockerd: whoever names a protocol wants it, `Connection: Upgrade` or not.
     const upgrade = this.header("upgrade")?.toLowerCase();
     if (this.#isWebsocket) {

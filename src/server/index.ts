@@ -17,6 +17,7 @@ import {
 } from "../http/index.ts";
 import type { Handlers } from "./call.ts";
 import { Dispatcher } from "./dispatch.ts";
+import type { Gate } from "./gates/gate.ts";
 import type { BodyLimits } from "./http-call.ts";
 import type { Identity } from "./identity.ts";
 
@@ -26,6 +27,10 @@ export {
   type ListenEnvironment,
   parseEndpoint,
 } from "./endpoint.ts";
+export { type AuditLog, openAuditLog } from "./gates/audit.ts";
+export { authorizationGate } from "./gates/authorization.ts";
+export type { Gate } from "./gates/gate.ts";
+export { parseScopedSocket, type ScopedObjects, type ScopedSocket, scopeGate } from "./gates/scope.ts";
 export { type HostFacts, type Identity, toVersion } from "./identity.ts";
 
 export interface ServerOptions {
@@ -43,6 +48,8 @@ export interface ServerOptions {
 export interface ListenOptions {
   /** Further names by which clients reach the engine over TCP. */
   readonly allowedHosts?: readonly string[];
+  /** Asked about every call, in this order. */
+  readonly gates?: readonly Gate[];
 }
 
 export interface ApiServer {
@@ -70,10 +77,15 @@ export function createServer({
   return {
     async listen(endpoint, options = {}) {
       const admit = admissionOf(endpoint, options);
-      const listening = await host.listen(endpoint, (exchange) => dispatcher.handle(exchange, admit), {
-        // Who may call over TCP is told by headers, which this does not read.
-        http2: admit ? undefined : http2,
-      });
+      const { gates = [] } = options;
+      const listening = await host.listen(
+        endpoint,
+        (exchange) => dispatcher.handle(exchange, { admit, gates }),
+        {
+          // Who may call over TCP is told by headers, and what a call does by its path: neither is read here.
+          http2: admit || gates.some((gate) => !gate.idle) ? undefined : http2 && whileIdle(gates, http2),
+        },
+      );
       log("info", "API listens", { address: listening.address });
       return listening;
     },
@@ -81,6 +93,17 @@ export function createServer({
     get load() {
       return { calls: host.load.exchanges, connections: host.load.connections };
     },
+  };
+}
+
+/** Connections that no gate could look into are given up. */
+function whileIdle(
+  gates: readonly Gate[],
+  http2: NonNullable<EndpointOptions["http2"]>,
+): NonNullable<EndpointOptions["http2"]> {
+  return async (raw, exchange) => {
+    if (gates.every((gate) => gate.idle?.())) await http2(raw, exchange);
+    else raw[Symbol.dispose]();
   };
 }
 

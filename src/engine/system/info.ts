@@ -64,7 +64,7 @@ export async function systemInfo(deps: SystemDeps): Promise<SystemInfo> {
     Plugins: {
       Volume: [...deps.plugins.volume],
       Network: [...deps.plugins.network],
-      Authorization: [],
+      Authorization: [...config.authorizationPlugins],
       Log: [...deps.plugins.log],
     },
     MemoryLimit: host.cgroups.memory,

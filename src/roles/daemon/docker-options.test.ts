@@ -76,7 +76,6 @@ test("the command line of dockerd's own test suites is taken, with warnings for 
 });
 
 const refused: [Record<string, unknown>, string][] = [
-  [{ "authorization-plugins": ["opa"] }, 'authorization-plugins=["opa"] is not supported'],
   [{ "fixed-cidr": "nowhere" }, "invalid CIDR address: nowhere"],
   [{ "bridge-accept-fwmark": "x" }, "invalid firewall mark: x"],
   [{ "selinux-enabled": true }, "selinux-enabled=true is not supported"],

@@ -28,13 +28,6 @@ const rows: readonly DockerOption[] = [
     because: "CORS headers were removed from the API: use a reverse proxy",
   },
   {
-    flag: "authorization-plugin",
-    key: "authorization-plugins",
-    kind: "list",
-    otherwise: "refused",
-    because: "authorization plugins are not supported: requests would be let through unasked",
-  },
-  {
     flag: "builder",
     key: "builder",
     kind: "map",

@@ -2,6 +2,7 @@
  * Puts an engine together: drivers are constructed here and handed to the use cases, the use cases to the handlers.
  * Nothing in here decides anything; what belongs to what can be read off from top to bottom.
  */
+
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { KeyedLock } from "../../base/keyed-lock.ts";
@@ -13,6 +14,7 @@ import type { EngineConfig } from "../../core/config.ts";
 import { isRunning } from "../../core/container.ts";
 import { messageOf } from "../../core/errors.ts";
 import type { Digest } from "../../core/ids.ts";
+import type { Plugins } from "../../core/plugins.ts";
 import type { Registry } from "../../core/registry.ts";
 import type { StateStore } from "../../core/state.ts";
 import { HelperContainerFiles } from "../../drivers/container-files/index.ts";
@@ -26,6 +28,7 @@ import { HostPorts } from "../../drivers/network-bridge/port-publisher.ts";
 import { unaddressedDriver } from "../../drivers/network-host/unaddressed.ts";
 import { openHostNetwork } from "../../drivers/network-namespaces/host-network.ts";
 import { openNetworkNamespaces } from "../../drivers/network-namespaces/namespaces.ts";
+import { HttpPlugins } from "../../drivers/plugin-http/index.ts";
 import { KernelRootFiles } from "../../drivers/rootfs/index.ts";
 import { engineCgroup, OciRuntime } from "../../drivers/runtime-oci/index.ts";
 import { HelperCompressor } from "../../drivers/snapshot-overlay/diff/compressor.ts";
@@ -64,7 +67,7 @@ import { swarmHandlers } from "../../server/handlers/swarm.ts";
 import { systemHandlers } from "../../server/handlers/system.ts";
 import { usageHandlers } from "../../server/handlers/usage.ts";
 import { volumeHandlers } from "../../server/handlers/volumes.ts";
-import type { Identity } from "../../server/index.ts";
+import type { Identity, ScopedObjects } from "../../server/index.ts";
 import { openBuilder } from "./builder.ts";
 import { reloadAttributes, reloaded, shown } from "./reload.ts";
 
@@ -78,6 +81,8 @@ export const identity: Identity = {
 };
 
 export interface Engine extends AsyncDisposable {
+  readonly plugins: Plugins;
+  readonly scopedObjects: ScopedObjects;
   readonly handlers: Handlers;
   /** Makes records and kernel agree after whatever happened before. Call once, before the first request. */
   boot(): Promise<void>;
@@ -169,8 +174,9 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
   });
   const logs = undo.use(new SpooledLogs(paths));
   const running = new RunningContainers();
+  const execStore = new ExecStore(state);
   const execs = new Execs({
-    execs: new ExecStore(state),
+    execs: execStore,
     store,
     running,
     runtime,
@@ -240,6 +246,8 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
 
   const resources = undo.move();
   return {
+    plugins: new HttpPlugins(),
+    scopedObjects: scopedObjects(store, execStore),
     handlers: toHandlers({ events, images, builder, registry, volumes, networks, containers, execs, system }),
     async boot() {
       await containers.boot({ imageLayers: images.layers() });
@@ -292,6 +300,21 @@ function usersOf(store: ContainerStore, image: Digest): { id: string; running: b
     .list()
     .filter(({ imageId, mounts }) => imageId === image || mountedImagesOf(mounts).includes(image))
     .map((container) => ({ id: container.id, running: isRunning(container), name: container.name }));
+}
+
+/** Which container a call on a scoped socket concerns. */
+function scopedObjects(store: ContainerStore, execs: ExecStore): ScopedObjects {
+  const container = async (reference: string) => {
+    const record = store.find(reference);
+    return record && { id: record.id, name: record.name, labels: record.config.Labels ?? {} };
+  };
+  return {
+    container,
+    exec: async (id) => {
+      const exec = execs.get(id);
+      return exec && (await container(exec.containerId));
+    },
+  };
 }
 
 /** What the API's handlers are made of. */

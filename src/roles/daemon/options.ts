@@ -45,6 +45,27 @@ export const OPTIONS = [
     kind: "bool",
     usage: "Let published ports be reached at the containers' own addresses as well",
   },
+  {
+    flag: "audit-log",
+    key: "audit-log",
+    kind: "string",
+    value: "file",
+    usage: "Write down every call of the API",
+  },
+  {
+    flag: "authorization-plugin",
+    key: "authorization-plugins",
+    kind: "list",
+    usage: "Authorization plugins to ask about every call",
+  },
+  {
+    flag: "scoped-socket",
+    key: "scoped-sockets",
+    kind: "list",
+    value: "socket",
+    usage:
+      "Further socket with fewer rights (unix:///path;group=g;allow=read,ContainerStart;label=k=v;name=n-*)",
+  },
   { flag: "bip6", key: "bip6", kind: "string", usage: "IPv6 address for the default bridge (CIDR)" },
   { flag: "bip", key: "bip", kind: "string", usage: "IPv4 address for the default bridge (CIDR)" },
   {

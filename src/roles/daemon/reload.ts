@@ -9,6 +9,7 @@ export function reloaded(before: EngineConfig, next: EngineConfig): EngineConfig
   const { runtime, runtimes, shmSize, ipcMode, cgroupNamespace } = next.containers;
   return {
     ...before,
+    authorizationPlugins: next.authorizationPlugins,
     ...{ labels, logLevel, shutdownTimeout, features, maxConcurrentDownloads, maxConcurrentUploads },
     registry: { ...before.registry, insecureRegistries, mirrors, maxAttempts },
     containers: { ...before.containers, runtime, runtimes, shmSize, ipcMode, cgroupNamespace },
