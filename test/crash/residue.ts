@@ -62,7 +62,10 @@ function directories({ dataRoot, execRoot }: EngineOnHost, owners: Owners): stri
     [join(dataRoot, "snapshots")]: containers,
     [join(dataRoot, "layers")]: layers,
     [join(dataRoot, "volumes")]: volumes,
-    [join(dataRoot, "tmp")]: new Set(),
+    [join(dataRoot, "tmp")]: new Set(["build"]),
+    // Steps of builds: none runs when this is asked.
+    [join(dataRoot, "tmp/build")]: new Set(),
+    [join(execRoot, "one-shot")]: new Set(),
     [join(execRoot, "tasks")]: live,
     [join(execRoot, "runtime")]: live,
     [join(execRoot, "rootfs")]: live,
@@ -75,7 +78,7 @@ function directories({ dataRoot, execRoot }: EngineOnHost, owners: Owners): stri
   for (const name of volumes) places[join(dataRoot, "volumes", name)] = new Set(["_data"]);
   const roots: [string, RegExp][] = [
     [dataRoot, /^(lock|tmp|containers|content|layers|snapshots|volumes|gantry\.db(-wal|-shm|\.reserve)?)$/],
-    [execRoot, /^(lock|tasks|runtime|exits|rootfs|netns|subpaths)$/],
+    [execRoot, /^(lock|tasks|runtime|exits|rootfs|netns|subpaths|one-shot)$/],
   ];
   return [
     ...roots.flatMap(([root, known]) => strangers(root, { has: (name) => known.test(name) })),
