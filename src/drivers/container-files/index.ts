@@ -18,6 +18,9 @@ import { decompressing } from "./decompressing.ts";
 /** So many helpers at a time: each reader may be as slow as it likes, so there are more than cores. */
 const HELPERS = 32;
 
+/** Clients send small pieces: so many bytes are handed on together. */
+const FLUSH_SIZE = 1 << 20;
+
 type Helper = Bun.Subprocess<"pipe" | "ignore" | number, "pipe", "pipe">;
 
 export class HelperContainerFiles implements ContainerFiles {
@@ -145,11 +148,15 @@ async function problemOf(helper: Helper, path: string): Promise<Error | undefine
 async function feed(helper: Helper, content: AsyncIterable<Uint8Array>): Promise<void> {
   const sink = helper.stdin as Bun.FileSink;
   try {
+    let pending = 0;
     for await (const bytes of content) {
       // A helper that has ended says why itself.
       if (helper.exitCode !== null) break;
       sink.write(bytes);
+      pending += bytes.byteLength;
+      if (pending < FLUSH_SIZE) continue;
       await sink.flush();
+      pending = 0;
     }
   } catch (error) {
     if (!isBrokenPipe(error)) throw error;

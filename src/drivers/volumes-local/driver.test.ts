@@ -193,7 +193,7 @@ describe("local volumes", () => {
   test("a mount that fails says what and why", async () => {
     const failing = driver.mount("data", { type: "none", o: "bind", device: join(root, "absent") });
     expect(failing).rejects.toThrow(
-      /failed to mount local volume: mount .*absent:.*no such file or directory/,
+      /^error while mounting volume '.*_data': failed to mount local volume: mount .*absent:.*no such file or directory$/,
     );
     await failing.catch(() => {});
     expect(driver.mount("data", { type: "frobfs", o: "x=y", device: "d" })).rejects.toThrow(SystemError);

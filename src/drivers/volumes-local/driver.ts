@@ -128,7 +128,7 @@ export class LocalVolumeDriver implements VolumeDriver {
     } catch (error) {
       unmountAll(target);
       throw new SystemError(
-        `failed to mount local volume: mount ${device}:${target}, data: ${options.o ?? ""}: ${reasonOf(error)}`,
+        `error while mounting volume '${target}': failed to mount local volume: mount ${device}:${target}, data: ${options.o ?? ""}: ${reasonOf(error)}`,
         { subject: name, cause: error },
       );
     }
@@ -407,7 +407,13 @@ async function mountRemote(type: string, device: string, target: string, o: stri
       }),
   );
   const argv = ["mount", "-i", "-t", type, ...(options.length > 0 ? ["-o", options.join(",")] : [])];
-  await run([...argv, "--", device, target], { signal: AbortSignal.timeout(MOUNT_TIMEOUT_MS) });
+  try {
+    await run([...argv, "--", device, target], { signal: AbortSignal.timeout(MOUNT_TIMEOUT_MS) });
+  } catch (error) {
+    // `mount: mount: /target: unknown filesystem type 'nfs'.`, and advice for people at a terminal.
+    const [, reason] = /^(?:mount: )+\S+: (.*?)\.?$/m.exec(messageOf(error)) ?? [];
+    throw new SystemError(reason ?? messageOf(error), { subject: device, cause: error });
+  }
 }
 
 function ignoring(code: string): (error: unknown) => void {

@@ -58,16 +58,19 @@ export function toPruneFilters(filters: Filters): Filters {
   return new Map([...filters, ["label", new Set([...(filters.get("label") ?? []), ANONYMOUS_LABEL])]]);
 }
 
-/** The `dangling` filter. @throws InvalidParameterError in dockerd's words */
-export function isDangling(filters: Filters, used: boolean): boolean {
+/**
+ * The `dangling` filter as a test of whether a volume is used.
+ * @throws InvalidParameterError in dockerd's words, whether or not there is a volume to test
+ */
+export function danglingTest(filters: Filters): (used: boolean) => boolean {
   const wanted = filters.get("dangling");
-  if (!wanted) return true;
+  if (!wanted) return () => true;
   const values = [...wanted].map((value) => {
     if (["1", "true"].includes(value.toLowerCase())) return true;
     if (["0", "false"].includes(value.toLowerCase())) return false;
     throw new InvalidParameterError(`invalid filter 'dangling=[${[...wanted].join(" ")}]'`);
   });
-  return values.includes(!used);
+  return (used) => values.includes(!used);
 }
 
 function isOneOf(value: string, wanted: ReadonlySet<string> | undefined): boolean {

@@ -169,6 +169,10 @@ describe("volumes", () => {
     expect(() => names({ dangling: ["perhaps"] })).toThrow("invalid filter 'dangling=[perhaps]'");
   });
 
+  test("a filter that means nothing is refused also where there is no volume", () => {
+    expect(() => names({ dangling: ["invalid"] })).toThrow("invalid filter 'dangling=[invalid]'");
+  });
+
   test("prune takes anonymous ones, all with `all`, never used ones", async () => {
     const anonymous = await volumes.create({});
     await volumes.create({ name: "named" });

@@ -25,8 +25,8 @@ import type {
 import { checkVolumeName } from "./names.ts";
 import {
   ANONYMOUS_LABEL,
+  danglingTest,
   type Filters,
-  isDangling,
   isLocal,
   matchesVolume,
   toPruneFilters,
@@ -87,8 +87,9 @@ export class Volumes implements ContainerVolumes {
 
   /** Ordered by name. */
   list(filters: Filters = new Map()): VolumeRecord[] {
+    const isWanted = danglingTest(filters);
     return [...this.#records.values()]
-      .filter((record) => matchesVolume(record, filters) && isDangling(filters, this.#isUsed(record.name)))
+      .filter((record) => matchesVolume(record, filters) && isWanted(this.#isUsed(record.name)))
       .sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
