@@ -99,6 +99,59 @@ const cases: readonly Case[] = [
     },
   },
   {
+    name: "push of 4 layers, 120 MB",
+    promise: 0.4,
+    unit: "ms",
+    pairs: Math.max(3, Math.ceil(PAIRS / 3)),
+    sample: async (engine) => {
+      ensureApplication(engine);
+      // A repository of its own each time, in a registry that mounts nothing: every byte is sent.
+      const name = `${registry}/bench/push-${crypto.randomUUID().slice(0, 8)}:1`;
+      run([...engine.client, "tag", application, name]);
+      const elapsed = await timed([...engine.client, "push", "-q", name]);
+      run([...engine.client, "rmi", name]);
+      return elapsed;
+    },
+  },
+  {
+    name: "save of 4 layers, 120 MB",
+    promise: 0.4,
+    unit: "ms",
+    pairs: Math.max(3, Math.ceil(PAIRS / 3)),
+    sample: async (engine) => {
+      ensureApplication(engine);
+      return await timed([...engine.client, "save", "-o", archiveOf(engine), application]);
+    },
+  },
+  {
+    name: "load of 4 layers, 120 MB",
+    promise: 0.25,
+    unit: "ms",
+    pairs: Math.max(3, Math.ceil(PAIRS / 3)),
+    sample: async (engine) => {
+      ensureApplication(engine);
+      run([...engine.client, "save", "-o", archiveOf(engine), application]);
+      run([...engine.client, "rmi", "-f", application]);
+      run(["sync"]);
+      return await timed([...engine.client, "load", "-q", "-i", archiveOf(engine)]);
+    },
+  },
+  {
+    name: "cp of 200 MB in and out",
+    promise: 0.5,
+    unit: "ms",
+    pairs: Math.max(3, Math.ceil(PAIRS / 3)),
+    sample: async (engine) => {
+      await ensureRunning(engine, "bench-cp");
+      const file = `${archiveOf(engine)}.cp`;
+      writeFileSync(file, Buffer.alloc(200 << 20, "bench"));
+      const into = await timed([...engine.client, "cp", file, "bench-cp:/bench"]);
+      const out = await timed([...engine.client, "cp", "bench-cp:/bench", `${file}.out`]);
+      for (const path of [file, `${file}.out`]) rmSync(path);
+      return into + out;
+    },
+  },
+  {
     name: "client start (ps -q)",
     promise: 1.5,
     unit: "ms",
@@ -113,6 +166,18 @@ const cases: readonly Case[] = [
     sample: async (engine) => proportionalSetSize(engine.pids) / 1024,
   },
 ];
+
+const scratch = mkdtempSync(join(tmpdir(), "gantry-bench-files-"));
+
+function archiveOf(engine: Engine): string {
+  return join(scratch, `${engine.pids[0]}.tar`);
+}
+
+function ensureApplication(engine: Engine): void {
+  const there =
+    Bun.spawnSync([...engine.client, "image", "inspect", application], { stdout: "ignore" }).exitCode === 0;
+  if (!there) run([...engine.client, "pull", "-q", application]);
+}
 
 const wanted = process.argv.slice(2);
 const chosen = cases.filter((one) => wanted.length === 0 || wanted.some((word) => one.name.includes(word)));
@@ -138,6 +203,7 @@ async function main(): Promise<void> {
     for (const one of [...chosen].sort((a, b) => Number(b.unit === "MiB") - Number(a.unit === "MiB")))
       console.log(await row(one, gantry, docker));
   } finally {
+    rmSync(scratch, { recursive: true, force: true });
     rmSync(work, { recursive: true, force: true });
   }
 }

@@ -150,6 +150,39 @@ describe("save and load", () => {
     rmSync(file);
   });
 
+  notInOracle("dockerd keeps no archives")(
+    "a flipped byte is found, named, and mended by pulling again",
+    async () => {
+      const name = `${suite.registry.host}/app:docker`;
+      await cli.ok("pull", "-q", name);
+      const { layers } = (await manifestOf(suite.registry, "app", "docker")).document;
+      const digest: string = layers.at(-1).digest;
+      const blob = join(suite.engine.dataRoot, "content/blobs/sha256", digest.slice("sha256:".length));
+      const flip = () => {
+        const bytes = readFileSync(blob);
+        bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
+        writeFileSync(blob, bytes);
+      };
+      flip();
+      const file = join(work, "flipped.tar");
+      expect((await cli("save", "-o", file, name)).code).toBe(1);
+      expect(suite.engine.log()).toContain(digest);
+      await cli.ok("pull", "-q", name);
+      await cli.ok("save", "-o", file, name);
+      flip();
+      const to = `${target.host}/flipped/app:1`;
+      await cli.ok("tag", name, to);
+      const pushed = await cli("push", to);
+      expect([pushed.code, pushed.stderr]).toEqual([
+        1,
+        expect.stringContaining(`${digest} is corrupt on disk`),
+      ]);
+      await cli.ok("pull", "-q", name);
+      await cli.ok("push", "-q", to);
+      await forget(name, to);
+    },
+  );
+
   const broken: [what: string, archive: () => Promise<Uint8Array>, message: string][] = [
     ["nothing", async () => new Uint8Array(0), "manifest.json"],
     ["noise", async () => new Uint8Array(4096).fill(7), "invalid archive"],

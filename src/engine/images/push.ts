@@ -7,7 +7,7 @@
  */
 import { Semaphore } from "../../base/semaphore.ts";
 import type { ContentStore, Descriptor, Platform } from "../../core/content.ts";
-import { InvalidParameterError, NotFoundError } from "../../core/errors.ts";
+import { InvalidParameterError, messageOf, NotFoundError } from "../../core/errors.ts";
 import type { EventSink } from "../../core/events.ts";
 import { type Digest, shortId } from "../../core/ids.ts";
 import { formatPlatform, type ImageIndex, parseManifest, platformMatches } from "../../core/manifests.ts";
@@ -245,10 +245,23 @@ export class Pusher {
     } catch (error) {
       signal.throwIfAborted();
       // A registry that refuses the bytes may be right: then the disk is to blame, and is named.
-      if (/digest|size/i.test(error instanceof Error ? error.message : "")) {
-        await content.verify(blob.digest, { signal });
-      }
+      if (/digest|size/i.test(messageOf(error))) await this.#checkBlob(blob.digest, signal);
       throw error;
+    }
+  }
+
+  /** @throws InvalidParameterError if it is damaged; then it is gone, and the next pull or load fetches it again */
+  async #checkBlob(digest: Digest, signal: AbortSignal): Promise<void> {
+    const { content } = this.#parts;
+    try {
+      await content.verify(digest, { signal });
+    } catch (error) {
+      if (!(error instanceof InvalidParameterError)) throw error;
+      await content.delete(digest);
+      throw new InvalidParameterError(`${error.message}: pull or load the image again`, {
+        subject: digest,
+        cause: error,
+      });
     }
   }
 

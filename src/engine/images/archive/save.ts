@@ -4,6 +4,7 @@
  * @see image-spec image-layout.md; moby `image/tarexport/save.go`
  */
 import { createReadStream } from "node:fs";
+import { log } from "../../../base/log.ts";
 import { encodeHeader, paddingAfter, TAR_END } from "../../../base/tar/index.ts";
 import type { ContentStore, Descriptor, Platform } from "../../../core/content.ts";
 import { hexOf } from "../../../core/digests.ts";
@@ -222,6 +223,10 @@ async function* blob(
     yield bytes;
   }
   if (left !== 0 || `sha256:${hash.digest("hex")}` !== digest) {
+    // Gone, it is fetched again by the next pull or load; there, it would be taken for whole.
+    await content.delete(digest);
+    // The client sees an archive that breaks off: its status was sent long ago.
+    log("error", "content is corrupt on disk and was removed: pull or load the image again", { digest });
     throw new SystemError(`content ${digest} is corrupt on disk: pull or load the image again`, {
       subject: digest,
     });
