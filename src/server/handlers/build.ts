@@ -29,7 +29,10 @@ function cancel(call: Call, builder: Builder, apiBuilds: ApiBuilds | undefined):
   call.empty(200);
 }
 
-/** The reply is the trace of BuildKit's progress, from the first byte on: clients read errors in it. */
+/**
+ * The reply is the trace of BuildKit's progress. It begins with the first message, and not before: a client that brings
+ * a context takes the head of the reply for the end, and stops sending.
+ */
 async function buildWithSession(call: Call, builds: ApiBuilds): Promise<void> {
   const { query } = call;
   const options = decodeOptions(call);
@@ -48,9 +51,13 @@ async function buildWithSession(call: Call, builds: ApiBuilds): Promise<void> {
     outputs: outputsOf(query.get("outputs")),
     signal: call.signal,
   };
-  const stream = call.stream({ contentType: "application/json", errors: "progress" });
-  await builds.build(request, (message) => stream.write(`${JSON.stringify(message)}\r\n`));
-  await stream.end();
+  let stream: ReplyStream | undefined;
+  await builds.build(request, (message) => {
+    stream ??= call.stream({ contentType: "application/json", errors: "progress" });
+    return stream.write(`${JSON.stringify(message)}\r\n`);
+  });
+  if (stream) await stream.end();
+  else call.empty(200);
 }
 
 function outputsOf(text: string | undefined): ExportRequest[] {
