@@ -192,12 +192,14 @@ export interface LogsOptions {
   /** Unix seconds with nanoseconds: `1700000000.000000000`. */
   readonly since?: string;
   readonly until?: string;
+  /** An extension: only lines that match. */
+  readonly grep?: string;
   readonly tail?: string;
 }
 
 /** Frames, or raw bytes for a container with a terminal. */
 export async function containerLogs(engine: Engine, id: string, options: LogsOptions): Promise<Reply> {
-  const { follow, timestamps, details, since, until, tail } = options;
+  const { follow, timestamps, details, since, until, tail, grep } = options;
   return await engine.request({
     method: "GET",
     path: `/containers/${objectSegment("container", id)}/logs`,
@@ -210,6 +212,7 @@ export async function containerLogs(engine: Engine, id: string, options: LogsOpt
       ...(since && { since }),
       ...(until && { until }),
       ...(tail && { tail }),
+      ...(grep && { grep }),
     },
   });
 }

@@ -1,4 +1,5 @@
 /** UDP sockets without an event loop: for a process whose loop is its own. All non-blocking. */
+import { closeSync } from "node:fs";
 import { constants } from "node:os";
 import { check, LinuxError, lastErrno, libc } from "./libc.ts";
 import { internetAddress } from "./sockets.ts";
@@ -51,4 +52,40 @@ export function receiveDatagram(fd: number): Datagram | undefined {
 /** What does not go is lost, as datagrams are. @param to undefined: the connected peer */
 export function sendDatagram(fd: number, bytes: Uint8Array, to?: Uint8Array): void {
   libc.sendto(fd, bytes, bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL, to ?? null, to?.length ?? 0);
+}
+
+const AF_UNIX = 1;
+
+/** A socket of datagrams on a path of at most 107 bytes, non-blocking. @throws LinuxError (ENOENT, ECONNREFUSED, EPROTOTYPE: it is another kind) */
+export function connectLocalDatagrams(path: string): number {
+  return onLocalPath(path, (fd, address) =>
+    check(libc.connect(fd, address, address.length), "connect", path),
+  );
+}
+
+/** Receives what others send to a path that is not there yet. @throws LinuxError EADDRINUSE */
+export function bindLocalDatagrams(path: string): number {
+  return onLocalPath(path, (fd, address) => check(libc.bind(fd, address, address.length), "bind", path));
+}
+
+function onLocalPath(path: string, use: (fd: number, address: Buffer) => void): number {
+  const fd = check(libc.socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), "socket");
+  try {
+    const address = Buffer.alloc(110);
+    address.writeUInt16LE(AF_UNIX, 0);
+    address.write(path, 2);
+    use(fd, address);
+    return fd;
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}
+
+/** False when the receiver has no room for it now. @throws LinuxError when nobody receives any more */
+export function sendLocalDatagram(fd: number, bytes: Uint8Array): boolean {
+  if (Number(libc.send(fd, bytes, BigInt(bytes.length), MSG_NOSIGNAL)) >= 0) return true;
+  const error = new LinuxError("send", lastErrno());
+  if (error.code === "EAGAIN" || error.code === "ENOBUFS") return false;
+  throw error;
 }

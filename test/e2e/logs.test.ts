@@ -190,4 +190,16 @@ describe.skipIf(oracle)("a log's file", () => {
     expect(kept.at(-1)).toBe("20000");
     expect(kept.length).toBeLessThan(300);
   });
+
+  test("can be searched and cleared", async () => {
+    await docker.ok("run", "--name", "box", "busybox", "sh", "-c", "echo one; echo two; echo three >&2");
+    const path = "/containers/box/logs?stdout=1&stderr=1&tail=3";
+    const found = await suite.engine.request("GET", `${path}&grep=${encodeURIComponent("^t(wo|hree)$")}`);
+    expect(found.text.match(/\w+(?=\n)/g)).toEqual(["two", "three"]);
+    expect(await suite.cli("gantry").ok("logs", "--grep", "o", "box")).toBe("one\ntwo");
+    expect((await suite.engine.request("GET", `${path}&grep=(`)).status).toBe(400);
+    expect((await suite.engine.request("DELETE", "/containers/box/logs")).status).toBe(204);
+    expect(await docker.ok("logs", "box")).toBe("");
+    expect((await suite.engine.call("GET", "/info")).Extensions).toContain("logs.grep");
+  });
 });

@@ -10,6 +10,8 @@ export const containerRoutes: readonly Route[] = [
   get("ContainerInspect", "/containers/{id:.*}/json", { onDisconnect: "cancel" }),
   get("ContainerTop", "/containers/{id:.*}/top"),
   get("ContainerLogs", "/containers/{id:.*}/logs", stream),
+  // An extension of this engine, named in /info.
+  deletion("ContainerLogsClear", "/containers/{id:.*}/logs"),
   get("ContainerChanges", "/containers/{id:.*}/changes"),
   get("ContainerExport", "/containers/{id:.*}/export", stream),
   get("ContainerStats", "/containers/{id:.*}/stats", stream),

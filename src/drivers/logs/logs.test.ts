@@ -229,6 +229,46 @@ describe("a spool", () => {
   });
 });
 
+describe("a log that goes elsewhere", () => {
+  test("can be read back though its server is dead, and holds up nobody else", async () => {
+    const dead = { "syslog-address": "tcp://127.0.0.1:1" };
+    const of = subject(dead, { driver: "syslog" });
+    const process = new Process(of);
+    process.write("one", "two");
+    expect(await texts(of)).toEqual(["one\n", "two\n"]);
+    process.end();
+    expect(await texts(of)).toEqual(["one\n", "two\n"]);
+    expect(logs.pathOf(of)).toBe("");
+    await logs.remove(ID);
+    expect(readdirSync(directory)).toEqual([]);
+  });
+
+  test("without its cache it cannot be read back", () => {
+    const of = subject(
+      { "syslog-address": "udp://127.0.0.1:1", "cache-disabled": "true" },
+      { driver: "syslog" },
+    );
+    const read = () => logs.read(of, { follow: false, signal: new AbortController().signal });
+    expect(read).toThrow(NotImplementedError);
+  });
+
+  test("does not hold the process when it must not: what is too much is skipped", async () => {
+    const options = { "syslog-address": "tcp://127.0.0.1:1", mode: "non-blocking", "max-buffer-size": "64k" };
+    const of = subject(options, { driver: "syslog" });
+    const process = new Process(of);
+    const piece = `${record("x".repeat(1000))}\n`.repeat(1000);
+    for (let written = 0; written < 20; written++) {
+      process.raw(piece);
+      await Array.fromAsync(logs.read(of, { follow: false, tail: 1, signal: new AbortController().signal }));
+    }
+    process.write("last");
+    expect((await texts(of)).at(-1)).toBe("last\n");
+    expect(statSync(join(directory, "output")).blocks * 512).toBeLessThan(4 << 20);
+    process.end();
+    expect(process.held.filter(Boolean)).toEqual([]);
+  });
+});
+
 describe("options", () => {
   test("sizes are decimal, as Docker's, and there is a bound unless it is switched off", () => {
     expect(rotationOf("json-file", { "max-size": "10k", "max-file": "3" })).toMatchObject({

@@ -147,7 +147,7 @@ export class Spool {
     if (!this.open) return;
     const { size } = this;
     const readers = this.#producer?.readTo() ?? size;
-    const taken = Math.min(...this.#consumers.map(({ taken }) => taken), readers);
+    const taken = Math.min(...this.#consumers.map((consumer) => consumer.needsFrom(size)), readers);
     if (taken - this.#punched >= PUNCH) {
       this.#punched = taken - (taken % 4096);
       punchHole(this.#fd, 0, this.#punched);
@@ -239,6 +239,12 @@ class Consumer {
   /** All before it is with the sink. */
   get taken(): number {
     return this.#position - this.#parser.pending;
+  }
+
+  /** All before it will not be read again: who skips does not come back to what is too old. */
+  needsFrom(size: number): number {
+    const { skipBeyond } = this.#options;
+    return skipBeyond === undefined ? this.taken : Math.max(this.taken, size - skipBeyond);
   }
 
   /** All before it was looked at: behind it there may be the beginning of a record. */

@@ -25,7 +25,7 @@ import {
   viewContainers,
 } from "./queries/inspect.ts";
 import { type ListOptions, listContainers } from "./queries/list.ts";
-import { type ContainerLog, type LogRequest, readContainerLog } from "./queries/logs.ts";
+import { type ContainerLog, clearContainerLog, type LogRequest, readContainerLog } from "./queries/logs.ts";
 import { listProcesses, type ProcessTable } from "./queries/top.ts";
 import { waitForContainer } from "./queries/wait.ts";
 import { type Pruned, pruneContainers, type RemoveOptions, removeContainer } from "./remove.ts";
@@ -129,6 +129,10 @@ export class Containers {
 
   logs(container: string, request: LogRequest): ContainerLog {
     return readContainerLog(this.#deps, container, request);
+  }
+
+  clearLogs(container: string): Promise<void> {
+    return clearContainerLog(this.#deps, container);
   }
 
   /** What it uses, now or every second. */

@@ -39,7 +39,17 @@ export interface SystemDeps {
   readonly defaultAddressPools: readonly { readonly Base: string; readonly Size: number }[];
 }
 
-export async function systemInfo(deps: SystemDeps): Promise<SystemInfo> {
+/** What this engine's API has and Docker's lacks. */
+const EXTENSIONS = [
+  // `GET /containers/{id}/logs?grep=PATTERN`: only lines that match it.
+  "logs.grep",
+  // `DELETE /containers/{id}/logs`.
+  "logs.clear",
+] as const;
+
+export async function systemInfo(
+  deps: SystemDeps,
+): Promise<SystemInfo & { readonly Extensions: readonly string[] }> {
   const { host } = deps;
   const config = deps.config();
   const { running, paused, stopped } = deps.counts.containers();
@@ -127,6 +137,7 @@ export async function systemInfo(deps: SystemDeps): Promise<SystemInfo> {
     },
     CDISpecDirs: [...config.containers.cdiSpecDirectories],
     Warnings: warnings(deps),
+    Extensions: EXTENSIONS,
   };
 }
 

@@ -32,6 +32,10 @@ export function containerHandlers(containers: Containers): Handlers {
     },
     ContainerStats: (call) => stats(containers, call),
     ContainerLogs: (call) => logs(containers, call),
+    async ContainerLogsClear(call) {
+      await containers.clearLogs(call.param("id"));
+      call.empty();
+    },
     async ContainerResize(call) {
       await containers.resize(call.param("id"), decodeSize(call));
       call.empty(200);
@@ -231,6 +235,7 @@ async function logs(containers: Containers, call: Call): Promise<void> {
     until: parseTime(query.get("until")),
     tail: parseTail(query.get("tail")),
     follow: query.flag("follow"),
+    grep: query.get("grep") || undefined,
     signal: call.signal,
   });
   const framed = !containerLog.tty;

@@ -12,6 +12,7 @@ export const command = defineCommand({
   flags: {
     details: bool({ usage: "Show extra details provided to logs" }),
     follow: bool({ short: "f", usage: "Follow log output" }),
+    grep: string({ usage: "Show only lines that match a regular expression (Gantry engines only)" }),
     since: string({
       usage:
         'Show logs since timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42 minutes)',

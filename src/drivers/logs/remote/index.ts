@@ -1,12 +1,13 @@
 /** Drivers that send a log elsewhere. */
-import type { LogOptions, LogSink, LogSubject } from "../../../core/logs.ts";
+import { fluentdDriver } from "./fluentd.ts";
+import { gelfDriver } from "./gelf.ts";
+import { journaldDriver } from "./journald.ts";
+import type { RemoteDriver } from "./remote-driver.ts";
+import { syslogDriver } from "./syslog.ts";
 
-export interface RemoteDriver {
-  readonly name: string;
-  /** @throws InvalidParameterError in dockerd's words */
-  check(options: LogOptions): void;
-  /** Connects when there is something to send, again and again: a dead server fails no start. */
-  open(subject: LogSubject): LogSink;
-}
-
-export const REMOTE_DRIVERS: readonly RemoteDriver[] = [];
+export const REMOTE_DRIVERS: readonly RemoteDriver[] = [
+  fluentdDriver,
+  gelfDriver,
+  journaldDriver(),
+  syslogDriver,
+];
