@@ -201,3 +201,9 @@ function toClass(body: string, pattern: string): string {
 function escapeChar(char: string): string {
   return /[\\^$.*+?()[\]{}|/]/.test(char) ? `\\${char}` : char;
 }
+
+/** Go's path.Base. */
+export function baseName(path: string): string {
+  if (path === "") return ".";
+  return path.replace(/\/+$/, "").split("/").at(-1) || "/";
+}

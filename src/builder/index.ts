@@ -23,8 +23,14 @@ export class Builder {
   /** By the client's name for it. */
   readonly #running = new Map<string, AbortController>();
 
-  constructor(deps: ClassicDeps) {
-    this.#deps = deps;
+  constructor(parts: {
+    readonly classic: ClassicDeps;
+    readonly builds: BuildService;
+    readonly sessions: AllSessions;
+  }) {
+    this.#deps = parts.classic;
+    this.#builds = parts.builds;
+    this.#sessions = parts.sessions;
   }
 
   /** @throws EngineError; StepFailedError when a step's program failed */
@@ -32,17 +38,24 @@ export class Builder {
     if (remote !== "" && remote !== "client-session") {
       throw new NotImplementedError("remote contexts are not implemented", { subject: remote });
     }
+    return await this.#cancellable(buildId, signal, async (one) => {
+      try {
+        return await buildClassic(this.#deps, { options, source: { archive: body }, send, signal: one });
+      } catch (error) {
+        throw explained(error);
+      }
+    });
+  }
+
+  async #cancellable<T>(
+    buildId: string,
+    signal: AbortSignal,
+    work: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
     const cancelled = new AbortController();
     if (buildId !== "") this.#running.set(buildId, cancelled);
     try {
-      return await buildClassic(this.#deps, {
-        options,
-        source: { archive: body },
-        send,
-        signal: AbortSignal.any([signal, cancelled.signal]),
-      });
-    } catch (error) {
-      throw explained(error);
+      return await work(AbortSignal.any([signal, cancelled.signal]));
     } finally {
       if (this.#running.get(buildId) === cancelled) this.#running.delete(buildId);
     }

@@ -26,6 +26,8 @@ export interface BuildSession {
   /** Aborts when the client has gone. */
   readonly closed: AbortSignal;
 
+  /** A directory of that name that is on this host already and is nobody else's: nothing is transferred then. */
+  tree?(name: string): string | undefined;
   /** @throws NotFoundError if the client has no directory of that name */
   openDirectory(name: string, options: DirectoryOptions): Promise<DirectoryTransfer>;
   /** Undefined: the client has none of that id. */

@@ -141,4 +141,8 @@ export interface BuildFiles {
   }): Promise<FilledTree>;
   /** @param request.root a directory that is empty or was left by a transfer that finished */
   receive(request: { readonly root: RootPath; readonly signal: AbortSignal }): Promise<TreeTransfer>;
+  /** A tar archive of all that is there. @throws SystemError */
+  archive(request: { readonly root: RootPath; readonly signal: AbortSignal }): AsyncIterable<Uint8Array>;
+  /** The content of a regular file; its path is resolved in the root. @throws NotFoundError, InvalidParameterError */
+  read(request: { readonly root: RootPath; readonly path: string }): AsyncIterable<Uint8Array>;
 }

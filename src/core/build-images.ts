@@ -9,6 +9,8 @@ export interface BuiltLayer {
   readonly chainId: Digest;
   /** Bytes of its files. */
   readonly size: number;
+  /** RFC 3339; of layers that a build made. */
+  readonly createdAt?: string;
   /** Its archive, where it came from a registry or was wanted before. */
   readonly blob?: Descriptor;
 }
@@ -50,6 +52,10 @@ export interface BuildImages {
   /** @throws InvalidParameterError if it cannot be a name */
   checkName(reference: string): string;
   tag(id: Digest, reference: string): void;
+  /** Whether an image has the layer. */
+  hasLayer(chainId: Digest): boolean;
+  /** Deletes those that neither an image nor a result of a build has. */
+  collectLayers(chainIds: readonly Digest[]): Promise<void>;
   /** Keeps an image and its layers until disposed. */
   hold(id: Digest): Disposable;
 }

@@ -14,6 +14,21 @@ export interface RootEntry {
   readonly size: number;
 }
 
+/** All that there is to say about a file, but its content. */
+export interface RootFileFacts {
+  /** `st_mode`: type and permission bits. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly size: number;
+  /** Nanoseconds since the epoch. */
+  readonly modTime: bigint;
+  /** Of a symbolic link; otherwise empty. */
+  readonly linkname: string;
+  readonly devmajor: number;
+  readonly devminor: number;
+}
+
 export interface RootFiles {
   /**
    * The content of a regular file, or undefined if there is none.
@@ -36,6 +51,18 @@ export interface RootFiles {
    * Give it back to `removeStubs` when the mounts are gone.
    */
   missing(root: string, paths: readonly string[]): Promise<readonly string[]>;
+  /** What is at a path; of a symbolic link at its end the link. Undefined if nothing is. */
+  describe(root: string, path: string): Promise<RootFileFacts | undefined>;
+  /** What is in a directory, by name; undefined if there is none. */
+  readDirectory(
+    root: string,
+    path: string,
+  ): Promise<readonly (RootFileFacts & { readonly name: string })[] | undefined>;
+  /**
+   * A path with its links resolved as inside of the root, to be put behind the root's own path; undefined if nothing is
+   * there. Only for a root that nobody writes to meanwhile.
+   */
+  resolve(root: string, path: string): Promise<string | undefined>;
   /** Removes what was made there meanwhile if it is empty; the directories around it keep their times. */
   removeStubs(root: string, missing: readonly string[]): Promise<void>;
   /**

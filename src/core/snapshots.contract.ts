@@ -362,6 +362,28 @@ export function snapshotterContract(make: () => Promise<SnapshotterUnderTest>): 
       expect(await changesOf("key")).toContain("modified /base/one");
     });
 
+    test("is the same over another parent", async () => {
+      const { path, root } = await prepareTop("key");
+      writeFileSync(join(path, "base", "one"), "changed");
+      rmSync(join(path, "base", "two"));
+      await root[Symbol.asyncDispose]();
+      const layer = await snapshots.commit("key", { keep: false, signal });
+      const other = digestOf("other");
+      await using staging = await snapshots.stageLayer(other, undefined);
+      mkdirSync(join(staging.path, "base"));
+      for (const name of ["one", "two", "three"]) writeFileSync(join(staging.path, "base", name), name);
+      await staging.commit();
+      const chainId = await snapshots.restack(layer, other, { signal });
+      expect(chainId).toBe(chainIdOf([other, layer.diffId]));
+      expect(await snapshots.restack(layer, other, { signal })).toBe(chainId);
+      await snapshots.prepare("over", [other, chainId]);
+      await using over = await snapshots.mount("over");
+      expect(readdirSync(join(over.path, "base")).sort()).toEqual(["one", "three"]);
+      expect(readFileSync(join(over.path, "base", "one"), "utf8")).toBe("changed");
+      const missing = { chainId: digestOf("none"), diffId: layer.diffId };
+      await expect(snapshots.restack(missing, undefined, { signal })).rejects.toBeInstanceOf(NotFoundError);
+    });
+
     test("of a top that is not there cannot be told", async () => {
       await expect(snapshots.changes("none", signal)).rejects.toBeInstanceOf(NotFoundError);
       await expect(snapshots.commit("none", { keep: true, signal })).rejects.toBeInstanceOf(NotFoundError);

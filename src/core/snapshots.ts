@@ -113,6 +113,15 @@ export interface Snapshotter {
       readonly signal: AbortSignal;
     },
   ): Promise<PackedLayer>;
+  /**
+   * The same layer over another parent, durable; files are shared with the one that it is made from. Idempotent.
+   * @returns its chain id @throws NotFoundError
+   */
+  restack(
+    layer: { readonly chainId: Digest; readonly diffId: Digest },
+    parent: Digest | undefined,
+    options: { readonly signal: AbortSignal },
+  ): Promise<Digest>;
   /** Unmounts and deletes; absent is fine. */
   remove(key: string): Promise<void>;
 

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { $ } from "bun";
 import { useEngine } from "../support/suite.ts";
 
 const suite = useEngine();
@@ -180,5 +181,106 @@ RUN stat -c %u:%g /a /b
     leaving.signal("SIGINT");
     await leaving.ended();
     expect(await docker().ok("ps", "-aq")).toBe("");
+  });
+});
+
+describe("a build through the solver", () => {
+  interface Result {
+    readonly id: string;
+    readonly error: string;
+    readonly log: string;
+    /** Names of vertices that ran, and of those that did not have to. */
+    readonly ran: readonly string[];
+    readonly cached: readonly string[];
+  }
+
+  async function build(directory: string, query = ""): Promise<Result> {
+    const archive = await $`tar -C ${directory} -cf - .`.arrayBuffer();
+    const reply = await suite.engine.request("POST", `/build?version=2&${query}`, {
+      body: new Uint8Array(archive),
+      timeout: 60_000,
+    });
+    const messages = reply.text.split("\n").flatMap((line) => (line.trim() === "" ? [] : [JSON.parse(line)]));
+    const facts = messages.flatMap(({ id, aux }) => (id === "gantry.build.progress" ? [aux] : []));
+    const done = facts.flatMap(({ vertex }) => (vertex?.completed ? [vertex] : []));
+    const texts = facts.flatMap(({ log }) => (log ? [Buffer.from(log.bytes, "base64").toString()] : []));
+    return {
+      id: messages.find(({ id }) => id === "moby.image.id")?.aux.ID ?? "",
+      error: messages.find(({ error }) => error)?.error ?? "",
+      log: texts.join(""),
+      ran: done.filter(({ cached }) => !cached).map(({ name }) => name),
+      cached: done.filter(({ cached }) => cached).map(({ name }) => name),
+    };
+  }
+
+  const docker = () => suite.cli("docker");
+  const steps = (names: readonly string[]) => names.filter((name) => /\d\/\d\]/.test(name));
+
+  test("knows all of the language, and runs again only what changed", async () => {
+    const directory = context({
+      Dockerfile: `# syntax=docker/dockerfile:1
+FROM busybox AS build
+WORKDIR /w
+COPY a sub ./
+RUN --mount=type=cache,target=/cache --mount=type=bind,source=sub,target=/s --mount=type=tmpfs,target=/t \\
+  cat a /s/b > out; grep -c ' /t ' /proc/mounts
+RUN <<EOT
+echo heredoc >> out
+EOT
+FROM busybox
+COPY --from=build --chown=3:4 --chmod=640 /w/out /out
+COPY --link a /linked
+RUN stat -c %u:%g:%a /out; ls -d /cache /s /t 2>/dev/null; cat /linked
+CMD ["cat", "/out"]
+`,
+      a: "one\n",
+      "sub/b": "two\n",
+    });
+    const first = await build(directory, "t=kit:one");
+    expect(first.error).toBe("");
+    expect(first.log).toContain("3:4:640\none\n");
+    expect(await docker().ok("run", "--rm", "-u", "0", "kit:one")).toBe("one\ntwo\nheredoc");
+
+    const again = await build(directory, "t=kit:one");
+    expect(again.id).toBe(first.id);
+    expect(steps(again.ran)).toEqual([]);
+
+    await suite.engine.restart();
+    expect((await build(directory, "t=kit:one")).id).toBe(first.id);
+
+    writeFileSync(join(directory, "a"), "changed\n");
+    const changed = await build(directory, "t=kit:one");
+    expect(steps(changed.cached).join()).toContain("WORKDIR /w");
+    expect(steps(changed.ran).join()).toContain("COPY a sub ./");
+    expect(await docker().ok("run", "--rm", "-u", "0", "kit:one")).toBe("changed\ntwo\nheredoc");
+  });
+
+  test("equal steps of builds at the same time run once", async () => {
+    const directory = context({
+      Dockerfile: "FROM busybox\nRUN sleep 1; cat /proc/sys/kernel/random/uuid > /u\n",
+    });
+    const [one, two] = await Promise.all([build(directory, "t=kit:a"), build(directory, "t=kit:b")]);
+    expect([one.error, two.error]).toEqual(["", ""]);
+    const read = (name: string) => docker().ok("run", "--rm", name, "cat", "/u");
+    expect(await read("kit:a")).toBe(await read("kit:b"));
+  });
+
+  test("fails with the step's words, and does not keep what failed", async () => {
+    const failing = await build(context({ Dockerfile: "FROM busybox\nRUN echo said; exit 3\n" }));
+    expect(failing.error).toContain(
+      'process "/bin/sh -c echo said; exit 3" did not complete successfully: exit code: 3',
+    );
+    expect(failing.log).toContain("said\n");
+    const missing = await build(context({ Dockerfile: "FROM busybox\nCOPY nothing /\n" }));
+    expect(missing.error).toContain('"/nothing": not found');
+  });
+
+  test("results stay when their image goes", async () => {
+    const directory = context({ Dockerfile: "FROM busybox\nRUN echo kept > /kept\n" });
+    await build(directory, "t=kit:kept");
+    await docker().ok("rmi", "kit:kept");
+    const again = await build(directory, "t=kit:kept");
+    expect(steps(again.ran)).toEqual([]);
+    expect(await docker().ok("run", "--rm", "kit:kept", "cat", "/kept")).toBe("kept");
   });
 });

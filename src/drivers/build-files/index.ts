@@ -4,11 +4,12 @@
  *
  * Beside a tree lies `<tree>.index`, digests of contents. A worker that is killed with its caller leaves a tree in any state.
  */
-import { renameSync } from "node:fs";
+import { createReadStream, renameSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { selfCommand } from "../../base/self.ts";
 import type { BuildFiles, FilledTree, TreeEntry, TreeTransfer } from "../../core/build-files.ts";
 import { InvalidParameterError, NoSpaceError, NotFoundError, SystemError } from "../../core/errors.ts";
+import { WrongKindError, withRoot } from "../../linux/foreign-root.ts";
 import { indexPath } from "./index-file.ts";
 import {
   compressionOf,
@@ -76,8 +77,42 @@ export class HelperBuildFiles implements BuildFiles, Disposable {
     };
   }
 
+  async *archive({ root, signal }: Parameters<BuildFiles["archive"]>[0]): AsyncGenerator<Uint8Array> {
+    // The root is ours, and `.` is no name of anybody's: nothing of the tree is taken for an option.
+    const command = ["tar", "--create", "--numeric-owner", "--sort=name", "--format=posix", "--xattrs"];
+    const child = Bun.spawn([...command, "--file=-", `--directory=${root}`, "."], {
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+      signal,
+      killSignal: "SIGKILL",
+    });
+    const problems = child.stderr.text();
+    for await (const bytes of child.stdout) yield bytes;
+    const code = await child.exited;
+    signal.throwIfAborted();
+    if (code !== 0) throw new SystemError(`archiving a result failed: ${(await problems).trim()}`);
+  }
+
+  async *read({ root, path }: Parameters<BuildFiles["read"]>[0]): AsyncGenerator<Uint8Array> {
+    const descriptor = openRegular(root, path);
+    yield* createReadStream("", { fd: descriptor, highWaterMark: 1 << 18 });
+  }
+
   [Symbol.dispose](): void {
     this.#workers[Symbol.dispose]();
+  }
+}
+
+/** @throws NotFoundError, InvalidParameterError */
+function openRegular(root: string, path: string): number {
+  try {
+    const found = withRoot(root, (base) => base.findRegularFile(path));
+    if (found === undefined) throw new NotFoundError(`${JSON.stringify(path)}: not found`, { subject: path });
+    return found;
+  } catch (error) {
+    if (!(error instanceof WrongKindError)) throw error;
+    throw new InvalidParameterError(error.message, { cause: error });
   }
 }
 

@@ -1,9 +1,9 @@
 /** Driver of the root files port: every path is resolved by openat2 beneath the root, every file by descriptor. */
-import { closeSync, fstatSync, readSync } from "node:fs";
+import { closeSync, fstatSync, readdirSync, readlinkSync, readSync } from "node:fs";
 import { hasCode } from "../../base/error-codes.ts";
 import { InvalidParameterError } from "../../core/errors.ts";
-import type { RootEntry, RootFiles } from "../../core/rootfs.ts";
-import { type ForeignRoot, O, WrongKindError, withRoot } from "../../linux/foreign-root.ts";
+import type { RootEntry, RootFileFacts, RootFiles } from "../../core/rootfs.ts";
+import { ForeignRoot, O, pathOf, readLink, WrongKindError, withRoot } from "../../linux/foreign-root.ts";
 
 export class KernelRootFiles implements RootFiles {
   async readFile(root: string, path: string, limit: number): Promise<Uint8Array | undefined> {
@@ -85,12 +85,77 @@ export class KernelRootFiles implements RootFiles {
     return withRoot(root, (base) => missingIn(base, paths));
   }
 
+  async describe(root: string, path: string): Promise<RootFileFacts | undefined> {
+    return withRoot(root, (base) => {
+      const fd = base.find(path, { follow: false });
+      if (fd === undefined) return undefined;
+      try {
+        return factsOf(fd);
+      } finally {
+        closeSync(fd);
+      }
+    });
+  }
+
+  async readDirectory(
+    root: string,
+    path: string,
+  ): Promise<(RootFileFacts & { readonly name: string })[] | undefined> {
+    return withRoot(root, (base) => {
+      const directory = base.find(path, { directory: true });
+      if (directory === undefined) return undefined;
+      using inside = new ForeignRoot(directory);
+      return readdirSync(pathOf(directory))
+        .sort()
+        .flatMap((name) => {
+          const fd = inside.find(name, { follow: false });
+          if (fd === undefined) return [];
+          try {
+            return [{ name, ...factsOf(fd) }];
+          } finally {
+            closeSync(fd);
+          }
+        });
+    });
+  }
+
+  async resolve(root: string, path: string): Promise<string | undefined> {
+    return withRoot(root, (base) => {
+      const found = base.find(path);
+      if (found === undefined) return undefined;
+      try {
+        const own = readlinkSync(pathOf(base.descriptor));
+        const there = readlinkSync(pathOf(found));
+        if (there === own) return "/";
+        return there.startsWith(`${own}/`) ? there.slice(own.length) : undefined;
+      } finally {
+        closeSync(found);
+      }
+    });
+  }
+
   async removeStubs(root: string, missing: readonly string[]): Promise<void> {
     withRoot(root, (base) => {
       // What lies in another goes before it.
       for (const path of [...missing].sort((a, b) => b.length - a.length)) base.removeIfEmpty(path);
     });
   }
+}
+
+/** @param fd names the file (O_PATH) */
+function factsOf(fd: number): RootFileFacts {
+  const { mode, uid, gid, size, mtimeNs, rdev } = fstatSync(fd, { bigint: true });
+  const link = (mode & 0o170000n) === 0o120000n;
+  return {
+    mode: Number(mode),
+    uid: Number(uid),
+    gid: Number(gid),
+    size: Number(size),
+    modTime: mtimeNs,
+    linkname: link ? Buffer.from(readLink(fd), "latin1").toString("utf8") : "",
+    devmajor: Number((rdev >> 8n) & 0xfffn),
+    devminor: Number((rdev & 0xffn) | ((rdev >> 12n) & ~0xffn)),
+  };
 }
 
 function missingIn(base: ForeignRoot, paths: readonly string[]): string[] {

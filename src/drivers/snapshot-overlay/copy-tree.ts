@@ -2,10 +2,17 @@
 import { NoSpaceError, SystemError } from "../../core/errors.ts";
 
 /** With everything that a layer is made of: owners, times, attributes, links, devices; blocks are shared where they can be. */
-export async function copyTree(from: string, to: string, signal: AbortSignal): Promise<void> {
+export async function copyTree(
+  from: string,
+  to: string,
+  signal: AbortSignal,
+  { link = false }: { readonly link?: boolean } = {},
+): Promise<void> {
   const command = [
     "cp",
     "--archive",
+    // Layers never change: their files may be the same.
+    ...(link ? ["--link"] : []),
     "--reflink=auto",
     "--sparse=auto",
     "--no-target-directory",

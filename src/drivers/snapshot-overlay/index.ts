@@ -328,6 +328,23 @@ export class OverlaySnapshotter implements Snapshotter, AsyncDisposable {
     return { chainId, diffId, size, entries };
   }
 
+  async restack(
+    layer: { readonly chainId: Digest; readonly diffId: Digest },
+    parent: Digest | undefined,
+    { signal }: { readonly signal: AbortSignal },
+  ): Promise<Digest> {
+    const chainId = chainIdOver(parent, layer.diffId);
+    if (await this.has(chainId)) return chainId;
+    const source = this.#layer(layer.chainId);
+    if (!existsSync(source)) {
+      throw new NotFoundError(`layer does not exist: ${layer.chainId}`, { subject: layer.chainId });
+    }
+    await using staging = this.#stage(hexOf(chainId).slice(0, 12), parent);
+    await copyTree(join(source, "diff"), staging.path, signal, { link: true });
+    await staging.commitAs(chainId);
+    return chainId;
+  }
+
   async packLayer(
     chainId: Digest,
     { file, compression, signal }: { file: string; compression: LayerCompression; signal: AbortSignal },

@@ -184,6 +184,9 @@ function compose(host: FakeHost): ContainerDeps {
       commit: async () => {
         throw new Error("not in this test");
       },
+      restack: async () => {
+        throw new Error("not in this test");
+      },
       packLayer: async () => {
         throw new Error("not in this test");
       },

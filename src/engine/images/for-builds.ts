@@ -102,6 +102,14 @@ export class ImagesForBuilds implements BuildImages {
     this.#parts.images.tag(id, reference, "");
   }
 
+  hasLayer(chainId: Digest): boolean {
+    return this.#parts.store.findLayerSize(chainId) !== undefined;
+  }
+
+  async collectLayers(chainIds: readonly Digest[]): Promise<void> {
+    await this.#parts.store.collectLayers(chainIds);
+  }
+
   hold(id: Digest): Disposable {
     return this.#parts.images.hold(id);
   }

@@ -240,6 +240,11 @@ export class Images implements ContainerImages {
     return imageHistory(this.#find(name, platform), this.#store);
   }
 
+  /** Layers that stay although no image has them: set once by the daemon's composition root. */
+  layersKeptBy(keeps: (chainId: Digest) => boolean): void {
+    this.#store.keptByOthers = keeps;
+  }
+
   /** What builders read and make of images. */
   forBuilds(): BuildImages {
     return new ImagesForBuilds({ images: this, store: this.#store, content: this.#deps.content });

@@ -317,6 +317,14 @@ export class ImageStore {
     return removed;
   }
 
+  /** Highest first is best: what is left by a crash has its parents then. */
+  async collectLayers(chainIds: readonly Digest[]): Promise<void> {
+    for (const chainId of chainIds) await this.#collectLayer(chainId);
+  }
+
+  /** Others that keep layers, set once by the composition root: results of builds. */
+  keptByOthers: (chainId: Digest) => boolean = () => false;
+
   /** Its name goes under the lock; deleting its files, which may be many, keeps no lease waiting. */
   async #collectLayer(chainId: Digest): Promise<boolean> {
     const deleting = await this.#ifUnneeded(chainId, () => ({ done: this.#snapshots.removeLayer(chainId) }));
@@ -340,7 +348,7 @@ export class ImageStore {
   /** One at a time under the lock: a lease never waits for more than one deletion. */
   async #ifUnneeded<T>(digest: Digest, remove: () => T | Promise<T>): Promise<T | undefined> {
     using _turn = await this.#collecting.acquire("");
-    if (this.#leases.has(digest) || this.isReferenced(digest)) return undefined;
+    if (this.#leases.has(digest) || this.isReferenced(digest) || this.keptByOthers(digest)) return undefined;
     return await remove();
   }
 

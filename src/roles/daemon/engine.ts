@@ -215,15 +215,18 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
     },
   };
   const containers = new Containers(containerDeps);
-  const builder = undo.use(
+  const { builder, cache } = undo.use(
     openBuilder({
       paths,
+      state,
       images: images.forBuilds(),
       snapshots,
       roots: rootFiles,
       containers: containerDeps,
     }),
   );
+
+  images.layersKeptBy((chainId) => cache.hasLayer(chainId));
 
   const system: SystemDeps = {
     engineId,
@@ -250,7 +253,7 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
     scopedObjects: scopedObjects(store, execStore),
     handlers: toHandlers({ events, images, builder, registry, volumes, networks, containers, execs, system }),
     async boot() {
-      await containers.boot({ imageLayers: images.layers() });
+      await containers.boot({ imageLayers: new Set([...images.layers(), ...cache.layers()]) });
       await images.recover().catch((error) =>
         log("error", "boot: putting images in order failed; the next boot tries again", {
           error: messageOf(error),

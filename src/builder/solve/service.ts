@@ -1,0 +1,227 @@
+/** Builds, from what a client asks for to what it gets: frontend or definition → graph → solve → export. */
+import type { Platform } from "../../core/content.ts";
+import { NotImplementedError } from "../../core/errors.ts";
+import type { Digest } from "../../core/ids.ts";
+import type {
+  BuildRequest,
+  BuildResponse,
+  BuildService,
+  CacheRecord,
+  ExportRequest,
+  PruneCacheRequest,
+} from "../build.ts";
+import { type Exportable, toExportable } from "../export/exportable.ts";
+import { exportFiles } from "../export/files.ts";
+import { exportImage } from "../export/image.ts";
+import type { Frontend, FrontendResult } from "../frontend.ts";
+import type { Op } from "../graph/ops.ts";
+import { CacheMounts } from "../ops/cache-mounts.ts";
+import { execOperation } from "../ops/exec.ts";
+import { fileOperation } from "../ops/file.ts";
+import { ImageSources } from "../ops/image-sources.ts";
+import { LocalSources } from "../ops/local-sources.ts";
+import { diffOperation, mergeOperation } from "../ops/merge.ts";
+import { sourceOperation } from "../ops/source.ts";
+import type { SolverDeps } from "./deps.ts";
+import { BuildGateway } from "./gateway.ts";
+import type { Operation } from "./operation.ts";
+import { BuildProgress } from "./progress-log.ts";
+import { BuildRun } from "./run.ts";
+import { SharedRuns } from "./shared-runs.ts";
+
+export interface BuildServiceOptions {
+  readonly deps: SolverDeps;
+  readonly frontends: readonly Frontend[];
+  readonly platforms: readonly Platform[];
+}
+
+export class Builds implements BuildService {
+  readonly platforms: readonly Platform[];
+  readonly #deps: SolverDeps;
+  readonly #frontends: ReadonlyMap<string, Frontend>;
+  readonly #shared = new SharedRuns();
+  readonly #cacheMounts: CacheMounts;
+  readonly #locals: LocalSources;
+
+  constructor({ deps, frontends, platforms }: BuildServiceOptions) {
+    this.platforms = platforms;
+    this.#deps = deps;
+    this.#frontends = new Map(frontends.map((frontend) => [frontend.name, frontend]));
+    this.#cacheMounts = new CacheMounts(deps, deps.directory);
+    this.#locals = new LocalSources(deps);
+  }
+
+  async build(request: BuildRequest): Promise<BuildResponse> {
+    await using cleanup = new AsyncDisposableStack();
+    const deps = this.#deps;
+    const { sessionId, entitlements, signal } = request;
+    const progress = new BuildProgress(request.progress);
+    const images = cleanup.use(new ImageSources(deps.images, deps.sessions));
+    const run = new BuildRun({
+      ...{ deps, shared: this.#shared, progress, sessionId, entitlements, signal, cleanup },
+      toOperation: (op, digest) => this.#toOperation(op, digest, images),
+    });
+    const gateway = new BuildGateway({
+      ...{ deps, run, progress, images, sessionId, entitlements, signal, cleanup },
+      frontends: this.#frontends,
+      platforms: this.platforms,
+    });
+    deps.tasks.expectStart();
+    let success = false;
+    try {
+      checkCaches(request);
+      const result = await this.#solve(request, gateway);
+      const exportable = await toExportable(result);
+      const exporterResponse = await this.#export(request, exportable, progress);
+      success = true;
+      return { exporterResponse };
+    } finally {
+      progress.finish({ success });
+      deps.cache.flush();
+    }
+  }
+
+  async #solve({ work, signal }: BuildRequest, gateway: BuildGateway): Promise<FrontendResult> {
+    switch (work.by) {
+      case "frontend":
+        return await gateway.solveWithFrontend(work.frontend, {
+          options: work.options,
+          inputs: work.inputs,
+          signal,
+        });
+      case "client":
+        return await work.solve(gateway);
+      case "definition": {
+        const reference = await gateway.solve({ definition: work.definition, signal });
+        return { refs: new Map([["", reference]]), metadata: new Map(), attestations: new Map() };
+      }
+    }
+  }
+
+  async #export(
+    { exporters, sessionId, signal }: BuildRequest,
+    result: Exportable,
+    progress: BuildProgress,
+  ): Promise<Map<string, string>> {
+    const response = new Map<string, string>();
+    for (const [index, exporter] of exporters.entries()) {
+      const given = await this.#exportOne(exporter, { index, result, sessionId, signal, progress });
+      for (const [name, value] of given) response.set(name, value);
+    }
+    return response;
+  }
+
+  async #exportOne(
+    { type, attrs }: ExportRequest,
+    call: {
+      index: number;
+      result: Exportable;
+      sessionId: string;
+      signal: AbortSignal;
+      progress: BuildProgress;
+    },
+  ): Promise<ReadonlyMap<string, string>> {
+    const { index, result, sessionId, signal, progress } = call;
+    switch (type) {
+      case "moby":
+      case "image":
+        return await exportImage(this.#deps.images, attrs, result, progress);
+      case "local":
+      case "tar":
+        return await exportFiles(
+          this.#deps,
+          { type, attrs, exporterId: String(index), sessionId, signal },
+          result,
+          progress,
+        );
+      case "cacheonly":
+        return new Map();
+      default:
+        throw new NotImplementedError(`the exporter ${type} is not implemented`);
+    }
+  }
+
+  /** @throws InvalidParameterError for an op that makes no sense */
+  #toOperation({ op, platform, inputs }: Op, digest: Digest, images: ImageSources): Operation {
+    const deps = this.#deps;
+    switch (op.type) {
+      case "source":
+        return sourceOperation({ solver: deps, locals: this.#locals, images }, op, platform);
+      case "exec":
+        return execOperation({ solver: deps, cacheMounts: this.#cacheMounts }, op, { platform, inputs });
+      case "file":
+        return fileOperation(deps, op, inputs.length);
+      case "merge":
+        return mergeOperation(deps, op, inputs.length);
+      case "diff":
+        return diffOperation(deps, op, inputs.length);
+      default:
+        throw new NotImplementedError(`ops of the kind ${op.type} are not implemented`, { subject: digest });
+    }
+  }
+
+  async cacheRecords(): Promise<readonly CacheRecord[]> {
+    const signal = new AbortController().signal;
+    return await Promise.all(
+      this.#deps.cache.list().map(async (record) => {
+        const own = record.outputs.flatMap((layers) => layers.at(-1) ?? []);
+        let size = 0;
+        for (const { chainId } of own) {
+          size += await this.#deps.snapshots.layerUsage(chainId, signal).then(
+            (usage) => usage.size,
+            () => 0,
+          );
+        }
+        return {
+          id: record.id,
+          parents: [],
+          mutable: false,
+          inUse: false,
+          shared: own.some(({ chainId }) => this.#deps.images.hasLayer(chainId)),
+          size,
+          createdAt: BigInt(record.createdAt) * 1_000_000n,
+          lastUsedAt: record.uses > 0 ? BigInt(record.lastUsedAt) * 1_000_000n : undefined,
+          usageCount: record.uses,
+          description: record.description,
+          type: record.type,
+        };
+      }),
+    );
+  }
+
+  async pruneCache(
+    { filters, all, keepDuration, reservedSpace, maxUsedSpace, minFreeSpace, signal }: PruneCacheRequest,
+    removed: (record: CacheRecord) => Promise<void>,
+  ): Promise<void> {
+    if (filters.length > 0) throw new NotImplementedError("filters of the build cache are not implemented");
+    if (maxUsedSpace > 0 || minFreeSpace > 0) {
+      throw new NotImplementedError(
+        "pruning the build cache to a size in use or free is not implemented; use the reserved space",
+      );
+    }
+    const records = [...(await this.cacheRecords())].sort((a, b) => Number(usedAt(a) - usedAt(b)));
+    let kept = records.reduce((sum, { size, shared }) => sum + (shared ? 0 : size), 0);
+    const before = BigInt(Date.now()) * 1_000_000n - BigInt(Math.round(keepDuration));
+    for (const record of records) {
+      signal.throwIfAborted();
+      if ((record.shared && !all) || usedAt(record) > before) continue;
+      if (reservedSpace > 0 && kept <= reservedSpace) break;
+      await this.#deps.images.collectLayers(this.#deps.cache.remove(record.id));
+      if (!record.shared) kept -= record.size;
+      await removed(record);
+    }
+  }
+}
+
+function usedAt({ lastUsedAt, createdAt }: CacheRecord): bigint {
+  return lastUsedAt ?? createdAt;
+}
+
+/** Inline caches and the like would be lost without a word. */
+function checkCaches({ cacheExports, cacheImports }: BuildRequest): void {
+  const asked = [...cacheExports, ...cacheImports]
+    .map(({ type }) => type)
+    .filter((type) => type !== "inline");
+  if (asked.length > 0)
+    throw new NotImplementedError(`build caches of the type ${asked.join(", ")} are not implemented`);
+}
