@@ -23,14 +23,8 @@ export class Builder {
   /** By the client's name for it. */
   readonly #running = new Map<string, AbortController>();
 
-  constructor(parts: {
-    readonly classic: ClassicDeps;
-    readonly builds: BuildService;
-    readonly sessions: AllSessions;
-  }) {
-    this.#deps = parts.classic;
-    this.#builds = parts.builds;
-    this.#sessions = parts.sessions;
+  constructor(deps: ClassicDeps) {
+    this.#deps = deps;
   }
 
   /** @throws EngineError; StepFailedError when a step's program failed */

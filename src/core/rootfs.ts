@@ -58,11 +58,6 @@ export interface RootFiles {
     root: string,
     path: string,
   ): Promise<readonly (RootFileFacts & { readonly name: string })[] | undefined>;
-  /**
-   * A path with its links resolved as inside of the root, to be put behind the root's own path; undefined if nothing is
-   * there. Only for a root that nobody writes to meanwhile.
-   */
-  resolve(root: string, path: string): Promise<string | undefined>;
   /** Removes what was made there meanwhile if it is empty; the directories around it keep their times. */
   removeStubs(root: string, missing: readonly string[]): Promise<void>;
   /**

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { $ } from "bun";
+import { StatusResponse } from "../../src/builder/protocol/messages/control.ts";
 import { useEngine } from "../support/suite.ts";
 
 const suite = useEngine();
@@ -201,15 +202,19 @@ describe("a build through the solver", () => {
       timeout: 60_000,
     });
     const messages = reply.text.split("\n").flatMap((line) => (line.trim() === "" ? [] : [JSON.parse(line)]));
-    const facts = messages.flatMap(({ id, aux }) => (id === "gantry.build.progress" ? [aux] : []));
-    const done = facts.flatMap(({ vertex }) => (vertex?.completed ? [vertex] : []));
-    const texts = facts.flatMap(({ log }) => (log ? [Buffer.from(log.bytes, "base64").toString()] : []));
+    const traces = messages.flatMap(({ id, aux }) =>
+      id === "moby.buildkit.trace" ? [StatusResponse.decode(Buffer.from(aux, "base64"))] : [],
+    );
+    const done = new Map(
+      traces.flatMap(({ vertexes }) => vertexes.map((vertex) => [vertex.digest, vertex] as const)),
+    );
+    const texts = traces.flatMap(({ logs }) => logs.map(({ msg }) => Buffer.from(msg).toString()));
     return {
       id: messages.find(({ id }) => id === "moby.image.id")?.aux.ID ?? "",
       error: messages.find(({ error }) => error)?.error ?? "",
       log: texts.join(""),
-      ran: done.filter(({ cached }) => !cached).map(({ name }) => name),
-      cached: done.filter(({ cached }) => cached).map(({ name }) => name),
+      ran: [...done.values()].filter(({ cached }) => !cached).map(({ name }) => name),
+      cached: [...done.values()].filter(({ cached }) => cached).map(({ name }) => name),
     };
   }
 

@@ -147,10 +147,10 @@ class Opening {
   /** @throws NotFoundError if the selector names nothing */
   async #beneath(root: string, selector: string): Promise<string> {
     if (/^\/*$/.test(selector)) return root;
-    const path = await this.#parts.solver.roots.resolve(root, selector);
-    if (path === undefined)
+    const found = await this.#parts.solver.roots.resolve(root, selector);
+    if (found === undefined || found === "outside")
       throw new NotFoundError(`failed to stat mount source ${JSON.stringify(selector)}: not found`);
-    return path === "/" ? root : `${root}${path}`;
+    return found.path === "/" ? root : `${root}/${found.path.replace(/^\/+/, "")}`;
   }
 
   async #cache(mount: Mount): Promise<string> {

@@ -6,6 +6,7 @@ import { hashOf } from "../cache/store.ts";
 import type { SourceOp } from "../graph/ops.ts";
 import type { SolverDeps } from "../solve/deps.ts";
 import type { Operation } from "../solve/operation.ts";
+import type { Downloads } from "./downloads.ts";
 import type { ImageSources } from "./image-sources.ts";
 import type { LocalSources } from "./local-sources.ts";
 
@@ -13,6 +14,7 @@ export interface SourceDeps {
   readonly solver: SolverDeps;
   readonly locals: LocalSources;
   readonly images: ImageSources;
+  readonly downloads: Downloads;
 }
 
 export function sourceOperation(deps: SourceDeps, op: SourceOp, platform: Platform | undefined): Operation {
@@ -22,6 +24,9 @@ export function sourceOperation(deps: SourceDeps, op: SourceOp, platform: Platfo
       return imageOperation(deps, op, rest, platform);
     case "local":
       return localOperation(deps, op, rest);
+    case "http":
+    case "https":
+      return httpOperation(deps.downloads, op);
     case "":
       throw new InvalidParameterError(`failed to parse source identifier ${JSON.stringify(op.identifier)}`);
     default:
@@ -70,6 +75,30 @@ function localOperation({ locals }: SourceDeps, { attrs }: SourceOp, name: strin
         },
         { signal, cleanup, report },
       );
+      return [{ kind: "directory", root }];
+    },
+  };
+}
+
+function httpOperation(downloads: Downloads, { identifier, attrs }: SourceOp): Operation {
+  const request = {
+    url: identifier,
+    filename: attrs["http.filename"] ?? "",
+    checksum: attrs["http.checksum"] ?? "",
+    mode: attrs["http.perm"] ? Number(attrs["http.perm"]) : 0o600,
+    uid: Number(attrs["http.uid"] ?? 0),
+    gid: Number(attrs["http.gid"] ?? 0),
+  };
+  return {
+    selectors: [],
+    outputs: 1,
+    description: identifier,
+    async cacheKey(context) {
+      const { digest, filename, mtime } = await downloads.fetch(request, context);
+      return `http:${hashOf(filename, String(request.mode), `${request.uid}:${request.gid}`, digest, String(mtime))}`;
+    },
+    async run(context) {
+      const { root } = await downloads.fetch(request, context);
       return [{ kind: "directory", root }];
     },
   };

@@ -16,6 +16,7 @@ import { exportImage } from "../export/image.ts";
 import type { Frontend, FrontendResult } from "../frontend.ts";
 import type { Op } from "../graph/ops.ts";
 import { CacheMounts } from "../ops/cache-mounts.ts";
+import { Downloads } from "../ops/downloads.ts";
 import { execOperation } from "../ops/exec.ts";
 import { fileOperation } from "../ops/file.ts";
 import { ImageSources } from "../ops/image-sources.ts";
@@ -57,9 +58,10 @@ export class Builds implements BuildService {
     const { sessionId, entitlements, signal } = request;
     const progress = new BuildProgress(request.progress);
     const images = cleanup.use(new ImageSources(deps.images, deps.sessions));
+    const downloads = new Downloads({ ...deps, cleanup });
     const run = new BuildRun({
       ...{ deps, shared: this.#shared, progress, sessionId, entitlements, signal, cleanup },
-      toOperation: (op, digest) => this.#toOperation(op, digest, images),
+      toOperation: (op, digest) => this.#toOperation(op, digest, { images, downloads }),
     });
     const gateway = new BuildGateway({
       ...{ deps, run, progress, images, sessionId, entitlements, signal, cleanup },
@@ -142,11 +144,15 @@ export class Builds implements BuildService {
   }
 
   /** @throws InvalidParameterError for an op that makes no sense */
-  #toOperation({ op, platform, inputs }: Op, digest: Digest, images: ImageSources): Operation {
+  #toOperation(
+    { op, platform, inputs }: Op,
+    digest: Digest,
+    sources: { readonly images: ImageSources; readonly downloads: Downloads },
+  ): Operation {
     const deps = this.#deps;
     switch (op.type) {
       case "source":
-        return sourceOperation({ solver: deps, locals: this.#locals, images }, op, platform);
+        return sourceOperation({ solver: deps, locals: this.#locals, ...sources }, op, platform);
       case "exec":
         return execOperation({ solver: deps, cacheMounts: this.#cacheMounts }, op, { platform, inputs });
       case "file":

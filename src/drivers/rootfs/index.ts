@@ -1,5 +1,5 @@
 /** Driver of the root files port: every path is resolved by openat2 beneath the root, every file by descriptor. */
-import { closeSync, fstatSync, readdirSync, readlinkSync, readSync } from "node:fs";
+import { closeSync, fstatSync, readdirSync, readSync } from "node:fs";
 import { hasCode } from "../../base/error-codes.ts";
 import { InvalidParameterError } from "../../core/errors.ts";
 import type { RootEntry, RootFileFacts, RootFiles } from "../../core/rootfs.ts";
@@ -116,21 +116,6 @@ export class KernelRootFiles implements RootFiles {
             closeSync(fd);
           }
         });
-    });
-  }
-
-  async resolve(root: string, path: string): Promise<string | undefined> {
-    return withRoot(root, (base) => {
-      const found = base.find(path);
-      if (found === undefined) return undefined;
-      try {
-        const own = readlinkSync(pathOf(base.descriptor));
-        const there = readlinkSync(pathOf(found));
-        if (there === own) return "/";
-        return there.startsWith(`${own}/`) ? there.slice(own.length) : undefined;
-      } finally {
-        closeSync(found);
-      }
     });
   }
 

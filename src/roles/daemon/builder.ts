@@ -1,11 +1,13 @@
 /** Puts the builder together: its ports are the engine's and drivers'. */
 import { mkdirSync, rmSync } from "node:fs";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { BuildCache } from "../../builder/cache/store.ts";
 import { dockerfileFrontend } from "../../builder/dockerfile/frontend.ts";
 import { Builder } from "../../builder/index.ts";
+import { BuildkitProtocol } from "../../builder/protocol/index.ts";
+import { ClientSessions } from "../../builder/protocol/session/sessions.ts";
 import { Builds } from "../../builder/solve/service.ts";
-import { AllSessions } from "../../builder/uploaded-session.ts";
 import type { BuildImages } from "../../core/build-images.ts";
 import type { EnginePaths } from "../../core/config.ts";
 import { hostPlatform } from "../../core/manifests.ts";
@@ -15,8 +17,12 @@ import type { StateStore } from "../../core/state.ts";
 import { HelperBuildFiles } from "../../drivers/build-files/index.ts";
 import type { ContainerDeps } from "../../engine/containers/deps.ts";
 import { EngineOneShots } from "../../engine/one-shot/index.ts";
+import { openHttp2Client } from "../../http/http2/index.ts";
 
 export interface BuilderParts {
+  readonly engineId: string;
+  /** Where containers reach the host; undefined: nowhere. */
+  readonly hostGateway: string | undefined;
   readonly paths: EnginePaths;
   readonly state: StateStore;
   readonly images: BuildImages;
@@ -27,6 +33,7 @@ export interface BuilderParts {
 
 export interface OpenedBuilder extends Disposable {
   readonly builder: Builder;
+  readonly buildkit: BuildkitProtocol;
   /** Layers that are kept for the next builds. */
   readonly cache: BuildCache;
 }
@@ -43,16 +50,22 @@ export function openBuilder(parts: BuilderParts): OpenedBuilder {
   const files = new HelperBuildFiles();
   const tasks = new EngineOneShots({ containers, files: roots });
   const cache = new BuildCache({ state, snapshots });
-  const sessions = new AllSessions();
+  const sessions = new ClientSessions();
   const classic = { images, snapshots, files, roots, tasks, workDirectory };
   const builds = new Builds({
     deps: { ...classic, cache, sessions, directory, memoryDirectory },
     frontends: [dockerfileFrontend],
     platforms: [hostPlatform()],
   });
-  const builder = new Builder({ classic, builds, sessions });
+  const buildkit = new BuildkitProtocol({
+    builds,
+    sessions,
+    worker: { id: parts.engineId, hostname: hostname(), hostGateway: parts.hostGateway },
+    openChannel: openHttp2Client,
+  });
   return {
-    builder,
+    builder: new Builder(classic),
+    buildkit,
     cache,
     [Symbol.dispose]: () => {
       cache.flush();

@@ -10,6 +10,7 @@ import { log, setLogLevel } from "../../base/log.ts";
 import { BUILD_TIME, COMMIT, VERSION } from "../../base/version.ts";
 import { changeConfig } from "../../builder/dockerfile/changes.ts";
 import type { Builder } from "../../builder/index.ts";
+import type { BuildkitProtocol } from "../../builder/protocol/index.ts";
 import type { EngineConfig } from "../../core/config.ts";
 import { isRunning } from "../../core/container.ts";
 import { messageOf } from "../../core/errors.ts";
@@ -56,6 +57,7 @@ import type { Handlers } from "../../server/call.ts";
 import { archiveHandlers } from "../../server/handlers/archive.ts";
 import { authHandlers } from "../../server/handlers/auth.ts";
 import { buildHandlers } from "../../server/handlers/build.ts";
+import { buildkitHandlers } from "../../server/handlers/buildkit.ts";
 import { containerHandlers } from "../../server/handlers/containers.ts";
 import { eventHandlers } from "../../server/handlers/events.ts";
 import { execHandlers } from "../../server/handlers/exec.ts";
@@ -215,8 +217,10 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
     },
   };
   const containers = new Containers(containerDeps);
-  const { builder, cache } = undo.use(
+  const { builder, buildkit, cache } = undo.use(
     openBuilder({
+      engineId,
+      hostGateway: undefined,
       paths,
       state,
       images: images.forBuilds(),
@@ -251,7 +255,18 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
   return {
     plugins: new HttpPlugins(),
     scopedObjects: scopedObjects(store, execStore),
-    handlers: toHandlers({ events, images, builder, registry, volumes, networks, containers, execs, system }),
+    handlers: toHandlers({
+      events,
+      images,
+      builder,
+      buildkit,
+      registry,
+      volumes,
+      networks,
+      containers,
+      execs,
+      system,
+    }),
     async boot() {
       await containers.boot({ imageLayers: new Set([...images.layers(), ...cache.layers()]) });
       await images.recover().catch((error) =>
@@ -325,6 +340,7 @@ interface Parts {
   readonly events: EventBus;
   readonly images: Images;
   readonly builder: Builder;
+  readonly buildkit: BuildkitProtocol;
   readonly registry: Registry;
   readonly volumes: Volumes;
   readonly networks: Networks;
@@ -334,7 +350,7 @@ interface Parts {
 }
 
 function toHandlers(parts: Parts): Handlers {
-  const { events, images, builder, registry, volumes, networks, containers, execs, system } = parts;
+  const { events, images, builder, buildkit, registry, volumes, networks, containers, execs, system } = parts;
   return {
     ...pingHandlers,
     ...pluginHandlers,
@@ -344,7 +360,8 @@ function toHandlers(parts: Parts): Handlers {
     ...usageHandlers({ images, containers, volumes }),
     ...eventHandlers(events),
     ...imageHandlers(images),
-    ...buildHandlers(builder),
+    ...buildHandlers(builder, buildkit.apiBuilds),
+    ...buildkitHandlers(buildkit),
     ...containerHandlers(containers),
     ...archiveHandlers(containers),
     ...execHandlers(execs),
