@@ -140,3 +140,36 @@ notInOracle("20.10 answers 500")("what is no JSON is named in Go's words", async
   );
   expect(await answer('{"Image":"busybox"} trailing')).toBe("400 unexpected content after JSON");
 });
+
+notInOracle("it is newer, and knows no crun")(
+  "API versions differ where Docker's do, end to end",
+  async () => {
+    const old = await suite.engine.call("POST", "/v1.39/containers/create", {
+      Image: "busybox",
+      Cmd: ["true"],
+    });
+    const inspect = async (version: string, id: string) =>
+      await suite.engine.call("GET", `/v${version}/containers/${id}/json`);
+    expect((await inspect("1.51", old.Id)).HostConfig.IpcMode).toBe("shareable");
+    expect((await inspect("1.51", old.Id)).NetworkSettings).toHaveProperty("IPAddress");
+    expect((await inspect("1.54", old.Id)).NetworkSettings).not.toHaveProperty("IPAddress");
+    const image = await suite.engine.call("GET", "/v1.44/images/busybox/json");
+    expect(image.ContainerConfig).toHaveProperty("Volumes", null);
+    const [row] = await suite.engine.call("GET", "/v1.52/containers/json?all=1");
+    expect(row.Health).toEqual({ Status: "none", FailingStreak: 0 });
+    const bridge = await suite.engine.call("GET", "/v1.52/networks/bridge");
+    expect(Object.values(bridge.Status.IPAM.Subnets)[0]).toHaveProperty("IPsInUse");
+    const runc = await suite.engine.call("POST", "/containers/create", { Image: "busybox", Runtime: "runc" });
+    expect((await inspect("1.54", runc.Id)).HostConfig.Runtime).toBe("runc");
+  },
+);
+
+notInOracle("it has checkpoints")("a checkpoint is refused, not started over", async () => {
+  const id = await create({ Cmd: ["true"] });
+  const outside = await request("POST", `/containers/${id}/start?checkpoint=../outside`);
+  expect([outside.status, outside.json().message]).toEqual([
+    400,
+    expect.stringContaining('invalid checkpoint ID "../outside"'),
+  ]);
+  expect((await request("POST", `/containers/${id}/start?checkpoint=a1`)).status).toBe(501);
+});

@@ -44,6 +44,13 @@ describe("what the docker CLI sends comes through whole", () => {
 });
 
 describe("a create request", () => {
+  test("may name the runtime beside the host's configuration, as docker-py does", () => {
+    const runtime = (body: object) => containerCreateBody(body).hostConfig.Runtime;
+    expect(runtime({ Image: "a", Runtime: "runc" })).toBe("runc");
+    expect(runtime({ Image: "a", Runtime: "runc", HostConfig: { Runtime: "crun" } })).toBe("crun");
+    expect(runtime({ Image: "a" })).toBeUndefined();
+  });
+
   test("without any configuration says so", () => {
     expect(containerCreateBody({ HostConfig: { Memory: 1 } })).toEqual({
       config: undefined,

@@ -252,6 +252,8 @@ export interface ContainerCreateBody {
 interface FlatCreateBody extends ContainerConfig {
   HostConfig: HostConfig;
   NetworkingConfig: NetworkingConfig;
+  /** Where docker-py writes the runtime that it is asked for. */
+  Runtime: string;
 }
 
 export const containerCreateBody: Decoder<ContainerCreateBody> = mapped(
@@ -259,10 +261,11 @@ export const containerCreateBody: Decoder<ContainerCreateBody> = mapped(
     ...configFields,
     HostConfig: hostConfig,
     NetworkingConfig: networkingConfig,
+    Runtime: string,
   }),
-  ({ HostConfig, NetworkingConfig, ...config }) => ({
+  ({ HostConfig, NetworkingConfig, Runtime, ...config }) => ({
     config: Object.keys(config).length > 0 ? config : undefined,
-    hostConfig: HostConfig ?? {},
+    hostConfig: Runtime && !HostConfig?.Runtime ? { ...HostConfig, Runtime } : (HostConfig ?? {}),
     networkingConfig: NetworkingConfig ?? {},
   }),
 );

@@ -2,7 +2,7 @@
 import { containerConfig, containerCreateBody, containerUpdateBody } from "../../api/bodies/container.ts";
 import { parseDetachKeys } from "../../api/detach-keys.ts";
 import { encodeFrame, MULTIPLEXED_STREAM, RAW_STREAM } from "../../api/frames.ts";
-import { InvalidParameterError } from "../../core/errors.ts";
+import { InvalidParameterError, NotImplementedError } from "../../core/errors.ts";
 import type { LogEntry } from "../../core/logs.ts";
 import type { Containers } from "../../engine/containers/containers.ts";
 import { LIST_FILTERS, PRUNE_FILTERS, toPruneTest } from "../../engine/containers/queries/list.ts";
@@ -42,6 +42,7 @@ export function containerHandlers(containers: Containers): Handlers {
     },
     async ContainerStart(call) {
       refuseBody(call);
+      refuseCheckpoint(call.query.get("checkpoint") ?? "");
       await containers.start(call.param("id"), { signal: call.signal });
       call.empty();
     },
@@ -134,6 +135,17 @@ function refuseBody({ bodyLength }: Call): void {
   throw new InvalidParameterError(
     "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24",
   );
+}
+
+/** Starting from the beginning instead would lose what the checkpoint holds. */
+function refuseCheckpoint(id: string): void {
+  if (id === "") return;
+  if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/.test(id)) {
+    throw new InvalidParameterError(
+      `invalid checkpoint ID ${JSON.stringify(id)}, only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed`,
+    );
+  }
+  throw new NotImplementedError("starting from a checkpoint is not implemented by this engine");
 }
 
 /** Bytes. */

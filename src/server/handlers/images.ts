@@ -26,7 +26,7 @@ export function imageHandlers(images: Images): Handlers {
     ImageTag: (call) => tag(call, images),
     ImageDelete: async (call) =>
       call.json(
-        await images.remove(call.param("name"), {
+        await images.remove(notBlank(call.param("name")), {
           force: call.query.flag("force"),
           platform: call.atLeast([1, 50]) ? platformToDelete(call.query) : undefined,
         }),
@@ -68,6 +68,11 @@ function inspect(call: Call, images: Images): void {
   }
   const found = images.inspect(call.param("name"), { manifests, ...(platform ? { platform } : {}) });
   call.json(inspectFor(call, found));
+}
+
+function notBlank(name: string): string {
+  if (name.trim() === "") throw new InvalidParameterError("image name cannot be blank");
+  return name;
 }
 
 /** Inspect takes the platform as a JSON object; pull takes it as text. */
