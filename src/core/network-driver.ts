@@ -98,6 +98,13 @@ export interface EndpointRequest {
   readonly sysctls: Readonly<Record<string, string>>;
 }
 
+/** An endpoint that is up. */
+export interface AttachedEndpoint {
+  readonly id: EndpointId;
+  readonly interfaceName: string;
+  readonly namespace: NetworkNamespace;
+}
+
 /** A port of the host that leads to a port of an endpoint. */
 export interface PublishedPort {
   readonly protocol: "tcp" | "udp" | "sctp";
@@ -131,6 +138,8 @@ export interface NetworkDriver {
   readonly name: string;
   /** False for `host` and `null`: their networks have no addresses, and containers no endpoints of their own. */
   readonly addressed: boolean;
+  /** At create, before `check`: what the options of a network mean for the rest of it. @throws InvalidParameterError */
+  complete?(network: NetworkRecord): NetworkRecord;
   /** At create: refuses options that it does not know how to honour. @throws InvalidParameterError */
   check(network: NetworkRecord): void;
   /** The gateways that the network's link has already, where it was made by somebody else. */
@@ -144,7 +153,7 @@ export interface NetworkDriver {
   /** After `attach`: waits for what the host must allow before endpoints are of use. Never rejects. */
   ready?(): Promise<void>;
   /** Takes an endpoint out of a namespace that goes on living. */
-  detach(network: NetworkRecord, endpointId: EndpointId): void;
+  detach(network: NetworkRecord, endpoint: AttachedEndpoint): void;
   /** The endpoint's namespace is being given up: what is in it goes with it, nobody waits. */
   forget(endpointId: EndpointId): void;
   /** Boot: an endpoint of a container that runs on. */
@@ -153,6 +162,8 @@ export interface NetworkDriver {
   interfacePrefix(network: NetworkRecord): string;
   /** Host address of published ports that name none; undefined: the engine's default. */
   bindAddress(network: NetworkRecord): string | undefined;
+  /** False: endpoints have addresses of the world outside, and ports of the host do not lead to them. */
+  readonly publishes?: boolean;
   /** How published ports of its endpoints are reached. undefined: at the host's port alone. */
   exposure?(network: NetworkRecord, family: 4 | 6): PortExposure | undefined;
   /**

@@ -69,7 +69,7 @@ describe("messages, byte for byte", () => {
     );
   });
 
-  test("a forwarding entry of a bridge: ndmsg NTF_MASTER, NUD_NOARP, MAC", () => {
+  test("a forwarding entry of a bridge: ndmsg NTF_MASTER and NTF_STICKY, NUD_NOARP, MAC", () => {
     expect(hex(encodeForwardingEntry(7, "02:42:0a:00:00:02"))).toBe(
       "28000000" +
         "1c00" +
@@ -78,7 +78,7 @@ describe("messages, byte for byte", () => {
         "00000000" +
         "07000000" +
         "07000000" +
-        "40000400" +
+        "40004400" +
         "0a000200" +
         "02420a000002" +
         "0000",

@@ -17,6 +17,7 @@ import {
   text,
   textOf,
   u8,
+  u16,
   u32,
 } from "./netlink.ts";
 
@@ -37,6 +38,7 @@ const IFLA = {
   ADDRESS: 1,
   IFNAME: 3,
   MTU: 4,
+  LINK: 5,
   MASTER: 10,
   PROTINFO: 12,
   LINKINFO: 18,
@@ -53,6 +55,7 @@ const IFA_F_NODAD = 2;
 const RTA = { DST: 1, OIF: 4, GATEWAY: 5, PRIORITY: 6, TABLE: 15 } as const;
 const NDA_LLADDR = 2;
 const NTF_MASTER = 4;
+const NTF_STICKY = 0x40;
 const NUD_NOARP = 0x40;
 const IFF_UP = 1;
 const AF_BRIDGE = 7;
@@ -174,6 +177,71 @@ export function encodeCreateVeth(veth: VethRequest): NetlinkMessage {
   };
 }
 
+/** Modes of macvlan as the kernel numbers them. @see linux/if_link.h enum macvlan_mode */
+export const MACVLAN_MODE = { private: 1, vepa: 2, bridge: 4, passthru: 8 } as const;
+/** @see linux/if_link.h enum ipvlan_mode, IPVLAN_F_* */
+export const IPVLAN_MODE = { l2: 0, l3: 1, l3s: 2 } as const;
+export const IPVLAN_FLAG = { bridge: 0, private: 1, vepa: 2 } as const;
+const IFLA_MACVLAN_MODE = 1;
+const IFLA_IPVLAN = { MODE: 1, FLAGS: 2 } as const;
+const IFLA_VLAN_ID = 1;
+
+export type ParentedKind =
+  | { readonly kind: "macvlan"; readonly mode: keyof typeof MACVLAN_MODE }
+  | {
+      readonly kind: "ipvlan";
+      readonly mode: keyof typeof IPVLAN_MODE;
+      readonly flag: keyof typeof IPVLAN_FLAG;
+    }
+  | { readonly kind: "vlan"; readonly id: number };
+
+/** A link upon another one, born in the given namespace, or in this one. */
+export function encodeCreateUpon(
+  parent: number,
+  link: ParentedKind & { readonly name: string; readonly mac?: string; readonly namespace?: number },
+): NetlinkMessage {
+  const data =
+    link.kind === "macvlan"
+      ? [attribute(IFLA_MACVLAN_MODE, u32(MACVLAN_MODE[link.mode]))]
+      : link.kind === "ipvlan"
+        ? [
+            attribute(IFLA_IPVLAN.MODE, u16(IPVLAN_MODE[link.mode])),
+            attribute(IFLA_IPVLAN.FLAGS, u16(IPVLAN_FLAG[link.flag])),
+          ]
+        : [attribute(IFLA_VLAN_ID, u16(link.id))];
+  return {
+    type: RTM.NEWLINK,
+    flags: NLM_F.CREATE | NLM_F.EXCL,
+    body: Buffer.concat([
+      linkHeader(0, 0),
+      attribute(IFLA.IFNAME, text(link.name)),
+      ...(link.mac ? [attribute(IFLA.ADDRESS, encodeMac(link.mac))] : []),
+      attribute(IFLA.LINK, u32(parent)),
+      ...(link.namespace === undefined ? [] : [attribute(IFLA.NET_NS_FD, u32(link.namespace))]),
+      linkInfo(link.kind, ...data),
+    ]),
+  };
+}
+
+/** Two links of this namespace that are each other's cable. */
+export function encodeCreateVethPair(name: string, peer: string): NetlinkMessage {
+  const other = nested(VETH_INFO_PEER, linkHeader(0, 0), attribute(IFLA.IFNAME, text(peer)));
+  return {
+    type: RTM.NEWLINK,
+    flags: NLM_F.CREATE | NLM_F.EXCL,
+    body: Buffer.concat([linkHeader(0, 0), attribute(IFLA.IFNAME, text(name)), linkInfo("veth", other)]),
+  };
+}
+
+/** A link with nothing behind it. */
+export function encodeCreateDummy(name: string): NetlinkMessage {
+  return {
+    type: RTM.NEWLINK,
+    flags: NLM_F.CREATE | NLM_F.EXCL,
+    body: Buffer.concat([linkHeader(0, 0), attribute(IFLA.IFNAME, text(name)), linkInfo("dummy")]),
+  };
+}
+
 export function encodeSetLink(
   index: number,
   change: { up?: boolean; alias?: string; mtu?: number; master?: number },
@@ -283,13 +351,16 @@ export function encodeDeleteRoute(route: RouteRequest): NetlinkMessage {
   return { type: RTM.DELROUTE, body: encodeRoute(route) };
 }
 
-/** Tells a bridge behind which port a MAC is, replacing what it learned from a container that is gone. */
+/**
+ * Tells a bridge behind which port a MAC is, replacing what it learned from a container that is gone. It stays there
+ * whatever is heard: a namespace that is being taken down still answers for the address that another one has by now.
+ */
 export function encodeForwardingEntry(port: number, mac: string): NetlinkMessage {
   const header = Buffer.alloc(12);
   header.writeUInt8(AF_BRIDGE, 0);
   header.writeInt32LE(port, 4);
   header.writeUInt16LE(NUD_NOARP, 8);
-  header.writeUInt8(NTF_MASTER, 10);
+  header.writeUInt8(NTF_MASTER | NTF_STICKY, 10);
   return {
     type: RTM.NEWNEIGH,
     flags: NLM_F.CREATE | NLM_F.REPLACE,

@@ -17,6 +17,7 @@ import { embeddedNameServer } from "../../src/drivers/dns/embedded.ts";
 import { type BridgeDriver, openBridgeDriver } from "../../src/drivers/network-bridge/bridge-driver.ts";
 import { HostPorts } from "../../src/drivers/network-bridge/port-publisher.ts";
 import { unaddressedDriver } from "../../src/drivers/network-host/unaddressed.ts";
+import { ParentedDriver } from "../../src/drivers/network-macvlan/driver.ts";
 import { openHostNetwork } from "../../src/drivers/network-namespaces/host-network.ts";
 import { openNetworkNamespaces } from "../../src/drivers/network-namespaces/namespaces.ts";
 import { openSqliteStateStore } from "../../src/drivers/state-sqlite/store.ts";
@@ -90,10 +91,12 @@ export class NetworkStack implements Disposable {
       },
       filesChanged: async (id, files) => void stack.files.set(id, files),
     };
+    const macvlan = new ParentedDriver("macvlan", instance);
+    const ipvlan = new ParentedDriver("ipvlan", instance);
     const networks = openNetworks({
       config: { network, paths },
       ...{ state, events, owners },
-      drivers: [driver, unaddressedDriver("host"), unaddressedDriver("null")],
+      drivers: [driver, macvlan, ipvlan, unaddressedDriver("host"), unaddressedDriver("null")],
       namespaces,
       publisher,
       nameServer: embeddedNameServer,
@@ -101,6 +104,8 @@ export class NetworkStack implements Disposable {
     });
     const stack = new NetworkStack(networks, driver, events);
     stack.#closing.use(driver);
+    stack.#closing.use(macvlan);
+    stack.#closing.use(ipvlan);
     stack.#closing.use(namespaces);
     stack.#closing.use(state);
     stack.#closing.use(publisher);

@@ -13,39 +13,34 @@ import type { EnginePaths } from "../../core/config.ts";
 import { ConflictError, InvalidParameterError, messageOf, SystemError } from "../../core/errors.ts";
 import type { EndpointId, NetworkId } from "../../core/ids.ts";
 import {
-  contains,
   formatAddress,
   fromBytes,
-  type IpAddress,
   type IpPrefix,
   macOf,
   parseAddress,
   parsePrefix,
-  toBytes,
 } from "../../core/ipam.ts";
+import { toLinkSetup, toRaw, toRawAddress } from "../../core/link-setup.ts";
 import type {
+  AttachedEndpoint,
   EndpointRequest,
   NetworkDriver,
   NetworkNamespace,
   NetworkRecord,
   PortExposure,
 } from "../../core/network-driver.ts";
+import { configureLink, setDefaultRoutes } from "../../linux/link-setup.ts";
 import { settleLink } from "../../linux/link-state.ts";
-import { withNamespace } from "../../linux/namespaces.ts";
 import type { NetlinkMessage } from "../../linux/netlink.ts";
 import {
   encodeAddAddress,
-  encodeAddRoute,
   encodeCreateBridge,
   encodeCreateVeth,
   encodeDeleteAddress,
-  encodeDeleteRoute,
   encodeForwardingEntry,
   encodePortFlags,
   encodeSetLink,
   type Link,
-  type RawAddress,
-  type RawPrefix,
   RouteSocket,
 } from "../../linux/netlink-route.ts";
 import { Coexistence, type Neighbour } from "./beside/coexistence.ts";
@@ -223,7 +218,7 @@ export class BridgeDriver implements NetworkDriver, Disposable {
     this.#ports.delete(endpointId);
   }
 
-  detach(_network: NetworkRecord, endpointId: EndpointId): void {
+  detach(_network: NetworkRecord, { id: endpointId }: AttachedEndpoint): void {
     this.#ports.delete(endpointId);
     this.#route.deleteLink(this.#portName(endpointId));
   }
@@ -233,17 +228,11 @@ export class BridgeDriver implements NetworkDriver, Disposable {
     interfaceName: string,
     { gateways, former }: Parameters<NetworkDriver["route"]>[2],
   ): void {
-    using inside = withNamespace("net", pathOf(namespace), () => RouteSocket.open());
-    const { index } = inside.getLink(interfaceName);
-    const isFormer = (gateway: RawAddress) =>
-      former.some((address) => Buffer.compare(toBytes(address), gateway.bytes) === 0);
-    for (const { destination, family, gateway, index: old, metric } of inside.routes()) {
-      const replaced = gateways.some((wanted) => wanted.family === family);
-      if (!destination && gateway && replaced && isFormer(gateway))
-        inside.apply("remove default route", encodeDeleteRoute({ family, gateway, index: old, metric }));
-    }
     try {
-      for (const gateway of gateways) inside.apply("set default route", toDefaultRoute(gateway, index));
+      setDefaultRoutes(namespace.descriptor, interfaceName, {
+        gateways: gateways.map(toRawAddress),
+        former: former.map(toRawAddress),
+      });
     } catch (error) {
       const reason = hasCode(error, "EEXIST") ? "file exists" : messageOf(error);
       throw new SystemError(`failed to set gateway: ${reason}`, { cause: error, subject: namespace.id });
@@ -474,7 +463,7 @@ export class BridgeDriver implements NetworkDriver, Disposable {
       encodeForwardingEntry(port.index, endpoint.mac),
       ...portFlags(port, options),
     );
-    withNamespace("net", pathOf(namespace), () => configureInside(endpoint));
+    configureLink(namespace.descriptor, toLinkSetup(endpoint));
     settleLink(name);
   }
 
@@ -521,54 +510,10 @@ function portFlags(port: Link, { icc }: BridgeOptions): NetlinkMessage[] {
   return hairpin || !icc ? [encodePortFlags(port.index, { hairpin, isolated: !icc })] : [];
 }
 
-/** Runs inside of the container's namespace: what the endpoint's link needs to be usable. */
-function configureInside({ interfaceName, addresses, gateways, sysctls }: EndpointRequest): void {
-  using inside = RouteSocket.open();
-  const { index } = inside.getLink(interfaceName);
-  if (addresses.some(({ family }) => family === 6))
-    writeSysctl(`net/ipv6/conf/${interfaceName}/disable_ipv6`, "0");
-  for (const [name, value] of Object.entries(sysctls)) setEndpointSysctl(name, value);
-  inside.apply(
-    `configure ${interfaceName}`,
-    ...addresses.map((address) => encodeAddAddress(index, toRaw(address))),
-    encodeSetLink(index, { up: true }),
-    ...gateways.flatMap((gateway) => routesTo(gateway, addresses, index)),
-  );
-}
-
-/** A gateway outside of the endpoint's subnets is told to be on the link first. */
-function routesTo(gateway: IpAddress, addresses: readonly IpPrefix[], index: number) {
-  const onLink = addresses.some((address) => contains(address, gateway));
-  const direct = onLink
-    ? []
-    : [
-        encodeAddRoute({
-          family: gateway.family,
-          destination: toRaw({ ...gateway, length: gateway.family === 4 ? 32 : 128 }),
-          index,
-        }),
-      ];
-  return [...direct, toDefaultRoute(gateway, index)];
-}
-
-function toDefaultRoute(gateway: IpAddress, index: number) {
-  return encodeAddRoute({ family: gateway.family, gateway: toRawAddress(gateway), index });
-}
-
-function setEndpointSysctl(name: string, value: string): void {
-  if (!/^net\.(ipv4|ipv6|mpls)\.(conf|neigh)\.[A-Za-z0-9_.-]+\.[a-z0-9_]+$/.test(name) || name.includes(".."))
-    throw new InvalidParameterError(`unsupported endpoint sysctl ${name}`, { subject: name });
-  writeFileSync(`/proc/sys/${name.replaceAll(".", "/")}`, value);
-}
-
 /** Absent means a kernel without IPv6: nothing to set then. */
 function writeSysctl(path: string, value: string): void {
   const file = `/proc/sys/${path}`;
   if (existsSync(file) && readFileSync(file, "utf8").trim() !== value) writeFileSync(file, value);
-}
-
-function pathOf(namespace: NetworkNamespace): string {
-  return `/proc/self/fd/${namespace.descriptor}`;
 }
 
 /** The addresses that the bridge has. */
@@ -582,12 +527,4 @@ function gatewaysOf(record: NetworkRecord, options: BridgeOptions): IpPrefix[] {
       gateway ? [{ ...parseAddress(gateway), length: parsePrefix(subnet).length }] : [],
     )
     .filter(({ family }) => hasAddress(family));
-}
-
-function toRawAddress(address: IpAddress): RawAddress {
-  return { family: address.family, bytes: toBytes(address) };
-}
-
-function toRaw(prefix: IpPrefix): RawPrefix {
-  return { ...toRawAddress(prefix), length: prefix.length };
 }

@@ -106,7 +106,7 @@ describe("creating and removing networks", () => {
   });
 
   test("a driver that is not here is an error that names it", async () => {
-    expect(network("m", { Driver: "macvlan" })).rejects.toThrow("network driver macvlan is not supported");
+    expect(network("m", { Driver: "overlay" })).rejects.toThrow("network driver overlay is not supported");
     for (const unknown of [{ Driver: "nope" }, { IPAM: { Driver: "nope" } }])
       expect(network("x", unknown)).rejects.toThrow(new NotFoundError('plugin "nope" not found'));
   });

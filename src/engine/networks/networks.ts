@@ -331,16 +331,20 @@ export class Networks {
       ipam: {
         driver: ipamDriver,
         options: request.IPAM?.Options ?? null,
-        subnets: planSubnets(request.IPAM, this.#subnetOptions({ enableIPv4, enableIPv6 }, id)),
+        subnets: planSubnets(request.IPAM, this.#subnetOptions({ enableIPv4, enableIPv6 }, id, driver)),
         unusedSubnets: unusedSubnets(request.IPAM, { enableIPv4, enableIPv6 }),
       },
       options,
       labels: request.Labels ?? {},
     };
-    return { record, driver };
+    return { record: driver.complete?.(record) ?? record, driver };
   }
 
-  #subnetOptions(families: { enableIPv4: boolean; enableIPv6: boolean }, exceptFor: NetworkId) {
+  #subnetOptions(
+    families: { enableIPv4: boolean; enableIPv6: boolean },
+    exceptFor: NetworkId,
+    driver?: NetworkDriver,
+  ) {
     const { config, host } = this.#options;
     const configured = config.network.addressPools.map(
       ({ base, size }): AddressPool => ({ base: parsePrefix(base), size }),
@@ -353,7 +357,8 @@ export class Networks {
       pools: hasIPv6 ? pools : [...pools, localIPv6Pool(config.paths.instance)],
       networks: others.flatMap(({ ipam }) => ipam.subnets.map(({ subnet }) => parsePrefix(subnet))),
       routes: host.routes(),
-      uplinks: host.uplinkSubnets(),
+      // Endpoints with addresses of the world outside are meant to be where the host is.
+      uplinks: driver?.publishes === false ? [] : host.uplinkSubnets(),
     };
   }
 

@@ -13,6 +13,7 @@ import { type EndpointId, randomId } from "../../core/ids.ts";
 import { formatPrefix, type IpAddress, macOf, parsePrefix } from "../../core/ipam.ts";
 import type { NameServer, NameService } from "../../core/name-server.ts";
 import type {
+  AttachedEndpoint,
   NetworkDriver,
   NetworkNamespace,
   NetworkNamespaces,
@@ -178,7 +179,7 @@ export class Sandbox implements ContainerSandbox {
           error: problem,
         });
       }
-      driver.detach(network, endpoint.id);
+      driver.detach(network, this.#attached(endpoint));
       throw error;
     }
     this.#save();
@@ -195,7 +196,7 @@ export class Sandbox implements ContainerSandbox {
     } finally {
       // Noted before its link goes: boot removes a link that nobody notes, but makes none that is missing.
       this.#save();
-      endpoint.driver.detach(endpoint.network, endpoint.id);
+      endpoint.driver.detach(endpoint.network, this.#attached(endpoint));
     }
     this.#announce("disconnect", endpoint);
   }
@@ -298,6 +299,10 @@ export class Sandbox implements ContainerSandbox {
     driver.attach(network, request, this.#options.namespace);
   }
 
+  #attached({ id, interfaceName }: LiveEndpoint): AttachedEndpoint {
+    return { id, interfaceName, namespace: this.#options.namespace };
+  }
+
   #chooseGateways(): void {
     const choose = (family: 4 | 6) => chooseGateway(this.#endpoints.values(), family);
     const [ipv4, ipv6] = [choose(4), choose(6)];
@@ -328,7 +333,7 @@ export class Sandbox implements ContainerSandbox {
     const ipv4 = this.#endpointOf(this.#gateways[4]);
     const ipv6 = this.#endpointOf(this.#gateways[6]);
     const exposed = ipv4 ?? ipv6;
-    if (!exposed) return;
+    if (!exposed || exposed.driver.publishes === false) return;
     const options = {
       ipv4: ipv4 && addressOf(ipv4, 4),
       ipv6: ipv6 && addressOf(ipv6, 6),

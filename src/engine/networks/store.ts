@@ -7,7 +7,7 @@ import type { StateStore, Table } from "../../core/state.ts";
 import { resolveNetwork } from "./names.ts";
 
 /** Drivers that Docker has and this engine has not, yet. */
-const KNOWN_ELSEWHERE = new Set(["macvlan", "ipvlan", "overlay"]);
+const KNOWN_ELSEWHERE = new Set(["overlay"]);
 
 export class NetworkStore {
   readonly #table: Table<NetworkRecord>;

@@ -27,6 +27,7 @@ import { SpooledLogs } from "../../drivers/logs/index.ts";
 import { openBridgeDriver } from "../../drivers/network-bridge/bridge-driver.ts";
 import { HostPorts } from "../../drivers/network-bridge/port-publisher.ts";
 import { unaddressedDriver } from "../../drivers/network-host/unaddressed.ts";
+import { ParentedDriver } from "../../drivers/network-macvlan/driver.ts";
 import { openHostNetwork } from "../../drivers/network-namespaces/host-network.ts";
 import { openNetworkNamespaces } from "../../drivers/network-namespaces/namespaces.ts";
 import { HttpPlugins } from "../../drivers/plugin-http/index.ts";
@@ -156,7 +157,13 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
     state,
     owners: endpointOwners(store, paths, locks),
     events,
-    drivers: [bridge, unaddressedDriver("host"), unaddressedDriver("null")],
+    drivers: [
+      bridge,
+      undo.use(new ParentedDriver("macvlan", paths.instance)),
+      undo.use(new ParentedDriver("ipvlan", paths.instance)),
+      unaddressedDriver("host"),
+      unaddressedDriver("null"),
+    ],
     namespaces: undo.use(openNetworkNamespaces(paths.execRoot)),
     publisher: undo.use(new HostPorts(bridge.firewall, paths.execRoot)),
     nameServer: embeddedNameServer,
@@ -246,7 +253,11 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
       images: () => images.list({ filters: new Map(), sharedSize: false, manifests: false }).length,
       eventListeners: () => events.subscribers,
     },
-    plugins: { volume: ["local"], network: ["bridge", "host", "null"], log: logs.drivers },
+    plugins: {
+      volume: ["local"],
+      network: ["bridge", "host", "ipvlan", "macvlan", "null"],
+      log: logs.drivers,
+    },
     neighbours: () => bridge.neighbours(),
     defaultAddressPools: addressPools(config),
   };
