@@ -276,7 +276,7 @@ export function encodePortFlags(
   };
 }
 
-function encodeDeleteLink(index: number): NetlinkMessage {
+export function encodeDeleteLink(index: number): NetlinkMessage {
   return { type: RTM.DELLINK, body: linkHeader(0, index) };
 }
 

@@ -167,7 +167,11 @@ export class NetworkGround implements AsyncDisposable {
 
   open(config: Partial<NetworkConfig> = {}): Promise<NetworkStack> {
     const { directory, instance, bridge } = this;
-    return NetworkStack.open({ directory, instance, bridge, config });
+    // Of its own: suites that run side by side would choose the same at the same moment.
+    const second = 64 + (Number.parseInt(instance.slice(0, 2), 16) % 60);
+    const third = Number.parseInt(instance.slice(2, 3), 16) * 16;
+    const addressPools = [{ base: `10.${second}.${third}.0/20`, size: 24 }];
+    return NetworkStack.open({ directory, instance, bridge, config: { addressPools, ...config } });
   }
 
   /** `ip -j link` lines that carry this instance's names. */
