@@ -28,6 +28,21 @@ export function ensurePeers({ oracle }) {
     GANTRY_TEST_CACHE: cache,
     GANTRY_TEST_REGISTRY: peer("docker-registry", ["docker-registry"]),
     GANTRY_TEST_DOCKER: peer("docker", ["docker-cli", "docker.io"]),
+    ...buildClients(),
+  };
+}
+
+/**
+ * Clients of BuildKit's protocol that no distribution has in these versions: taken from PATH or from the cache, where
+ * `go build github.com/docker/buildx/cmd/buildx` and `…/compose/v5/cmd` may put them. Tests of those that are not there
+ * are skipped.
+ */
+function buildClients() {
+  const found = (program) => findProgram(program) ?? join(cache, "peers/go", program);
+  return {
+    GANTRY_TEST_BUILDX: found("buildx"),
+    GANTRY_TEST_COMPOSE: found("docker-compose-v5"),
+    GANTRY_TEST_DOCKER_20: found("docker-20.10"),
   };
 }
 
