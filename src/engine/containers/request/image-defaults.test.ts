@@ -47,3 +47,15 @@ test("nothing to run is an error", () => {
   expect(() => withImageDefaults({}, {})).toThrow("no command specified");
   expect(() => withImageDefaults({ Entrypoint: [""] }, undefined)).toThrow("no command specified");
 });
+
+test("exposed ports of an image are taken as they are: ranges are expanded, what is no port is passed over", () => {
+  const image = { Cmd: ["x"], ExposedPorts: { "8000-8002": {}, "53/udp": {}, nonsense: {} } };
+  const { ExposedPorts } = withImageDefaults({ ExposedPorts: { "80/tcp": {} } }, image);
+  expect(Object.keys(ExposedPorts ?? {}).sort()).toEqual([
+    "53/udp",
+    "80/tcp",
+    "8000/tcp",
+    "8001/tcp",
+    "8002/tcp",
+  ]);
+});
