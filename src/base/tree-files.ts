@@ -54,7 +54,7 @@ export interface TreeStatAnswer {
 
 /** `not-found`: nothing is at the path · `invalid`: the request's or the archive's fault · `no-space` · `system`. */
 export interface TreeFailure {
-  readonly reason: "not-found" | "invalid" | "no-space" | "system";
+  readonly reason: "not-found" | "not-a-directory" | "invalid" | "no-space" | "system";
   readonly message: string;
 }
 

@@ -91,7 +91,8 @@ function failureOf(error: unknown): TreeFailure {
   const message = error instanceof Error ? error.message : String(error);
   if (error instanceof TarError || error instanceof WrongKindError) return { reason: "invalid", message };
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
-  if (code === "ENOENT" || code === "ENOTDIR") return { reason: "not-found", message };
+  if (code === "ENOENT") return { reason: "not-found", message };
+  if (code === "ENOTDIR") return { reason: "not-a-directory", message };
   if (code === "ENOSPC" || code === "EDQUOT") return { reason: "no-space", message };
   if (["ENAMETOOLONG", "ELOOP", "EXDEV", "EFBIG", "EINVAL"].includes(code))
     return { reason: "invalid", message };

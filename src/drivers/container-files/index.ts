@@ -139,6 +139,9 @@ async function problemOf(helper: Helper, path: string): Promise<Error | undefine
   }
   const { reason, message } = failure;
   if (reason === "not-found") return new NotFoundError(message, { subject: path });
+  if (reason === "not-a-directory") {
+    return new InvalidParameterError(`lstat ${path}: not a directory`, { subject: path });
+  }
   if (reason === "invalid") return new InvalidParameterError(message, { subject: path });
   if (reason === "no-space")
     return new NoSpaceError(`no space left on device: ${message}`, { subject: path });

@@ -20,8 +20,8 @@ const GO = {
 /** Absolute and clean; a slash or a dot at the end, which say that a link is to be followed, are kept. */
 export function absolutePath(path: string): string {
   const clean = posix.normalize(`/${path}`).replace(/(.)\/$/, "$1");
-  if (clean === "/") return path.endsWith("/.") || path === "." ? "/." : "/";
-  if (path.endsWith("/.") || path === ".") return `${clean}/.`;
+  if (/(^|\/)\.\/*$/.test(path)) return clean === "/" ? "/." : `${clean}/.`;
+  if (clean === "/") return "/";
   return path.endsWith("/") ? `${clean}/` : clean;
 }
 
