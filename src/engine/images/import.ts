@@ -43,7 +43,9 @@ export function importImage(
   const config = parts.changeConfig({}, request.changes);
   return withProgress(request.signal, async (report, signal) => {
     const { input, length } = request.source === "-" ? request : await fetchSource(request.source, signal);
-    if (request.source !== "-") report(message(`Downloading from ${request.source}`));
+    // Who sends the archive knows how far it is; clients take the first message of such an import for the image's id.
+    const isFetched = request.source !== "-";
+    if (isFetched) report(message(`Downloading from ${request.source}`));
     const key = `import-${randomUUID()}`;
     await using upload = await parts.content.receive(key, { signal });
     await using undo = new AsyncDisposableStack();
@@ -54,7 +56,7 @@ export function importImage(
     for await (const chunk of input) {
       signal.throwIfAborted();
       await upload.write(chunk);
-      progress(upload.offset);
+      if (isFetched) progress(upload.offset);
     }
     await parts.snapshots.prepare(key, []);
     undo.defer(() => parts.snapshots.remove(key));
