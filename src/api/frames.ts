@@ -18,6 +18,7 @@ export const RAW_STREAM = "application/vnd.docker.raw-stream";
 /** Frames, told apart from raw bytes since API 1.42. */
 export const MULTIPLEXED_STREAM = "application/vnd.docker.multiplexed-stream";
 
+/** The bytes with their header of eight in front: the stream, and the length, big-endian. */
 export function encodeFrame(stream: FrameStream, bytes: Uint8Array): Uint8Array {
   const frame = new Uint8Array(FRAME_HEADER + bytes.length);
   frame[0] = STREAMS.indexOf(stream);

@@ -47,14 +47,17 @@ export function get(operation: string, path: string, traits: Traits = {}): Route
   return { operation, method: "GET", path, body: "none", reply: "json", onDisconnect: "cancel", ...traits };
 }
 
+/** As `get`; the reply has no body. */
 export function head(operation: string, path: string, traits: Traits = {}): Route {
   return { operation, method: "HEAD", path, body: "none", reply: "json", onDisconnect: "cancel", ...traits };
 }
 
+/** Changes something, and does so to the end though the client goes away; no body unless `traits` say so. */
 export function post(operation: string, path: string, traits: Traits = {}): Route {
   return { operation, method: "POST", path, body: "none", reply: "json", onDisconnect: "detach", ...traits };
 }
 
+/** As `post`. */
 export function put(operation: string, path: string, traits: Traits = {}): Route {
   return { operation, method: "PUT", path, body: "none", reply: "json", onDisconnect: "detach", ...traits };
 }

@@ -6,6 +6,7 @@ const order: Record<LogLevel, number> = { debug: 0, info: 1, warn: 2, error: 3 }
 let threshold: LogLevel = "info";
 let format: "text" | "json" = "text";
 
+/** What is less important than this is not written from now on. */
 export function setLogLevel(level: LogLevel): void {
   threshold = level;
 }

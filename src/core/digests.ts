@@ -5,6 +5,7 @@ import type { Digest } from "./ids.ts";
 
 const SHA256 = /^sha256:[a-f0-9]{64}$/;
 
+/** Whether it is `sha256:` and 64 lower-case hexadecimal digits. */
 export function isDigest(text: string): text is Digest {
   return SHA256.test(text);
 }

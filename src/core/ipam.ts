@@ -21,6 +21,7 @@ function widthOf(family: 4 | 6): number {
   return family === 4 ? 32 : 128;
 }
 
+/** Undefined for what is no address of either family. */
 export function findAddress(text: string): IpAddress | undefined {
   if (isIPv4(text)) return { family: 4, value: quad(text) };
   if (isIPv6(text) && !text.includes("%")) return { family: 6, value: colons(text) };
@@ -82,6 +83,7 @@ export function parsePrefix(text: string): IpPrefix {
   return { ...found, length: Number(bits) };
 }
 
+/** `10.0.0.0/24`, IPv6 in its shortest form. */
 export function formatPrefix(prefix: IpPrefix): string {
   return `${formatAddress(prefix)}/${prefix.length}`;
 }
@@ -101,11 +103,13 @@ export function lastOf(prefix: IpPrefix): IpAddress {
   return { family: prefix.family, value: networkOf(prefix).value + (1n << hostBits(prefix)) - 1n };
 }
 
+/** False across families. */
 export function contains(prefix: IpPrefix, address: IpAddress): boolean {
   const bits = hostBits(prefix);
   return prefix.family === address.family && prefix.value >> bits === address.value >> bits;
 }
 
+/** False across families. */
 export function overlaps(a: IpPrefix, b: IpPrefix): boolean {
   return a.length < b.length ? contains(a, b) : contains(b, a);
 }
@@ -115,6 +119,7 @@ export function toBytes({ family, value }: IpAddress): Uint8Array {
   return Uint8Array.from(Buffer.from(value.toString(16).padStart(widthOf(family) / 4, "0"), "hex"));
 }
 
+/** @param bytes 4 or 16, as on the wire */
 export function fromBytes(family: 4 | 6, bytes: Uint8Array): IpAddress {
   return { family, value: BigInt(`0x${Buffer.from(bytes).toString("hex")}`) };
 }

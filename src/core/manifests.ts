@@ -229,6 +229,7 @@ function normalizePlatform(platform: Platform): Platform {
 
 const DEFAULT_VARIANTS: Readonly<Record<string, string>> = { arm64: "v8", arm: "v7", amd64: "v1" };
 
+/** In the words of the OCI: `linux`, `amd64` or `arm64`. */
 export function hostPlatform(): Platform {
   return { os: "linux", architecture: ARCHITECTURES[process.arch] ?? process.arch };
 }
@@ -269,6 +270,7 @@ export function selectManifest(index: ImageIndex, wanted: Platform): Descriptor 
   return best;
 }
 
+/** In dockerd's words. */
 export function noMatchingManifest(wanted: Platform): NotFoundError {
   return new NotFoundError(`no matching manifest for ${formatPlatform(wanted)} in the manifest list entries`);
 }

@@ -95,6 +95,7 @@ export function withTag(reference: Reference, tagName: string): Reference {
   return { domain: reference.domain, path: reference.path, tag: tagName };
 }
 
+/** The same repository, named by digest alone. */
 export function withDigest(reference: Reference, of: Digest): Reference {
   return { domain: reference.domain, path: reference.path, digest: of };
 }

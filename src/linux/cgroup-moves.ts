@@ -17,6 +17,7 @@ const AHEAD = 60;
 /** Shorter than what the kernel stays ready for after a move. Milliseconds. */
 const BETWEEN = 4;
 
+/** Keeps the kernel ready for the next move of a process, while somebody expects one. */
 export class CgroupMoves {
   readonly #host: CgroupHost;
   #until = 0;

@@ -4,6 +4,7 @@
  */
 import { ProgramError, runProgram } from "./programs.ts";
 
+/** The kernel refused a rule set; the message is nft's own. */
 export class NftablesError extends Error {
   constructor(message: string) {
     super(message);

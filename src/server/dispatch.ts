@@ -19,6 +19,7 @@ export interface DispatcherOptions {
   readonly limits?: BodyLimits;
 }
 
+/** From a request to its handler: version, row, handler, and Docker's error body for whatever is thrown. */
 export class Dispatcher {
   readonly #router: Router;
   readonly #handlers: Handlers;

@@ -5,6 +5,7 @@ import type { Query } from "./call.ts";
 
 const FALSE_WORDS: ReadonlySet<string> = new Set(["", "0", "no", "false", "none"]);
 
+/** The part of a URL behind `?`, read with Go's rules. @throws InvalidParameterError from what cannot be read */
 export class QueryString implements Query {
   readonly #values: URLSearchParams;
 

@@ -12,6 +12,7 @@ interface CompiledRoute {
   readonly pattern: RegExp;
 }
 
+/** Finds the row of a method and path; rows without parameters go before those with. */
 export class Router {
   /** Keyed by method and first segment of the path. Rows without parameters come first. */
   readonly #rows = new Map<string, CompiledRoute[]>();

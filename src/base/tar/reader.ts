@@ -57,6 +57,7 @@ const LARGEST_EXTENSION = 1 << 20;
 const LARGEST_ID = 0xfffffffe;
 const XATTR_PREFIX = "SCHILY.xattr.";
 
+/** One pass over one archive: `next`, its `content`, `next` again. */
 export class TarReader {
   readonly #read: ReadBytes;
   readonly #buffer = Buffer.allocUnsafeSlow(BUFFER_SIZE);

@@ -25,6 +25,7 @@ import { adoptFile, hashFile, openIngest, openStreamIngest } from "./ingest.ts";
 /** In front of the names of uploads whose digest is not known: no digest begins so. */
 const STREAM_PREFIX = "stream-";
 
+/** Blobs as files, named by their digest. */
 export class FileContentStore implements ContentStore {
   readonly #blobs: string;
   readonly #ingests: string;

@@ -154,10 +154,12 @@ export function answers(message: Uint8Array, id: number, question: Question): bo
   return view.toString("latin1", HEADER, HEADER + question.section.length).toLowerCase() === asked;
 }
 
+/** The response code, `RCODE`. */
 export function rcodeOf(message: Uint8Array): number {
   return (message[3] ?? 0) & 0xf;
 }
 
+/** The answer did not fit: it is to be asked for over TCP. */
 export function isTruncated(message: Uint8Array): boolean {
   return ((message[2] ?? 0) & 0x02) !== 0;
 }

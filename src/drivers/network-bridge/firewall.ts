@@ -70,6 +70,7 @@ export interface FirewallPolicy {
   readonly allowDirectRouting?: boolean;
 }
 
+/** What the rules have to know of a network. */
 export function toFirewallNetwork(
   record: NetworkRecord,
   options: BridgeOptions,

@@ -2,6 +2,7 @@
 import { InvalidParameterError } from "../../core/errors.ts";
 import type { NetworkDriver } from "../../core/network-driver.ts";
 
+/** The drivers `host` and `null`: endpoints without addresses, for show. */
 export function unaddressedDriver(name: "host" | "null"): NetworkDriver {
   return {
     name,

@@ -8,6 +8,7 @@ const RESOLVED_STUB = "127.0.0.53";
 const RESOLVED_FILE = "/run/systemd/resolve/resolv.conf";
 const RT_TABLE_LOCAL = 255;
 
+/** What the host itself has: routes, resolver, hosts file, its uplink. */
 export function openHostNetwork(): HostNetwork {
   return {
     routes: hostRoutes,

@@ -5,6 +5,7 @@ import { InvalidParameterError } from "../../core/errors.ts";
 import type { RootEntry, RootFileFacts, RootFiles } from "../../core/rootfs.ts";
 import { ForeignRoot, O, pathOf, readLink, WrongKindError, withRoot } from "../../linux/foreign-root.ts";
 
+/** Looks into a container's root by the kernel's own rules for staying beneath it. */
 export class KernelRootFiles implements RootFiles {
   async readFile(root: string, path: string, limit: number): Promise<Uint8Array | undefined> {
     return refusing(() =>

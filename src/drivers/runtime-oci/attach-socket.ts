@@ -11,6 +11,7 @@ const STDERR = 3;
 /** The monitor takes no more of a message than its buffer holds, and drops the rest. */
 const LONGEST_MESSAGE = 8192;
 
+/** One client on a monitor's socket: messages whose first byte names the stream. */
 export class AttachSocket implements Disposable {
   readonly #fd: number;
   readonly #socket: Bun.Socket;

@@ -26,6 +26,7 @@ export interface RuntimeBinary {
   readonly version: string;
 }
 
+/** The first executable of that name; undefined if there is none. */
 export function findProgram(name: string, directories: readonly string[] = SEARCH): string | undefined {
   return directories.map((directory) => join(directory, name)).find(isExecutable);
 }
@@ -49,6 +50,7 @@ const BUILT_IN: Readonly<Record<string, readonly string[]>> = {
   "io.containerd.runc.v2": ["crun", "runc"],
 } satisfies Record<(typeof BUILT_IN_RUNTIMES)[number], readonly string[]>;
 
+/** The programs behind the names of runtimes, looked for once for what each name means. */
 export class RuntimeBinaries {
   readonly #current: () => RuntimeConfiguration;
   /** By name, for the path and arguments that the name meant then. */

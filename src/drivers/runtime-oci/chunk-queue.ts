@@ -4,6 +4,7 @@ import type { StdioChunk } from "../../core/runtime.ts";
 /** Bytes that may wait for a reader. */
 const CAPACITY = 256 * 1024;
 
+/** Output between a socket that pushes and a reader that pulls, bounded in bytes. */
 export class ChunkQueue {
   readonly #chunks: StdioChunk[] = [];
   readonly #onChange: () => void;

@@ -3,6 +3,7 @@ import { closeSync, constants, openSync, writeSync } from "node:fs";
 import { hasCode } from "../../base/error-codes.ts";
 import type { TerminalSize } from "../../core/runtime.ts";
 
+/** In cells; beyond what the monitor takes they are cut to that. */
 export function resizeTerminal(fifo: string, { height, width }: TerminalSize): void {
   writeLine(fifo, `1 ${clamp(height)} ${clamp(width)}\n`);
 }

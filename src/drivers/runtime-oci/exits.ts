@@ -35,6 +35,7 @@ export function readExit(file: string): ExitRecord | undefined {
   }
 }
 
+/** Tells of exit files as they appear, those that were there before it among them. */
 export class ExitWatcher implements Disposable {
   readonly #directory: string;
   readonly #expected = new Map<string, Expected>();

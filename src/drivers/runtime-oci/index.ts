@@ -51,6 +51,7 @@ export function engineCgroup(instance: string): string {
   return `/gantry-${instance}`;
 }
 
+/** Containers by an OCI runtime (crun or runc), each under a conmon of its own. */
 export class OciRuntime implements Runtime, Disposable {
   readonly #host: TaskHost;
   readonly #instance: string;

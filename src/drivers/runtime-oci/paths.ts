@@ -1,6 +1,7 @@
 /** Where everything of a task lies: names derived from its id alone, below the engine's exec root. */
 import { join } from "node:path";
 
+/** The files of one task. */
 export class TaskPaths {
   readonly id: string;
   /** The OCI bundle and the monitor's working directory. */
@@ -55,14 +56,17 @@ export class TaskPaths {
   }
 }
 
+/** A directory for each task, named by its id. */
 export function tasksDirectory(execRoot: string): string {
   return join(execRoot, "tasks");
 }
 
+/** Where monitors write exit codes. */
 export function exitsDirectory(execRoot: string): string {
   return join(execRoot, "exits");
 }
 
+/** The runtime's own state. */
 export function runtimeRoot(execRoot: string): string {
   return join(execRoot, "runtime");
 }

@@ -24,6 +24,7 @@ export interface StdioOptions {
   readonly ended: Promise<unknown>;
 }
 
+/** A process's standard streams, for any number of clients at a time. */
 export class TaskStdio {
   readonly #options: StdioOptions;
   readonly #queues = new Set<ChunkQueue>();

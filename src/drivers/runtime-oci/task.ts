@@ -60,6 +60,7 @@ const MONITOR_PATIENCE = 2000;
 /** How long processes may take to die of SIGKILL before dispose gives up on them. */
 const KILL_TIMEOUT = 8000;
 
+/** A container's process with its monitor, from create to delete. */
 export class OciTask implements Task {
   readonly id: string;
   readonly exited: Promise<TaskExit>;

@@ -61,6 +61,7 @@ import { treeUsage } from "./tree-usage.ts";
 /** So many trees are walked at a time. */
 const MEASUREMENTS = 4;
 
+/** Layers and writable tops as directories, put together by overlayfs. */
 export class OverlaySnapshotter implements Snapshotter, AsyncDisposable {
   readonly name = "overlay2";
   readonly #layers: string;

@@ -4,6 +4,7 @@
  */
 import { SystemError } from "../../core/errors.ts";
 
+/** Flushes of one file system for all who wait: who comes while one runs shares the next. */
 export class SyncGroup {
   #running: Promise<void> | undefined;
   #next: Promise<void> | undefined;

@@ -43,6 +43,7 @@ const MOUNT_TIMEOUT_MS = 30_000;
 /** So many volumes are walked at a time. */
 const MEASUREMENTS = 4;
 
+/** Volumes as directories of the data root, or as what their options mount. */
 export class LocalVolumeDriver implements VolumeDriver {
   readonly name = "local";
   readonly #root: string;

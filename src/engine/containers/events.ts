@@ -2,6 +2,10 @@
 import type { ContainerRecord } from "../../core/container.ts";
 import type { EventSink } from "../../core/events.ts";
 
+/**
+ * @param action `start`, `exec_create: sh`
+ * @param attributes go over labels of the same name; image and name go over them
+ */
 export function publish(
   events: EventSink,
   container: ContainerRecord,

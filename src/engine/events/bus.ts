@@ -19,6 +19,7 @@ export interface EventQuery {
   readonly signal: AbortSignal;
 }
 
+/** The engine's events, in order, with the last 256 for who asks for the past. */
 export class EventBus implements EventSink {
   /** Oldest first. */
   readonly #past: EngineEvent[] = [];

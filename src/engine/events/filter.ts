@@ -31,6 +31,7 @@ const OBJECTS = ["config", "container", "daemon", "network", "node", "plugin", "
 /** Actions that carry data after a colon: `event=exec_create` is to match `exec_create: sh`. */
 const ACTIONS_WITH_DATA = ["health_status", "exec_create", "exec_start"];
 
+/** Every filter must match; of several values of one filter, any. */
 export function matchesEvent(event: EngineEvent, filters: Filters): boolean {
   return (
     matchesAction(event, filters.get("event")) &&

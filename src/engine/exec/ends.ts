@@ -18,6 +18,7 @@ export async function seeExecOut(deps: EndDeps, exec: ExecRow, task: ExecTask): 
   setTimeout(() => void release(deps, exec, { task, exitCode }), RELEASE_AFTER_MS);
 }
 
+/** Its exit code can be asked for from here on. */
 export function recordEnd(deps: EndDeps, { id, containerId, config }: ExecRow, exitCode: number): void {
   const container = deps.store.byId(containerId);
   // Gone with its container.

@@ -11,6 +11,7 @@ import { runToEnd } from "./run-to-end.ts";
 import { type ExecSession, openExec } from "./start.ts";
 import type { Exec, ExecConfig } from "./store.ts";
 
+/** @throws EngineError with Docker's wording from all of them */
 export class Execs implements ContainerExecs {
   readonly #deps: ExecDeps;
 

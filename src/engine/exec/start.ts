@@ -60,6 +60,7 @@ export function openExec(
   };
 }
 
+/** In dockerd's words. */
 export function noSuchExec(id: string): NotFoundError {
   return new NotFoundError(`No such exec instance: ${id}`, { subject: id });
 }

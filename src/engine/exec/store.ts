@@ -44,6 +44,7 @@ export interface Exec extends ExecRow {
   readonly createdAt?: number;
 }
 
+/** Every exec that can still be asked for. */
 export class ExecStore {
   readonly #state: StateStore;
   readonly #table: Table<ExecRow>;

@@ -40,6 +40,7 @@ function each<T>(filters: Filters, name: string, parse: (value: string) => T): T
   return [...(filters.get(name) ?? [])].map(parse);
 }
 
+/** Undefined if it was not given. @throws InvalidParameterError unless all of its values say the same */
 export function flagFilter(filters: Filters, name: string): boolean | undefined {
   const values = [...(filters.get(name) ?? [])];
   if (values.length === 0) return undefined;

@@ -13,14 +13,17 @@ export interface ProgressMessage {
   readonly progress?: string;
 }
 
+/** A line that stays: `Pulling from library/busybox`. */
 export function message(status: string, id?: string): ProgressMessage {
   return id === undefined ? { status } : { status, id };
 }
 
+/** The state of one layer, by its short id. */
 export function layerMessage(status: string, id: string): ProgressMessage {
   return { status, progressDetail: {}, id };
 }
 
+/** The state of one layer with a bar. `current` and `total` are bytes. */
 export function progressMessage(status: string, id: string, current: number, total: number): ProgressMessage {
   return { status, progressDetail: { current, total }, progress: bar(current, total), id };
 }

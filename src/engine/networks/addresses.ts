@@ -13,6 +13,7 @@ import {
 } from "../../core/ipam.ts";
 import type { NetworkRecord, NetworkSubnet } from "../../core/network-driver.ts";
 
+/** Which addresses of each network are taken. Recomputed from live endpoints, never stored. */
 export class Addresses {
   readonly #used = new Map<NetworkId, Set<bigint>>();
 

@@ -4,6 +4,7 @@ import { formatPrefix } from "../../core/ipam.ts";
 import type { NetworkRecord } from "../../core/network-driver.ts";
 import type { LiveEndpoint } from "./endpoints.ts";
 
+/** As lists show it. */
 export function toNetwork(record: NetworkRecord): Network {
   return {
     Name: record.name,

@@ -65,6 +65,7 @@ export function chooseGateway(endpoints: Iterable<LiveEndpoint>, family: 4 | 6):
     )[0];
 }
 
+/** Without its prefix length; undefined if the endpoint has none of that family. */
 export function addressOf(endpoint: LiveEndpoint, family: 4 | 6): string | undefined {
   const found = endpoint.addresses.find((address) => address.family === family);
   return found && formatAddress(found);

@@ -65,6 +65,7 @@ export interface ResolverSettings {
   readonly options: readonly string[];
 }
 
+/** Reads resolv.conf(5); what it does not know is left out. */
 export function parseResolvConf(text: string): ResolverSettings {
   const servers: string[] = [];
   let search: string[] = [];

@@ -26,6 +26,7 @@ export function matchesFilters(
   );
 }
 
+/** @param now milliseconds since the epoch, for `until` */
 export function matchesPruneFilters(network: NetworkRecord, filters: Filters, now: number): boolean {
   const [until] = filters.get("until") ?? [];
   const unwanted = filters.get("label!");

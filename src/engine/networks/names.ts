@@ -5,6 +5,7 @@ import type { NetworkRecord } from "../../core/network-driver.ts";
 /** Networks that are always there; `default` is what clients call the engine's choice of them. */
 const PREDEFINED = new Set(["bridge", "host", "none", "default"]);
 
+/** `bridge`, `host` and `none` are there from the beginning and stay. */
 export function isPredefined(name: string): boolean {
   return PREDEFINED.has(name);
 }
@@ -38,6 +39,7 @@ export function resolveNetwork(networks: Iterable<NetworkRecord>, reference: str
   return only;
 }
 
+/** @throws ConflictError in dockerd's words */
 export function checkNameFree(networks: Iterable<NetworkRecord>, name: string): void {
   for (const network of networks) {
     if (network.name === name)

@@ -33,6 +33,7 @@ export interface CgroupFacts {
   readonly pids: boolean;
 }
 
+/** What this host has, read once: it does not change while the daemon runs. */
 export function describeHost(): HostDescription {
   const os = parseOsRelease(readIfThere("/etc/os-release") ?? readIfThere("/usr/lib/os-release") ?? "");
   return {

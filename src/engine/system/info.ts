@@ -47,6 +47,7 @@ const EXTENSIONS = [
   "logs.clear",
 ] as const;
 
+/** What `docker info` shows. */
 export async function systemInfo(
   deps: SystemDeps,
 ): Promise<SystemInfo & { readonly Extensions: readonly string[] }> {

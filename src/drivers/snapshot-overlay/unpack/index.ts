@@ -6,6 +6,7 @@ import { InvalidParameterError, NoSpaceError, SystemError } from "../../../core/
 import type { LayerUnpacker, UnpackedLayer, UnpackRequest } from "../../../core/layers.ts";
 import type { HelperAnswer, HelperRequest } from "./protocol.ts";
 
+/** Unpacks each layer in a process of its own, chrooted into it. */
 export class HelperUnpacker implements LayerUnpacker {
   readonly #turns = new Semaphore(Math.max(2, availableParallelism()));
 

@@ -39,6 +39,7 @@ export interface MountRequest {
   readonly writableCgroups: boolean;
 }
 
+/** In the order in which the runtime makes them. */
 export function toMounts(request: MountRequest): RuntimeMount[] {
   const { hostConfig, userMounts, files, initPath } = request;
   const taken = new Set(userMounts.map(({ destination }) => destination));

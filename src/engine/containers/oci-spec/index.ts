@@ -35,6 +35,7 @@ export interface ExecProcessInput {
   readonly size: TerminalSize | undefined;
 }
 
+/** Holds what specs of all containers have in common: host, defaults, seccomp profile. */
 export class SpecBuilder {
   readonly #options: SpecBuilderOptions;
 

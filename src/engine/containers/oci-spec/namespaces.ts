@@ -12,6 +12,7 @@ export interface NamespaceRequest {
   readonly networkPath: string;
 }
 
+/** Those of its own, and paths of those that it joins. */
 export function toNamespaces({
   hostConfig,
   joined,

@@ -16,6 +16,7 @@ export interface HostDefaults {
   readonly findContainer: (reference: string) => string | undefined;
 }
 
+/** Everything that is left open has its value afterwards; nothing that was asked for changes. */
 export function withHostDefaults(requested: HostConfig, options: HostDefaults): HostConfig {
   const { defaults, host } = options;
   const resolveMode = (mode: string | undefined) => withContainerId(mode ?? "", options.findContainer);

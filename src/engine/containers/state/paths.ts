@@ -2,6 +2,7 @@
 import { join } from "node:path/posix";
 import type { EnginePaths } from "../../../core/config.ts";
 
+/** Beneath the data root, named by the id. */
 export function containerDirectory(paths: EnginePaths, id: string): string {
   return join(paths.dataRoot, "containers", id);
 }

@@ -32,6 +32,7 @@ export type WaitCondition = "not-running" | "next-exit" | "removed";
 /** Called with the task once it is made, before its program runs. */
 export type AttachWaiter = (task: Task) => Promise<void>;
 
+/** What is known of the containers that run, by id. */
 export class RunningContainers {
   readonly #running = new Map<string, RunningContainer>();
   readonly #exitWaiters = new Map<string, Set<(ended: Ended) => void>>();

@@ -12,6 +12,7 @@ import type { StateStore, Table } from "../../../core/state.ts";
 
 const ID_PREFIX = /^[0-9a-f]{1,64}$/;
 
+/** Every container's record; a change is durable before anybody sees it. */
 export class ContainerStore {
   readonly #table: Table<ContainerRecord>;
   readonly #byId = new Map<string, ContainerRecord>();

@@ -22,6 +22,7 @@ export interface ServeOptions {
 
 export type Outcome = "ended" | "left" | "detached";
 
+/** Settles when the output has ended, the client has left, or typed its detach keys. */
 export async function serveStdio(
   stdio: StdioConnection,
   client: StdioClient,
