@@ -67,8 +67,9 @@ export interface RootFiles {
   /**
    * Makes what something is to be mounted on: the directory or the file, with the directories above, links resolved
    * and made where they lead nowhere. What is there stays as it is.
+   * @param mode of the directory, if it is made; 0755 unless given
    * @returns the path in the root by which no link is passed
    * @throws InvalidParameterError if it is of the other kind
    */
-  makeMountTarget(root: string, path: string, kind: "directory" | "file"): Promise<string>;
+  makeMountTarget(root: string, path: string, kind: "directory" | "file", mode?: number): Promise<string>;
 }

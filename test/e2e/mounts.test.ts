@@ -77,7 +77,8 @@ for (const runtime of ["crun", "runc"]) {
         expect(readdirSync(join(host, "shared", mode))).toEqual(["up"]);
         unmount(join(host, "shared", mode));
       }
-      expect(await shell("grep ' /t ' /proc/self/mountinfo", "--tmpfs", "/t:shared")).toContain(" shared:");
+      const tmpfs = await shell("grep ' /t ' /proc/self/mountinfo; stat -c %a /t", "--tmpfs", "/t:shared");
+      expect(tmpfs).toMatch(/ shared:.*\n1777$/);
     });
 
     test("a mount over /etc does not hide hosts, hostname and resolv.conf", async () => {

@@ -1,5 +1,5 @@
 /** Driver of the root files port: every path is resolved by openat2 beneath the root, every file by descriptor. */
-import { closeSync, fstatSync, readdirSync, readSync } from "node:fs";
+import { chmodSync, closeSync, fstatSync, readdirSync, readSync } from "node:fs";
 import { hasCode } from "../../base/error-codes.ts";
 import { InvalidParameterError } from "../../core/errors.ts";
 import type { RootEntry, RootFileFacts, RootFiles } from "../../core/rootfs.ts";
@@ -68,12 +68,21 @@ export class KernelRootFiles implements RootFiles {
     });
   }
 
-  async makeMountTarget(root: string, path: string, kind: "directory" | "file"): Promise<string> {
+  async makeMountTarget(
+    root: string,
+    path: string,
+    kind: "directory" | "file",
+    mode = 0o755,
+  ): Promise<string> {
     return refusing(() =>
       withRoot(root, (base) => {
         const owner = { uid: 0, gid: 0, mode: 0o755 };
+        const before = base.find(path);
+        if (before !== undefined) closeSync(before);
         const made = kind === "directory" ? base.makeDirectories(path, owner) : base.makeFile(path, owner);
         try {
+          // Not those above it.
+          if (before === undefined && mode !== owner.mode) chmodSync(pathOf(made), mode);
           return base.nameOf(made);
         } finally {
           closeSync(made);

@@ -61,6 +61,14 @@ describe("where mounts go", () => {
     expect(lstatSync(join(root, "new/file")).isFile()).toBe(true);
   });
 
+  test("a tmpfs that has no directory yet gets one that is everybody's, those above it not", async () => {
+    const modeOf = (name: string) => lstatSync(join(root, name)).mode & 0o7777;
+    const before = modeOf("etc");
+    await place({ destination: "/new/tmp", type: "tmpfs", target: "directory" });
+    await place({ destination: "/etc", type: "tmpfs", target: "directory" });
+    expect(["new", "new/tmp", "etc"].map(modeOf)).toEqual([0o755, 0o1777, before]);
+  });
+
   test("a target inside of another mount is the runtime's to make", async () => {
     expect(await place(bind("/data"), bind("/data/in/it"), bind("/dev/mine", "file"))).toEqual([
       "/data",

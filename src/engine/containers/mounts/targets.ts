@@ -59,13 +59,14 @@ export function byDepth<T extends { readonly destination: string }>(mounts: read
 }
 
 async function makeTarget(
-  { destination, source = "", target }: PreparedMount,
+  { destination, source = "", target, type }: PreparedMount,
   rootfs: string,
   files: Pick<RootFiles, "makeMountTarget">,
 ): Promise<string> {
   if (RUNTIMES_OWN.some((own) => destination === own || isBelow(destination, own))) return destination;
   try {
-    return await files.makeMountTarget(rootfs, destination, target);
+    // runc gives a tmpfs the mode of the directory that is there; a new one is everybody's.
+    return await files.makeMountTarget(rootfs, destination, target, type === "tmpfs" ? 0o1777 : undefined);
   } catch (error) {
     throw error instanceof InvalidParameterError ? wrongKindOfMount(source, destination, error) : error;
   }
