@@ -116,7 +116,8 @@ describe("Control", () => {
     const types = [control.ListWorkersRequest, control.ListWorkersResponse] as const;
     const { record } = await callOnce(wire.channel, `${CONTROL}/ListWorkers`, types, {});
     expect(record[0]?.platforms).toMatchObject([{ os: "linux", architecture: "amd64" }]);
-    expect(record[0]?.labels.has("org.mobyproject.buildkit.worker.snapshotter")).toBe(true);
+    // It would promise exporters that are not there.
+    expect(record[0]?.labels.has("org.mobyproject.buildkit.worker.snapshotter")).toBe(false);
   });
 
   test("an unknown method, and bytes that are no message, are told apart and end nothing", async () => {

@@ -26,8 +26,8 @@ export function toWorkerMessage({ id, hostname, platforms, hostGateway }: Worker
   const labels = new Map([
     ["org.mobyproject.buildkit.worker.executor", "oci"],
     ["org.mobyproject.buildkit.worker.hostname", hostname],
-    // Its being there tells clients that every exporter is: OCI archives, pushes, several platforms.
-    ["org.mobyproject.buildkit.worker.snapshotter", "overlayfs"],
+    // No `…worker.snapshotter`: it would tell clients that a build can push, export OCI archives and caches, and make
+    // images for several platforms at once. Without it they push afterwards, and say what cannot be done.
     ...(hostGateway === undefined
       ? []
       : [["org.mobyproject.buildkit.worker.moby.host-gateway-ip", hostGateway] as const]),
