@@ -23,6 +23,10 @@ type Kind = keyof typeof KINDS;
 const ROOMS: Readonly<Record<string, readonly [kinds: readonly Kind[], afterKill: string]>> = {
   base: [["rename", "write"], "`.new` beside the file; the next writer overwrites it"],
   "builder/classic": [["write"], "a context beneath the build's scratch directory, which is emptied at boot"],
+  "builder/ops": [
+    ["write"],
+    "caches are directories that name their id, whole or made anew; the rest is scratch of one run, emptied at boot",
+  ],
   "drivers/build-files": [
     ["spawn", "rename", "write"],
     "trees beneath the build's scratch directory, emptied at boot; helpers end with their pipe",
@@ -44,6 +48,10 @@ const ROOMS: Readonly<Record<string, readonly [kinds: readonly Kind[], afterKill
   "drivers/network-bridge": [
     ["spawn", "netlink", "write"],
     "links and rules are named after the engine and made to fit the records at boot",
+  ],
+  "drivers/network-macvlan": [
+    ["netlink"],
+    "links end with their container's namespace; parents carry the engine's name and are reclaimed at boot",
   ],
   "drivers/network-namespaces": [
     ["rename", "mount", "netlink", "write"],
@@ -78,6 +86,7 @@ const ROOMS: Readonly<Record<string, readonly [kinds: readonly Kind[], afterKill
     ["write"],
     "pid file and locks: the kernel lets go of a lock, a pid that is not there is overwritten",
   ],
+  server: [["write"], "the audit log: lines are appended, a torn last one is passed over by who reads"],
 };
 
 /** Imports, functions and methods: they name what is not called here. */
