@@ -1,10 +1,8 @@
-import { afterEach, expect, spyOn, test } from "bun:test";
+import { expect, spyOn, test } from "bun:test";
 import { nowNano } from "./times.ts";
 
-const clock = spyOn(Date, "now");
-afterEach(() => clock.mockReset());
-
 test("stamps increase within a moment, and follow a clock that was set forward and back again", () => {
+  using clock = spyOn(Date, "now");
   const start = 1_800_000_000_000;
   clock.mockReturnValue(start);
   const first = nowNano();

@@ -26,6 +26,7 @@ const entry = (load: () => Loaded, options: Omit<CommandEntry, "load"> = {}): Co
 const attach = entry(() => import("./commands/container/attach.ts"));
 const commit = entry(() => import("./commands/container/commit.ts"));
 const cp = entry(() => import("./commands/container/cp.ts"));
+const build = entry(() => import("./commands/image/build.ts"), { common: 4 });
 const create = entry(() => import("./commands/container/create.ts"));
 const exec = entry(() => import("./commands/container/exec.ts"), { common: 2 });
 const diff = entry(() => import("./commands/container/diff.ts"));
@@ -106,6 +107,7 @@ export const groups: Readonly<Record<string, CommandGroup>> = {
   image: {
     short: "Manage images",
     commands: {
+      build,
       history,
       import: importing,
       inspect: entry(() => import("./commands/image/inspect.ts")),
@@ -166,6 +168,7 @@ export const groups: Readonly<Record<string, CommandGroup>> = {
 
 export const topLevel: Readonly<Record<string, CommandEntry>> = {
   attach,
+  build,
   commit,
   cp,
   create,

@@ -133,7 +133,8 @@ describe("a body", () => {
       for await (const bytes of exchange.body) await reply.write(bytes);
       await reply.end();
     });
-    const size = 64 * 1024 * 1024;
+    // Both ends are in this process, and its heap breathes: what counts is that it does not grow with the body.
+    const size = 384 * 1024 * 1024;
     const before = process.memoryUsage().rss;
     using wire = new Wire(server.path, { keep: 200 });
     wire.send(get("/", `Content-Length: ${size}\r\n`, "PUT"));
@@ -142,7 +143,7 @@ describe("a body", () => {
       if (!wire.socket.write(piece)) await new Promise((resolve) => wire.socket.once("drain", resolve));
     }
     await eventually(() => wire.bytesReceived > size);
-    expect(process.memoryUsage().rss - before).toBeLessThan(size);
+    expect(process.memoryUsage().rss - before).toBeLessThan(size / 2);
     expect(wire.received).toContain(`Content-Length: ${size}\r\n`);
   });
 

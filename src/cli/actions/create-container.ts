@@ -123,7 +123,7 @@ const proxyNames: Readonly<Record<string, string>> = {
 };
 
 /** Proxy settings of the user's configuration, unless the command line has its own. */
-function proxyVariables(cli: Cli, environment: readonly string[]): string[] {
+export function proxyVariables(cli: Cli, environment: readonly string[]): string[] {
   const { proxies } = cli.config.settings;
   const settings = proxies?.[cli.engine.address.text] ?? proxies?.default;
   if (!settings) return [];
