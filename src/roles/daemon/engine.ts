@@ -79,7 +79,7 @@ export const identity: Identity = {
   gitCommit: COMMIT,
   buildTime: BUILD_TIME,
   experimental: false,
-  builderVersion: "1",
+  builderVersion: "2",
   swarm: "inactive",
 };
 
