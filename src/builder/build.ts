@@ -47,9 +47,9 @@ export interface BuildService {
   readonly platforms: readonly Platform[];
   /** @throws whatever stopped the build, with `SourceError`, `VertexError` and `ExitError` among its causes */
   build(request: BuildRequest): Promise<BuildResponse>;
-  /** What is kept now. */
-  cacheRecords(): Promise<readonly CacheRecord[]>;
-  /** Removes what fits and nobody uses; tells each as it goes. */
+  /** What is kept now, measured anew. */
+  cacheRecords(signal: AbortSignal): Promise<readonly CacheRecord[]>;
+  /** Removes what fits and nobody uses; tells each as it goes, with the bytes that were won. */
   pruneCache(request: PruneCacheRequest, removed: (record: CacheRecord) => Promise<void>): Promise<void>;
 }
 
@@ -77,7 +77,7 @@ export interface CacheRecord {
 }
 
 export interface PruneCacheRequest {
-  /** `id~=…`, `type==…`, `unused-for=…`: any of them; each with commas for "and". */
+  /** `id~=…`, `type==…`, `shared`: any of them; each with commas for "and". */
   readonly filters: readonly string[];
   /** Also what is internal and what images share. */
   readonly all: boolean;

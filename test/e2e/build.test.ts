@@ -193,6 +193,7 @@ describe("a build through the solver", () => {
     /** Names of vertices that ran, and of those that did not have to. */
     readonly ran: readonly string[];
     readonly cached: readonly string[];
+    readonly warnings: readonly string[];
   }
 
   async function build(directory: string, query = ""): Promise<Result> {
@@ -213,6 +214,7 @@ describe("a build through the solver", () => {
       id: messages.find(({ id }) => id === "moby.image.id")?.aux.ID ?? "",
       error: messages.find(({ error }) => error)?.error ?? "",
       log: texts.join(""),
+      warnings: traces.flatMap(({ warnings }) => warnings.map(({ short }) => Buffer.from(short).toString())),
       ran: [...done.values()].filter(({ cached }) => !cached).map(({ name }) => name),
       cached: [...done.values()].filter(({ cached }) => cached).map(({ name }) => name),
     };
@@ -287,5 +289,62 @@ CMD ["cat", "/out"]
     const again = await build(directory, "t=kit:kept");
     expect(steps(again.ran)).toEqual([]);
     expect(await docker().ok("run", "--rm", "kit:kept", "cat", "/kept")).toBe("kept");
+  });
+
+  test("what is kept is listed, and goes when it is pruned, unless an image has it", async () => {
+    const directory = context({
+      Dockerfile: `FROM busybox
+RUN --mount=type=cache,target=/c head -c 100000 /dev/zero > /c/f; head -c 200000 /dev/zero > /kept
+COPY a /a
+`,
+      a: "a\n",
+    });
+    await build(directory, "t=kit:pruned");
+    const usage = async () =>
+      (await suite.engine.call("GET", "/v1.51/system/df?type=build-cache")) as {
+        BuildCache: {
+          Type: string;
+          Description: string;
+          Size: number;
+          Shared: boolean;
+          Parents?: string[];
+        }[];
+      };
+    const before = (await usage()).BuildCache;
+    const mount = before.find(({ Description }) => Description === "cached mount /c");
+    expect(mount?.Size).toBeGreaterThanOrEqual(100_000);
+    expect(before.some(({ Shared, Parents }) => Shared && Parents?.length === 1)).toBe(true);
+    const none = encodeURIComponent(JSON.stringify({ label: ["any"] }));
+    expect(await suite.engine.call("POST", `/build/prune?filters=${none}`)).toEqual({
+      ...{ CachesDeleted: null, SpaceReclaimed: 0 },
+    });
+
+    const mounts = encodeURIComponent(JSON.stringify({ type: ["exec.cachemount"] }));
+    const pruned = (await suite.engine.call("POST", `/build/prune?filters=${mounts}`)) as {
+      SpaceReclaimed: number;
+    };
+    expect(pruned.SpaceReclaimed).toBeGreaterThanOrEqual(100_000);
+    expect((await usage()).BuildCache.map(({ Type }) => Type)).not.toContain("exec.cachemount");
+
+    await docker().ok("rmi", "kit:pruned");
+    expect(await docker().ok("builder", "prune", "-af")).toContain("Total reclaimed space: ");
+    expect((await usage()).BuildCache).toEqual([]);
+    const again = await build(directory, "t=kit:pruned");
+    expect(steps(again.cached).join()).not.toContain("RUN");
+    await docker().ok("system", "prune", "-f");
+  });
+
+  test("options that are not done are refused by name, or told of", async () => {
+    const directory = context({ Dockerfile: "FROM busybox\nRUN true\n" });
+    const outputs = encodeURIComponent(JSON.stringify([{ Type: "moby", Attrs: { compression: "zstd" } }]));
+    const archive = await $`tar -C ${directory} -cf - .`.arrayBuffer();
+    const refused = await suite.engine.request("POST", `/build?version=2&outputs=${outputs}`, {
+      body: new Uint8Array(archive),
+    });
+    expect(refused.text).toContain("the option compression=zstd of the exporter moby is not implemented");
+    const args = encodeURIComponent(JSON.stringify({ BUILDKIT_INLINE_CACHE: "1" }));
+    const told = await build(directory, `t=kit:inline&buildargs=${args}`);
+    expect(told.error).toBe("");
+    expect(told.warnings.join()).toContain("inline build cache was not written");
   });
 });

@@ -41,6 +41,8 @@ export class BuildCache {
   readonly #contents: Map<string, string>;
   /** By layer: how many records have it. */
   readonly #layers = new Map<Digest, number>();
+  /** By layer: how many builds that go on stand on it. */
+  readonly #held = new Map<Digest, number>();
   readonly #unwritten = { results: new Set<string>(), keys: new Set<string>(), contents: new Set<string>() };
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -67,6 +69,29 @@ export class BuildCache {
 
   list(): readonly ResultRecord[] {
     return [...this.#results.values()];
+  }
+
+  get(id: string): ResultRecord | undefined {
+    return this.#results.get(id);
+  }
+
+  /** Keeps layers, and the results that they are of, until disposed. */
+  hold(outputs: ResultRecord["outputs"]): Disposable {
+    const held = outputs.flatMap((layers) => layers.at(-1)?.chainId ?? []);
+    for (const chainId of held) add(this.#held, chainId, 1);
+    return {
+      [Symbol.dispose]: () => {
+        for (const chainId of held.splice(0)) add(this.#held, chainId, -1);
+      },
+    };
+  }
+
+  /** Whether a build that goes on stands on it. */
+  isUsed({ outputs }: ResultRecord): boolean {
+    return outputs.some((layers) => {
+      const top = layers.at(-1);
+      return top !== undefined && this.#held.has(top.chainId);
+    });
   }
 
   /** A result whose layers are all there. */
@@ -139,11 +164,7 @@ export class BuildCache {
   }
 
   #count({ outputs }: ResultRecord, change: 1 | -1): void {
-    for (const { chainId } of outputs.flat()) {
-      const count = (this.#layers.get(chainId) ?? 0) + change;
-      if (count > 0) this.#layers.set(chainId, count);
-      else this.#layers.delete(chainId);
-    }
+    for (const { chainId } of outputs.flat()) add(this.#layers, chainId, change);
   }
 
   #schedule(): void {
@@ -167,6 +188,12 @@ export class BuildCache {
       log("warn", "results of builds could not be written down", { error: messageOf(error) });
     }
   }
+}
+
+function add(counts: Map<Digest, number>, chainId: Digest, change: 1 | -1): void {
+  const count = (counts.get(chainId) ?? 0) + change;
+  if (count > 0) counts.set(chainId, count);
+  else counts.delete(chainId);
 }
 
 function writeAll<T>(names: ReadonlySet<string>, from: ReadonlyMap<string, T>, to: Table<T>): void {

@@ -4,11 +4,12 @@
  *
  *     <directory>/cache-mounts/<sha256 of the id>[-n]/data
  */
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { KeyedLock } from "../../base/keyed-lock.ts";
 import type { BuildFiles } from "../../core/build-files.ts";
+import { KeptDirectories } from "../cache/kept.ts";
 import { hashOf } from "../cache/store.ts";
 import type { SolverDeps } from "../solve/deps.ts";
 import type { Output } from "../solve/output.ts";
@@ -16,6 +17,8 @@ import { withTree } from "./trees.ts";
 
 export interface CacheMountRequest {
   readonly id: string;
+  /** Where the program sees it, for who looks at what is kept. */
+  readonly dest: string;
   readonly sharing: "shared" | "private" | "locked";
   /** Begin with nothing. */
   readonly empty: boolean;
@@ -29,36 +32,38 @@ export interface CacheMountLease extends AsyncDisposable {
   readonly root: string;
 }
 
-export class CacheMounts {
-  readonly #deps: Pick<SolverDeps, "snapshots"> & { readonly files: BuildFiles };
-  readonly #directory: string;
-  readonly #locks = new KeyedLock();
-  /** How many use a directory now. */
-  readonly #users = new Map<string, number>();
+type CacheMountDeps = Pick<SolverDeps, "snapshots" | "directory" | "workDirectory"> & {
+  readonly files: BuildFiles;
+};
 
-  constructor(deps: Pick<SolverDeps, "snapshots"> & { readonly files: BuildFiles }, directory: string) {
+export class CacheMounts {
+  readonly kept: KeptDirectories;
+  readonly #deps: CacheMountDeps;
+  readonly #locks = new KeyedLock();
+
+  constructor(deps: CacheMountDeps) {
+    const { directory, workDirectory } = deps;
     this.#deps = deps;
-    this.#directory = join(directory, "cache-mounts");
-    mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+    this.kept = new KeptDirectories({
+      directory: join(directory, "cache-mounts"),
+      ...{ workDirectory, type: "exec.cachemount" },
+    });
   }
 
   async acquire(request: CacheMountRequest): Promise<CacheMountLease> {
     const { sharing, signal } = request;
     const name = hashOf(request.id);
     const lock = sharing === "locked" ? await this.#locks.acquire(name, signal) : undefined;
-    try {
-      const chosen = sharing === "private" ? this.#free(name) : name;
-      this.#users.set(chosen, (this.#users.get(chosen) ?? 0) + 1);
-      const root = await this.#prepare(chosen, request);
-      return {
-        root,
-        [Symbol.asyncDispose]: async () => {
-          this.#leave(chosen);
-          lock?.[Symbol.dispose]();
-        },
-      };
-    } catch (error) {
+    const chosen = sharing === "private" ? this.#free(name) : name;
+    const use = this.kept.use(chosen);
+    const leave = () => {
+      use[Symbol.dispose]();
       lock?.[Symbol.dispose]();
+    };
+    try {
+      return { root: await this.#prepare(chosen, request), [Symbol.asyncDispose]: async () => leave() };
+    } catch (error) {
+      leave();
       throw error;
     }
   }
@@ -67,24 +72,16 @@ export class CacheMounts {
   #free(name: string): string {
     for (let number = 0; ; number++) {
       const candidate = number === 0 ? name : `${name}-${number}`;
-      if (!this.#users.has(candidate)) return candidate;
+      if (!this.kept.isUsed(candidate)) return candidate;
     }
   }
 
-  #leave(name: string): void {
-    const left = (this.#users.get(name) ?? 1) - 1;
-    if (left > 0) this.#users.set(name, left);
-    else this.#users.delete(name);
-  }
-
-  async #prepare(name: string, { id, empty, base, selector, signal }: CacheMountRequest): Promise<string> {
-    const directory = join(this.#directory, name);
+  async #prepare(name: string, { dest, empty, base, selector, signal }: CacheMountRequest): Promise<string> {
+    const directory = this.kept.open(name, `cached mount ${dest}`);
     const root = join(directory, "data");
-    if (empty && this.#users.get(name) === 1) await rm(directory, { recursive: true, force: true });
+    if (empty && this.kept.users(name) === 1) await rm(root, { recursive: true, force: true });
     if (existsSync(root)) return root;
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
     mkdirSync(root, { mode: 0o755 });
-    writeFileSync(join(directory, "id"), id, { mode: 0o600 });
     if (base) await this.#fill(root, base, selector, signal);
     return root;
   }

@@ -157,6 +157,7 @@ class Opening {
     const { cacheMounts } = this.#parts;
     const lease = await cacheMounts.acquire({
       id: mount.cache?.id || mount.dest,
+      dest: mount.dest,
       sharing: mount.cache?.sharing ?? "shared",
       empty: this.#context.ignoreCache,
       base: mount.input === NONE ? undefined : this.#given[mount.input],

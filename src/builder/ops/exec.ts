@@ -1,6 +1,6 @@
 /** ExecOp: a program in the file systems of its inputs. */
 import type { ContentSelector } from "../../core/build-files.ts";
-import { ForbiddenError, InvalidParameterError } from "../../core/errors.ts";
+import { ForbiddenError, InvalidParameterError, NotImplementedError } from "../../core/errors.ts";
 import { randomId } from "../../core/ids.ts";
 import { ExitError } from "../errors.ts";
 import { type ExecOp, type Mount, NONE, type Op } from "../graph/ops.ts";
@@ -35,8 +35,14 @@ export function execOperation(
   };
 }
 
-/** @throws InvalidParameterError for what makes no sense, whoever made the graph (S09) */
-function check({ meta, mounts }: ExecOp, inputs: number): void {
+/** @throws NotImplementedError; InvalidParameterError for what makes no sense, whoever made the graph (S09) */
+function check({ meta, mounts, cdiDevices }: ExecOp, inputs: number): void {
+  const device = cdiDevices.find(({ optional }) => !optional);
+  if (device) {
+    throw new NotImplementedError(
+      `CDI devices are not implemented: ${device.name}; make the device optional, or leave out RUN --device`,
+    );
+  }
   if (meta.args.length === 0) throw new InvalidParameterError("invalid exec op without arguments");
   if (!mounts.some(({ dest }) => isRoot(dest)))
     throw new InvalidParameterError("invalid exec op with no rootfs mount");

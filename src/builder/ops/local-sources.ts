@@ -9,6 +9,7 @@ import { mkdirSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { BuildFiles, TreeEntry } from "../../core/build-files.ts";
+import { KeptDirectories } from "../cache/kept.ts";
 import { hashOf } from "../cache/store.ts";
 import type { FileStat } from "../frontend.ts";
 import type { BuildSession, Sessions } from "../session.ts";
@@ -31,13 +32,16 @@ interface LocalParts {
 }
 
 export class LocalSources {
+  readonly kept: KeptDirectories;
   readonly #parts: LocalParts;
-  /** Copies that builds use now. */
-  readonly #busy = new Set<string>();
 
   constructor(parts: LocalParts) {
+    const { directory, workDirectory } = parts;
     this.#parts = parts;
-    mkdirSync(join(parts.directory, "contexts"), { recursive: true, mode: 0o700 });
+    this.kept = new KeptDirectories({
+      directory: join(directory, "contexts"),
+      ...{ workDirectory, type: "source.local" },
+    });
   }
 
   /** The directory as the client has it now; valid until the build is over. @throws NotFoundError */
@@ -59,10 +63,9 @@ export class LocalSources {
   #place(request: LocalRequest, session: BuildSession, cleanup: AsyncDisposableStack): string {
     const { sessionId: _, ...which } = request;
     const key = hashOf(session.sharedKey, JSON.stringify(which));
-    if (session.sharedKey !== "" && !this.#busy.has(key)) {
-      this.#busy.add(key);
-      cleanup.defer(() => void this.#busy.delete(key));
-      return join(this.#parts.directory, "contexts", key);
+    if (session.sharedKey !== "" && !this.kept.isUsed(key)) {
+      cleanup.use(this.kept.use(key));
+      return this.kept.open(key, `local source for ${request.name}`);
     }
     const temporary = join(this.#parts.workDirectory, `context-${randomBytes(8).toString("hex")}`);
     cleanup.defer(() => rm(temporary, { recursive: true, force: true }));

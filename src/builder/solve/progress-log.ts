@@ -109,6 +109,17 @@ export class BuildProgress {
     }
   }
 
+  /** Something that whoever started the build should know. @param id makes a vertex of its own, that it belongs to */
+  warn(id: string, short: string, detail: readonly string[]): void {
+    const vertex = digestOf(`warning ${id}`);
+    this.add(vertex, { name: "[internal] checking options" });
+    this.start(vertex);
+    this.complete(vertex);
+    const warning = { vertex, level: 1, short, detail, url: "", source: undefined, ranges: [] };
+    this.#sink({ type: "warning", warning });
+    this.reportFor(vertex).log("stderr", new TextEncoder().encode(`WARNING: ${short}\n`));
+  }
+
   get sink(): ProgressSink {
     return this.#sink;
   }

@@ -98,12 +98,14 @@ export class BuildRun {
     const fast = random ? undefined : hashOf("fast", own, ...inputKeys);
     const found = fast === undefined ? undefined : await deps.cache.find(fast);
     if (found) {
+      this.#hold(found.outputs);
       return { key: found.key, outputs: async () => this.#hit(digest, found.outputs) };
     }
     const slow = await this.#contentKey({ op, operation, own, inputs, inputKeys });
     if (slow !== undefined && !ignoreCache) {
       const bySlow = await deps.cache.find(slow);
       if (bySlow) {
+        this.#hold(bySlow.outputs);
         if (fast !== undefined) deps.cache.link(fast, bySlow.id);
         progress.cached(digest);
         return { key: bySlow.key, outputs: async () => this.#hit(digest, bySlow.outputs) };
@@ -117,6 +119,11 @@ export class BuildRun {
       return running;
     };
     return { key, outputs };
+  }
+
+  /** What this build stands on stays until it is over. */
+  #hold(outputs: Parameters<SolverDeps["cache"]["hold"]>[0]): void {
+    this.#parts.cleanup.use(this.#parts.deps.cache.hold(outputs));
   }
 
   #hit(
@@ -201,10 +208,12 @@ export class BuildRun {
               { key, outputs: layers, description: operation.description, type: "regular" },
               keys,
             );
+            this.#hold(layers);
           }
           return made;
         },
       );
+      this.#hold(outputs.flatMap((output) => (output.kind === "layers" ? [output.layers] : [])));
       progress.complete(digest);
       return outputs;
     } catch (error) {

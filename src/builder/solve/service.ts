@@ -1,6 +1,7 @@
 /** Builds, from what a client asks for to what it gets: frontend or definition → graph → solve → export. */
 import type { Platform } from "../../core/content.ts";
 import { NotImplementedError } from "../../core/errors.ts";
+import type { EventSink } from "../../core/events.ts";
 import type { Digest } from "../../core/ids.ts";
 import type {
   BuildRequest,
@@ -10,9 +11,11 @@ import type {
   ExportRequest,
   PruneCacheRequest,
 } from "../build.ts";
+import { CacheUpkeep } from "../cache/upkeep.ts";
 import { type Exportable, toExportable } from "../export/exportable.ts";
 import { exportFiles } from "../export/files.ts";
 import { exportImage } from "../export/image.ts";
+import { checkExporters } from "../export/options.ts";
 import type { Frontend, FrontendResult } from "../frontend.ts";
 import type { Op } from "../graph/ops.ts";
 import { CacheMounts } from "../ops/cache-mounts.ts";
@@ -32,6 +35,7 @@ import { SharedRuns } from "./shared-runs.ts";
 
 export interface BuildServiceOptions {
   readonly deps: SolverDeps;
+  readonly events: EventSink;
   readonly frontends: readonly Frontend[];
   readonly platforms: readonly Platform[];
 }
@@ -43,13 +47,15 @@ export class Builds implements BuildService {
   readonly #shared = new SharedRuns();
   readonly #cacheMounts: CacheMounts;
   readonly #locals: LocalSources;
+  readonly #upkeep: CacheUpkeep;
 
-  constructor({ deps, frontends, platforms }: BuildServiceOptions) {
+  constructor({ deps, events, frontends, platforms }: BuildServiceOptions) {
     this.platforms = platforms;
     this.#deps = deps;
     this.#frontends = new Map(frontends.map((frontend) => [frontend.name, frontend]));
-    this.#cacheMounts = new CacheMounts(deps, deps.directory);
+    this.#cacheMounts = new CacheMounts(deps);
     this.#locals = new LocalSources(deps);
+    this.#upkeep = new CacheUpkeep({ ...deps, events, kept: [this.#cacheMounts.kept, this.#locals.kept] });
   }
 
   async build(request: BuildRequest): Promise<BuildResponse> {
@@ -71,7 +77,8 @@ export class Builds implements BuildService {
     deps.tasks.expectStart();
     let success = false;
     try {
-      checkCaches(request);
+      checkExporters(request.exporters);
+      checkCaches(request, progress);
       const result = await this.#solve(request, gateway);
       const exportable = await toExportable(result);
       const exporterResponse = await this.#export(request, exportable, progress);
@@ -166,68 +173,28 @@ export class Builds implements BuildService {
     }
   }
 
-  async cacheRecords(): Promise<readonly CacheRecord[]> {
-    const signal = new AbortController().signal;
-    return await Promise.all(
-      this.#deps.cache.list().map(async (record) => {
-        const own = record.outputs.flatMap((layers) => layers.at(-1) ?? []);
-        let size = 0;
-        for (const { chainId } of own) {
-          size += await this.#deps.snapshots.layerUsage(chainId, signal).then(
-            (usage) => usage.size,
-            () => 0,
-          );
-        }
-        return {
-          id: record.id,
-          parents: [],
-          mutable: false,
-          inUse: false,
-          shared: own.some(({ chainId }) => this.#deps.images.hasLayer(chainId)),
-          size,
-          createdAt: BigInt(record.createdAt) * 1_000_000n,
-          lastUsedAt: record.uses > 0 ? BigInt(record.lastUsedAt) * 1_000_000n : undefined,
-          usageCount: record.uses,
-          description: record.description,
-          type: record.type,
-        };
-      }),
-    );
+  cacheRecords(signal: AbortSignal): Promise<readonly CacheRecord[]> {
+    return this.#upkeep.records(signal);
   }
 
-  async pruneCache(
-    { filters, all, keepDuration, reservedSpace, maxUsedSpace, minFreeSpace, signal }: PruneCacheRequest,
-    removed: (record: CacheRecord) => Promise<void>,
-  ): Promise<void> {
-    if (filters.length > 0) throw new NotImplementedError("filters of the build cache are not implemented");
-    if (maxUsedSpace > 0 || minFreeSpace > 0) {
-      throw new NotImplementedError(
-        "pruning the build cache to a size in use or free is not implemented; use the reserved space",
-      );
-    }
-    const records = [...(await this.cacheRecords())].sort((a, b) => Number(usedAt(a) - usedAt(b)));
-    let kept = records.reduce((sum, { size, shared }) => sum + (shared ? 0 : size), 0);
-    const before = BigInt(Date.now()) * 1_000_000n - BigInt(Math.round(keepDuration));
-    for (const record of records) {
-      signal.throwIfAborted();
-      if ((record.shared && !all) || usedAt(record) > before) continue;
-      if (reservedSpace > 0 && kept <= reservedSpace) break;
-      await this.#deps.images.collectLayers(this.#deps.cache.remove(record.id));
-      if (!record.shared) kept -= record.size;
-      await removed(record);
-    }
+  pruneCache(request: PruneCacheRequest, removed: (record: CacheRecord) => Promise<void>): Promise<void> {
+    return this.#upkeep.prune(request, removed);
   }
 }
 
-function usedAt({ lastUsedAt, createdAt }: CacheRecord): bigint {
-  return lastUsedAt ?? createdAt;
-}
-
-/** Inline caches and the like would be lost without a word. */
-function checkCaches({ cacheExports, cacheImports }: BuildRequest): void {
+/**
+ * Caches that are not written or read would be missing without a word. Clients ask for inline ones as a matter of course,
+ * and the image is the same without: that is told, and no more.
+ */
+function checkCaches({ cacheExports, cacheImports }: BuildRequest, progress: BuildProgress): void {
   const asked = [...cacheExports, ...cacheImports]
     .map(({ type }) => type)
     .filter((type) => type !== "inline");
   if (asked.length > 0)
     throw new NotImplementedError(`build caches of the type ${asked.join(", ")} are not implemented`);
+  if (cacheExports.length === 0) return;
+  progress.warn("inline", "The inline build cache was not written into the image: it is not implemented", [
+    "The image is complete, but builds elsewhere cannot use it as their cache (--cache-from).",
+    "Leave out BUILDKIT_INLINE_CACHE=1 and --cache-to type=inline to be rid of this warning.",
+  ]);
 }

@@ -75,7 +75,7 @@ const UNITS: Readonly<Record<string, number>> = {
 };
 
 /** A time as Docker takes it: seconds since the epoch, RFC 3339, a date, or a duration before now (`24h`). */
-function parseTime(text: string, now: number = Date.now()): number {
+export function parseTime(text: string, now: number = Date.now()): number {
   if (/^\d+(?:\.\d{1,9})?$/.test(text)) return Number(text) * 1000;
   if (/^(?:\d+(?:\.\d+)?(?:ns|us|ms|s|m|h))+$/.test(text)) {
     const parts = text.matchAll(/(\d+(?:\.\d+)?)(ns|us|ms|s|m|h)/g);

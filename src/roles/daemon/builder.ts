@@ -2,6 +2,7 @@
 import { mkdirSync, rmSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import type { BuildService } from "../../builder/build.ts";
 import { BuildCache } from "../../builder/cache/store.ts";
 import { dockerfileFrontend } from "../../builder/dockerfile/frontend.ts";
 import { Builder } from "../../builder/index.ts";
@@ -34,6 +35,7 @@ export interface BuilderParts {
 export interface OpenedBuilder extends Disposable {
   readonly builder: Builder;
   readonly buildkit: BuildkitProtocol;
+  readonly builds: BuildService;
   /** Layers that are kept for the next builds. */
   readonly cache: BuildCache;
 }
@@ -53,6 +55,7 @@ export function openBuilder(parts: BuilderParts): OpenedBuilder {
   const sessions = new ClientSessions();
   const classic = { images, snapshots, files, roots, tasks, workDirectory };
   const builds = new Builds({
+    events: containers.events,
     deps: { ...classic, cache, sessions, directory, memoryDirectory },
     frontends: [dockerfileFrontend],
     platforms: [hostPlatform()],
@@ -66,6 +69,7 @@ export function openBuilder(parts: BuilderParts): OpenedBuilder {
   return {
     builder: new Builder(classic),
     buildkit,
+    builds,
     cache,
     [Symbol.dispose]: () => {
       cache.flush();

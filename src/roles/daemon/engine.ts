@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { KeyedLock } from "../../base/keyed-lock.ts";
 import { log, setLogLevel } from "../../base/log.ts";
 import { BUILD_TIME, COMMIT, VERSION } from "../../base/version.ts";
+import type { BuildService } from "../../builder/build.ts";
 import { changeConfig } from "../../builder/dockerfile/changes.ts";
 import type { Builder } from "../../builder/index.ts";
 import type { BuildkitProtocol } from "../../builder/protocol/index.ts";
@@ -58,6 +59,7 @@ import type { Handlers } from "../../server/call.ts";
 import { archiveHandlers } from "../../server/handlers/archive.ts";
 import { authHandlers } from "../../server/handlers/auth.ts";
 import { buildHandlers } from "../../server/handlers/build.ts";
+import { buildCacheHandlers } from "../../server/handlers/build-cache.ts";
 import { buildkitHandlers } from "../../server/handlers/buildkit.ts";
 import { containerHandlers } from "../../server/handlers/containers.ts";
 import { eventHandlers } from "../../server/handlers/events.ts";
@@ -224,7 +226,7 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
     },
   };
   const containers = new Containers(containerDeps);
-  const { builder, buildkit, cache } = undo.use(
+  const { builder, buildkit, builds, cache } = undo.use(
     openBuilder({
       engineId,
       hostGateway: undefined,
@@ -271,6 +273,7 @@ export async function openEngine(initial: EngineConfig): Promise<Engine> {
       images,
       builder,
       buildkit,
+      builds,
       registry,
       volumes,
       networks,
@@ -352,6 +355,7 @@ interface Parts {
   readonly images: Images;
   readonly builder: Builder;
   readonly buildkit: BuildkitProtocol;
+  readonly builds: BuildService;
   readonly registry: Registry;
   readonly volumes: Volumes;
   readonly networks: Networks;
@@ -361,17 +365,30 @@ interface Parts {
 }
 
 function toHandlers(parts: Parts): Handlers {
-  const { events, images, builder, buildkit, registry, volumes, networks, containers, execs, system } = parts;
+  const {
+    events,
+    images,
+    builder,
+    buildkit,
+    builds,
+    registry,
+    volumes,
+    networks,
+    containers,
+    execs,
+    system,
+  } = parts;
   return {
     ...pingHandlers,
     ...pluginHandlers,
     ...swarmHandlers,
     ...systemHandlers({ system, identity }),
     ...authHandlers(registry),
-    ...usageHandlers({ images, containers, volumes }),
+    ...usageHandlers({ images, containers, volumes, builds }),
     ...eventHandlers(events),
     ...imageHandlers(images),
     ...buildHandlers(builder, buildkit.apiBuilds),
+    ...buildCacheHandlers(builds),
     ...buildkitHandlers(buildkit),
     ...containerHandlers(containers),
     ...archiveHandlers(containers),

@@ -1,4 +1,5 @@
-/** `GET /system/df` and `POST /build/prune`: what images, containers and volumes take on disk. Sizes are measured anew at each call. */
+/** `GET /system/df`: what images, containers, volumes and builds take on disk. Sizes are measured anew at each call. */
+import type { BuildService } from "../../builder/build.ts";
 import { InvalidParameterError } from "../../core/errors.ts";
 import type { Containers } from "../../engine/containers/containers.ts";
 import type { ContainerView } from "../../engine/containers/queries/inspect.ts";
@@ -8,34 +9,32 @@ import type { Volumes } from "../../engine/volumes/volumes.ts";
 import type { Call, Handlers } from "../call.ts";
 import { summaryFor } from "../versions/containers.ts";
 import { type Usage, usageFor } from "../versions/usage.ts";
+import { toCacheItem } from "./build-cache.ts";
 import { toVolume } from "./volumes.ts";
 
 export interface UsageDeps {
   readonly images: Images;
   readonly containers: Containers;
   readonly volumes: Volumes;
+  readonly builds: BuildService;
 }
 
 const TYPES = ["container", "image", "volume", "build-cache"];
 
 export function usageHandlers(deps: UsageDeps): Handlers {
   return {
-    // There is no builder yet, so its cache is empty: `docker system prune` must not fail over that.
-    BuildPrune: (call) => call.json({ CachesDeleted: null, SpaceReclaimed: 0 }),
     SystemDataUsage: async (call) => {
       const wanted = wantedTypes(call);
       const usage = {
         ...(wanted.has("image") && { image: await imageUsage(deps, call.signal) }),
         ...(wanted.has("container") && { container: await containerUsage(deps, call) }),
         ...(wanted.has("volume") && { volume: await volumeUsage(deps, call.signal) }),
-        ...(wanted.has("build-cache") && { buildCache: NO_CACHE }),
+        ...(wanted.has("build-cache") && { buildCache: await cacheUsage(deps, call.signal) }),
       };
       call.json(usageFor(call, usage, { verbose: call.query.flag("verbose") }));
     },
   };
 }
-
-const NO_CACHE: Usage = { ActiveCount: 0, TotalCount: 0, Reclaimable: 0, TotalSize: 0, Items: [] };
 
 function wantedTypes(call: Call): ReadonlySet<string> {
   const wanted = call.atLeast([1, 42]) ? call.query.all("type") : [];
@@ -95,6 +94,18 @@ async function volumeUsage({ volumes }: UsageDeps, signal: AbortSignal): Promise
       ...toVolume(record, volumes.mountpointOf(record)),
       UsageData: { Size: size, RefCount: references },
     })),
+  };
+}
+
+async function cacheUsage({ builds }: UsageDeps, signal: AbortSignal): Promise<Usage> {
+  const records = await builds.cacheRecords(signal);
+  const own = records.filter(({ shared }) => !shared);
+  return {
+    ActiveCount: records.filter(({ inUse }) => inUse).length,
+    TotalCount: records.length,
+    Reclaimable: sum(own.filter(({ inUse }) => !inUse).map(({ size }) => size)),
+    TotalSize: sum(own.map(({ size }) => size)),
+    Items: records.map(toCacheItem),
   };
 }
 

@@ -43,8 +43,8 @@ export function controlMethods(parts: ControlParts): Methods {
       record: [worker()],
     })),
     Info: unary(messages.InfoRequest, messages.InfoResponse, () => ({ buildkitVersion: PROTOCOL_VERSION })),
-    DiskUsage: unary(messages.DiskUsageRequest, messages.DiskUsageResponse, async () => ({
-      record: (await builds.cacheRecords()).map(toUsageRecord),
+    DiskUsage: unary(messages.DiskUsageRequest, messages.DiskUsageResponse, async (_, { signal }) => ({
+      record: (await builds.cacheRecords(signal)).map(toUsageRecord),
     })),
     Prune: streaming(messages.PruneRequest, messages.UsageRecord, async (request, { signal }, send) => {
       const { filter: filters, ...limits } = request;
