@@ -68,14 +68,16 @@ export function sqlContract(name: string, open: () => Promise<SqlDatabase>): voi
     });
 
     test("readers see nothing of what is not committed", async () => {
-      const { promise: written, resolve } = Promise.withResolvers<void>();
+      const written = Promise.withResolvers<void>();
+      const mayEnd = Promise.withResolvers<void>();
       const writing = database.transaction(async (sql) => {
         await sql.run("INSERT INTO things (name) VALUES ('a')");
-        resolve();
-        for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+        written.resolve();
+        await mayEnd.promise;
       });
-      await written;
+      await written.promise;
       expect(await names()).toEqual([]);
+      mayEnd.resolve();
       await writing;
       expect(await names()).toEqual(["a"]);
     });

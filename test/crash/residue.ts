@@ -66,6 +66,7 @@ function directories({ dataRoot, execRoot }: EngineOnHost, owners: Owners): stri
     // Steps of builds: none runs when this is asked.
     [join(dataRoot, "tmp/build")]: new Set(),
     [join(execRoot, "one-shot")]: new Set(),
+    [join(execRoot, "build")]: new Set(),
     [join(execRoot, "tasks")]: live,
     [join(execRoot, "runtime")]: live,
     [join(execRoot, "rootfs")]: live,
@@ -77,8 +78,11 @@ function directories({ dataRoot, execRoot }: EngineOnHost, owners: Owners): stri
   for (const { id, execs } of live.values()) places[join(execRoot, "tasks", id, "execs")] = new Set(execs);
   for (const name of volumes) places[join(dataRoot, "volumes", name)] = new Set(["_data"]);
   const roots: [string, RegExp][] = [
-    [dataRoot, /^(lock|tmp|containers|content|layers|snapshots|volumes|gantry\.db(-wal|-shm|\.reserve)?)$/],
-    [execRoot, /^(lock|tasks|runtime|exits|rootfs|netns|subpaths|one-shot)$/],
+    [
+      dataRoot,
+      /^(lock|tmp|containers|content|layers|snapshots|volumes|build|gantry\.db(-wal|-shm|\.reserve)?)$/,
+    ],
+    [execRoot, /^(lock|tasks|runtime|exits|rootfs|netns|subpaths|one-shot|build)$/],
   ];
   return [
     ...roots.flatMap(([root, known]) => strangers(root, { has: (name) => known.test(name) })),
