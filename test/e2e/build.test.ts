@@ -343,8 +343,12 @@ COPY a /a
     });
     expect(refused.text).toContain("the option compression=zstd of the exporter moby is not implemented");
     const args = encodeURIComponent(JSON.stringify({ BUILDKIT_INLINE_CACHE: "1" }));
-    const told = await build(directory, `t=kit:inline&buildargs=${args}`);
+    const told = await build(
+      directory,
+      `t=kit:inline&buildargs=${args}&cachefrom=${encodeURIComponent('["a:b"]')}`,
+    );
     expect(told.error).toBe("");
     expect(told.warnings.join()).toContain("inline build cache was not written");
+    expect(told.warnings.join()).toContain("type=registry a:b was not read");
   });
 });

@@ -8,7 +8,6 @@ import type {
   BuildWarning,
   FileStat,
   Frontend,
-  FrontendRequest,
   FrontendResult,
   Gateway,
   MaybeReference,
@@ -22,6 +21,7 @@ import type {
 import type { Definition } from "../graph/definition.ts";
 import type { ImageSources } from "../ops/image-sources.ts";
 import { openReadable, type ReadableTree } from "../ops/trees.ts";
+import { warnOfCacheImports } from "./caches.ts";
 import type { SolverDeps } from "./deps.ts";
 import type { Output } from "./output.ts";
 import type { BuildProgress } from "./progress-log.ts";
@@ -89,10 +89,11 @@ export class BuildGateway implements Gateway {
     throw new NotImplementedError(`sources of the kind ${scheme ?? ""}:// are not implemented`);
   }
 
-  async solve({ definition, evaluate, signal }: SolveRequest): Promise<MaybeReference> {
+  async solve({ definition, evaluate, cacheImports = [], signal }: SolveRequest): Promise<MaybeReference> {
     const { result } = definition;
     if (!result) return undefined;
     checkDefinition(definition);
+    warnOfCacheImports(cacheImports, this.#parts.progress);
     this.#parts.run.load(definition);
     const reference = new SolvedReference(this.#parts, definition);
     signal.throwIfAborted();
@@ -100,7 +101,11 @@ export class BuildGateway implements Gateway {
     return reference;
   }
 
-  async solveWithFrontend(name: string, request: FrontendRequest): Promise<FrontendResult> {
+  async solveWithFrontend(
+    name: string,
+    request: Parameters<Gateway["solveWithFrontend"]>[1],
+  ): Promise<FrontendResult> {
+    warnOfCacheImports(request.cacheImports ?? [], this.#parts.progress);
     const frontend = this.#parts.frontends.get(name);
     if (!frontend) throw new NotImplementedError(`frontend ${name} not found`);
     return await frontend.solve(request, this);

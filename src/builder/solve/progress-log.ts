@@ -109,9 +109,10 @@ export class BuildProgress {
     }
   }
 
-  /** Something that whoever started the build should know. @param id makes a vertex of its own, that it belongs to */
-  warn(id: string, short: string, detail: readonly string[]): void {
-    const vertex = digestOf(`warning ${id}`);
+  /** Something that whoever started the build should know, with a vertex made for it. A second time changes nothing. */
+  warn(short: string, detail: readonly string[]): void {
+    const vertex = digestOf(`warning ${short}`);
+    if (this.#vertices.has(vertex)) return;
     this.add(vertex, { name: "[internal] checking options" });
     this.start(vertex);
     this.complete(vertex);

@@ -26,6 +26,7 @@ import { ImageSources } from "../ops/image-sources.ts";
 import { LocalSources } from "../ops/local-sources.ts";
 import { diffOperation, mergeOperation } from "../ops/merge.ts";
 import { sourceOperation } from "../ops/source.ts";
+import { checkCacheExports, warnOfCacheImports } from "./caches.ts";
 import type { SolverDeps } from "./deps.ts";
 import { BuildGateway } from "./gateway.ts";
 import type { Operation } from "./operation.ts";
@@ -78,7 +79,8 @@ export class Builds implements BuildService {
     let success = false;
     try {
       checkExporters(request.exporters);
-      checkCaches(request, progress);
+      checkCacheExports(request.cacheExports, progress);
+      warnOfCacheImports(request.cacheImports, progress);
       const result = await this.#solve(request, gateway);
       const exportable = await toExportable(result);
       const exporterResponse = await this.#export(request, exportable, progress);
@@ -180,21 +182,4 @@ export class Builds implements BuildService {
   pruneCache(request: PruneCacheRequest, removed: (record: CacheRecord) => Promise<void>): Promise<void> {
     return this.#upkeep.prune(request, removed);
   }
-}
-
-/**
- * Caches that are not written or read would be missing without a word. Clients ask for inline ones as a matter of course,
- * and the image is the same without: that is told, and no more.
- */
-function checkCaches({ cacheExports, cacheImports }: BuildRequest, progress: BuildProgress): void {
-  const asked = [...cacheExports, ...cacheImports]
-    .map(({ type }) => type)
-    .filter((type) => type !== "inline");
-  if (asked.length > 0)
-    throw new NotImplementedError(`build caches of the type ${asked.join(", ")} are not implemented`);
-  if (cacheExports.length === 0) return;
-  progress.warn("inline", "The inline build cache was not written into the image: it is not implemented", [
-    "The image is complete, but builds elsewhere cannot use it as their cache (--cache-from).",
-    "Leave out BUILDKIT_INLINE_CACHE=1 and --cache-to type=inline to be rid of this warning.",
-  ]);
 }
