@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { checkExporters } from "./options.ts";
+import { checkAttestations, checkExporters } from "./options.ts";
 
 const check = (type: string, attrs: Readonly<Record<string, string>>) => () =>
   checkExporters([{ type, attrs }]);
@@ -36,4 +36,13 @@ test("what is not done is refused by name, with the way out", () => {
 test("what there is not is told so", () => {
   expect(check("moby", { nmae: "x" })).toThrow("unknown option nmae=x of the exporter moby");
   expect(check("local", { constructor: "x" })).toThrow("unknown option constructor=x");
+});
+
+test("attestations that somebody asks for are refused by name; what buildx asks for by itself is not", () => {
+  const check = (name: string, value: string) => () => checkAttestations(new Map([[name, value]]));
+  expect(check("attest:sbom", "")).toThrow("the attestation attest:sbom= is not implemented");
+  expect(check("attest:provenance", "mode=max")).toThrow("--provenance=false");
+  check("attest:provenance", "mode=min,inline-only=true")();
+  check("attest:provenance", "disabled=true")();
+  check("build-arg:attest", "x")();
 });

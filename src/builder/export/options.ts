@@ -91,3 +91,25 @@ function checkOption(
     `the option ${shown} of the exporter ${type} is not implemented; ${found.instead}`,
   );
 }
+
+/**
+ * Statements about how an image came to be (`--provenance`, `--sbom`) are not made. Those that a client asks for only where
+ * they come at no cost, as buildx does unasked, are not missed.
+ *
+ * @param options a frontend's: `attest:sbom`, `attest:provenance`
+ * @throws NotImplementedError
+ * @see BuildKit frontend/attestations/parse.go
+ */
+export function checkAttestations(options: ReadonlyMap<string, string>): void {
+  for (const [name, value] of options) {
+    const [, kind] = /^(?:build-arg:BUILDKIT_ATTEST_|attest:)([^:]+)$/.exec(name) ?? [];
+    if (kind === undefined) continue;
+    const words = value.split(",").map((word) => word.trim());
+    if (words.some((word) => UNMISSED.test(word))) continue;
+    throw new NotImplementedError(
+      `the attestation ${name}=${value} is not implemented; leave it out, or set --${kind.toLowerCase()}=false`,
+    );
+  }
+}
+
+const UNMISSED = /^(?:(?:inline-only|disabled)=(?:1|t|true)|false)$/i;

@@ -4,6 +4,7 @@ import { matchesGlob } from "../../base/patterns.ts";
 import type { Platform } from "../../core/content.ts";
 import { InvalidParameterError, NotFoundError, NotImplementedError } from "../../core/errors.ts";
 import { formatPlatform } from "../../core/manifests.ts";
+import { checkAttestations } from "../export/options.ts";
 import type {
   BuildWarning,
   FileStat,
@@ -105,6 +106,7 @@ export class BuildGateway implements Gateway {
     name: string,
     request: Parameters<Gateway["solveWithFrontend"]>[1],
   ): Promise<FrontendResult> {
+    checkAttestations(request.options);
     warnOfCacheImports(request.cacheImports ?? [], this.#parts.progress);
     const frontend = this.#parts.frontends.get(name);
     if (!frontend) throw new NotImplementedError(`frontend ${name} not found`);
