@@ -4,6 +4,7 @@ import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { $ } from "bun";
+import { eventually } from "../support/cli.ts";
 import { oracle, startEngine } from "../support/engine.ts";
 
 const PLUGIN_DIRECTORY = "/run/docker/plugins";
@@ -64,17 +65,9 @@ test.skipIf(oracle)(
       const writing = await $`curl -s --unix-socket ${scoped} -X POST http://x/volumes/prune`.json();
       expect(writing.message).toBe("VolumePrune is not allowed on this socket");
 
-      const records = readFileSync(audit, "utf8")
-        .trim()
-        .split("\n")
-        .map((line) => JSON.parse(line));
-      const calls = new Map(
-        records.filter(({ event }) => event === "call").map((record) => [record.call, record]),
-      );
-      const outcome = (operation: string) =>
-        records
-          .filter(({ event, call }) => event === "done" && calls.get(call)?.operation === operation)
-          .map(({ status }) => status);
+      const outcome = (operation: string) => outcomesOf(readFileSync(audit, "utf8"), operation);
+      // The end of a call is written down once its answer is out.
+      await eventually(() => outcome("VolumePrune").length > 0);
       expect([outcome("VolumeCreate"), outcome("ContainerCreate"), outcome("VolumePrune")]).toEqual([
         [201],
         [403],
@@ -85,3 +78,14 @@ test.skipIf(oracle)(
     }
   },
 );
+
+/** Statuses of an operation's calls that have ended, by the audit log. */
+function outcomesOf(log: string, operation: string): number[] {
+  const lines = log.split("\n").filter((line) => line !== "");
+  const records = lines.map(
+    (line) => JSON.parse(line) as { event: string; call: unknown; operation?: string; status: number },
+  );
+  const calls = records.filter((record) => record.event === "call" && record.operation === operation);
+  const ids = new Set(calls.map(({ call }) => call));
+  return records.filter(({ event, call }) => event === "done" && ids.has(call)).map(({ status }) => status);
+}

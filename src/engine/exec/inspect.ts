@@ -1,5 +1,6 @@
 /** `GET /exec/{id}/json` and `POST /exec/{id}/resize`. */
 import { setTimeout as sleep } from "node:timers/promises";
+import { KeyedLock } from "../../base/keyed-lock.ts";
 import { ConflictError } from "../../core/errors.ts";
 import type { TerminalSize } from "../../core/runtime.ts";
 import type { ExecDeps } from "./deps.ts";
@@ -18,6 +19,8 @@ export function getExec(deps: InspectDeps, id: string): Exec {
 /** So long a process that was just started may take to be there: clients resize right after the start. Milliseconds. */
 const START_PATIENCE = 10_000;
 const LOOK_INTERVAL = 5;
+/** By exec: ids are unique in all of the engine's life. */
+const turns = new KeyedLock();
 
 /** @throws NotFoundError; ConflictError unless it runs, or will in a moment */
 export async function resizeExec(
@@ -26,6 +29,8 @@ export async function resizeExec(
   size: TerminalSize,
   signal: AbortSignal,
 ): Promise<void> {
+  // One that waits for the process must not come after a newer one that found it there.
+  using _turn = await turns.acquire(id, signal);
   const deadline = performance.now() + START_PATIENCE;
   let exec = getExec(deps, id);
   while (exec.state === "running" && !exec.task && performance.now() < deadline) {
