@@ -93,7 +93,12 @@ export class LinuxError extends Error {
   }
 }
 
-const names = new Map(Object.entries(constants.errno).map(([name, value]) => [value, name]));
+/** Of two names for one number the one that callers ask for: EAGAIN, not EWOULDBLOCK; EOPNOTSUPP, not ENOTSUP. */
+const names = new Map(
+  Object.entries(constants.errno)
+    .filter(([name]) => name !== "EWOULDBLOCK" && name !== "ENOTSUP")
+    .map(([name, value]) => [value, name]),
+);
 
 function errnoName(errno: number): string {
   return names.get(errno) ?? `errno ${errno}`;

@@ -22,6 +22,10 @@ type Kind = keyof typeof KINDS;
 /** Room → what it does to the host, and what becomes of a kill in the middle of it. */
 const ROOMS: Readonly<Record<string, readonly [kinds: readonly Kind[], afterKill: string]>> = {
   base: [["rename", "write"], "`.new` beside the file; the next writer overwrites it"],
+  "builder/cache": [
+    ["rename", "write"],
+    "a directory without facts, or with spoiled ones, is listed all the same; one that was renamed to go is removed at boot",
+  ],
   "builder/classic": [["write"], "a context beneath the build's scratch directory, which is emptied at boot"],
   "builder/ops": [
     ["write"],
