@@ -9,7 +9,6 @@ import type { ManifestReference } from "../names.ts";
 import { lockLinkedBlobs } from "../store/blobs.ts";
 import {
   findManifest,
-  findTag,
   findTaggedManifest,
   hasManifest,
   type ManifestRow,
@@ -174,15 +173,6 @@ function digestLike(reference: ManifestReference, payload: Uint8Array): BlobDige
     });
   }
   return digest;
-}
-
-/** What a tag pointed to before it is moved. */
-export async function currentDigest(
-  deps: RegistryDeps,
-  repository: RepositoryRow,
-  tag: string,
-): Promise<BlobDigest | undefined> {
-  return await findTag(deps.database.reader, repository.id, tag);
 }
 
 function unknownManifest(reference: ManifestReference): RegistryError {
